@@ -1,0 +1,115 @@
+// What clients can ask of the replicated state machine, decoded, and what it answers. The bytes are `wire`'s matter.
+// Keys are ByteStrings (see base/bytes.ts); revisions are integers from 1 below 2^53.
+
+import type { ByteString } from '../base/bytes.js';
+import type { ErrorCode } from '../base/errors.js';
+
+/** Number of a committed write transaction; the store's version. 0 stands before the first write. */
+export type Revision = number;
+
+/** 128 random bits drawn by the client, as a ByteString of 16 bytes. */
+export type SessionId = ByteString;
+
+/** How a client's write is recognised however often it is sent (dissertation §6.3). */
+export interface SessionStamp {
+  readonly sessionId: SessionId;
+  /** Cluster time in milliseconds when the client drew the id, learned in the handshake. */
+  readonly createdClusterTimeMs: number;
+  /** From 1, one per write of the session; 1 opens the session. */
+  readonly sequence: number;
+  /** The client has the outcomes of all sequences up to this one. */
+  readonly acknowledgedThrough: number;
+}
+
+export interface PutOperation {
+  readonly kind: 'put';
+  readonly key: ByteString;
+  readonly value: Uint8Array;
+  readonly condition?: Condition;
+}
+
+export interface DeleteOperation {
+  readonly kind: 'delete';
+  readonly key: ByteString;
+  readonly condition?: Condition;
+}
+
+/** Deletes every key in start (inclusive) .. end (exclusive; `undefined`: to the last key). */
+export interface DeleteRangeOperation {
+  readonly kind: 'deleteRange';
+  readonly start: ByteString;
+  readonly end: ByteString | undefined;
+}
+
+/** Ends the session of the stamp, forgetting its outcomes. */
+export interface CloseSessionOperation {
+  readonly kind: 'closeSession';
+}
+
+export type Condition =
+  /** The key's modRevision must be this one; 0: the key must not exist (`ifAbsent`). */
+  { readonly kind: 'modRevision'; readonly revision: Revision };
+
+export type ClientOperation = PutOperation | DeleteOperation | DeleteRangeOperation | CloseSessionOperation;
+
+/** One write of a client. */
+export interface ClientCommand {
+  readonly kind: 'client';
+  readonly session: SessionStamp;
+  readonly operation: ClientOperation;
+}
+
+/** From the leader: forget sessions whose life is over by the cluster time of the entry; checked again in apply. */
+export interface ExpireSessionsCommand {
+  readonly kind: 'expireSessions';
+}
+
+export type Command = ClientCommand | ExpireSessionsCommand;
+
+/** Times of an entry, from its header (design: cluster time is in the log). */
+export interface EntryTimes {
+  readonly clusterTimeMs: number;
+  readonly wallTimeMs: number;
+}
+
+/**
+ * What became of one command. Stored per session as it is, so it stays small: at most 64 bytes.
+ * `revision`: the store's revision after the command (for a conflict: at which the condition was judged).
+ */
+export interface CommandResult {
+  readonly code:
+    'OK' | Extract<ErrorCode, 'CONFLICT' | 'STALE' | 'SESSION_EXPIRED' | 'SESSION_LIMIT' | 'TOO_LARGE'>;
+  readonly revision: Revision;
+  /** Keys deleted by a delete; 0 for others. For TOO_LARGE: the keys found in the range, at least the limit. */
+  readonly count: number;
+}
+
+/** One version of one key. */
+export interface KeyRecord {
+  readonly key: ByteString;
+  readonly value: Uint8Array;
+  /** Revision of the put that brought the key into being. */
+  readonly createRevision: Revision;
+  /** Revision of this version. */
+  readonly modRevision: Revision;
+  /** 1 for the put that created it, one more with each put since. */
+  readonly version: number;
+  /** 0: no lease. */
+  readonly leaseId: number;
+}
+
+/** Limits of the store, the same on every node: part of the format, not of the configuration. */
+export const kvLimits = {
+  keyBytesMax: 4_096,
+  valueBytesMax: 1_048_576,
+  /** Keys, and bytes of keys and values, that one command may touch. */
+  commandKeysMax: 10_000,
+  commandBytesMax: 8 * 1_048_576,
+  /** A session without a write for this long, in cluster time, ends. */
+  sessionLifeMs: 60_000,
+  sessionsMax: 10_000,
+  /** Outcomes kept above acknowledgedThrough in one session; also how far sequences may run ahead of it. */
+  sessionWindow: 4_096,
+  /** Estimated bytes of the whole session table. */
+  sessionTableBytesMax: 64 * 1_048_576,
+} as const;

@@ -1,0 +1,98 @@
+// The core's contract: `step(input) → output`, synchronous. The loop that drives it must, for each output, in order:
+//   1. make `hardState`, `truncateSuffix` and `entries` durable, in one unit of the log. `messages` may leave at once.
+//   2. when that unit is durable: send `messagesAfterPersist`, then feed back `persisted` as given in `persist`.
+//      Units become durable in the order in which they were put out; a unit that fails stops the node.
+//   3. apply `committed` in order; feed back `applied` for what is applied.
+//   4. answer `reads` once the applied index has reached their `readIndex`; fail `readsFailed`.
+//   5. re-arm one timer for `deadlineMs`, and feed back `timeout` when it has passed.
+// The reason for 1 and 2: what a member promises (a vote, an acknowledgement, its own share of a majority) must
+// survive its crash ("Updated on stable storage before responding to RPCs", Figure 2).
+
+import type { Message } from './messages.js';
+import type { EntryKind, HardState, LogEntry, LogIndex, NodeId, Term } from './types.js';
+
+/** Every input carries the monotonic time at which it is fed in, never less than before. */
+interface Timed {
+  readonly now: number;
+}
+
+export type Input = Timed &
+  (
+    | { readonly kind: 'message'; readonly message: Message }
+    /** `deadlineMs` has passed. Early or repeated ones are harmless. */
+    | { readonly kind: 'timeout' }
+    /** New entries from this node's clients. Answered in the same output by `proposal`. */
+    | { readonly kind: 'propose'; readonly proposals: readonly Proposal[] }
+    /** A unit of output is durable: its `persist`, unchanged (the term tells a completion of an older log apart). */
+    | { readonly kind: 'persisted'; readonly term: Term; readonly index: LogIndex; readonly sequence: number }
+    /** Everything up to `index` has been applied. */
+    | { readonly kind: 'applied'; readonly index: LogIndex }
+    /** Entries that `readEntries` asked for; none when they could not be read any more. */
+    | { readonly kind: 'entriesRead'; readonly reader: EntryReader; readonly entries: readonly LogEntry[] }
+    /** Reads wait for a ReadIndex. `requestId` is the caller's, grows within the process; one may stand for many reads. */
+    | { readonly kind: 'readIndex'; readonly requestId: number }
+    /** Hand leadership to `to`, or to the member that is furthest. No effect when not the leader. */
+    | { readonly kind: 'transferLeadership'; readonly to?: NodeId }
+    /** The link to a peer was closed or refused: a hint for timing, never for safety. */
+    | { readonly kind: 'peerDown'; readonly peer: NodeId }
+    /** A link to a peer was opened; what was in flight before is lost. */
+    | { readonly kind: 'peerUp'; readonly peer: NodeId }
+  );
+
+export interface Proposal {
+  readonly kind: EntryKind;
+  readonly payload: Uint8Array;
+}
+
+/** Who needs entries that are not in memory any more: the state machine, or the replication to a peer. */
+export type EntryReader = { readonly for: 'apply' } | { readonly for: 'peer'; readonly peer: NodeId };
+
+export interface ReadEntriesRequest {
+  readonly reader: EntryReader;
+  readonly firstIndex: LogIndex;
+  /** Inclusive. */
+  readonly lastIndex: LogIndex;
+  /** Stop after the entry that reaches this; at least one entry is read. */
+  readonly bytesMax: number;
+}
+
+/** One unit that must become durable. Fed back as `persisted` with the same three numbers. */
+export interface Persist {
+  /** The currentTerm when the unit was put out. */
+  readonly term: Term;
+  /** The last index of the log when the unit was put out. */
+  readonly index: LogIndex;
+  /** Grows by one with each unit of this process. */
+  readonly sequence: number;
+}
+
+export type ProposalResult =
+  | { readonly accepted: true; readonly term: Term; readonly firstIndex: LogIndex }
+  /** `tooMuch`: uncommitted bytes over `uncommittedBytesMax`. Nothing was appended. */
+  | { readonly accepted: false; readonly reason: 'notLeader' | 'transferring' | 'tooMuch' };
+
+export interface ConfirmedRead {
+  readonly requestId: number;
+  readonly readIndex: LogIndex;
+}
+
+export interface Output {
+  /** Present when anything of 1. must be made durable. */
+  readonly persist?: Persist;
+  readonly hardState?: HardState;
+  /** Remove all entries from this index on, before `entries` are appended. */
+  readonly truncateSuffix?: LogIndex;
+  readonly entries: readonly LogEntry[];
+  readonly messages: readonly Message[];
+  /** Leave after `persist` is durable, or at once without one; never before an earlier unit is durable. */
+  readonly messagesAfterPersist: readonly Message[];
+  readonly committed: readonly LogEntry[];
+  readonly readEntries: readonly ReadEntriesRequest[];
+  readonly reads: readonly ConfirmedRead[];
+  /** These ReadIndex requests got no answer: no leader, or leadership changed. May be asked again. */
+  readonly readsFailed: readonly number[];
+  /** Answer to a `propose` input. */
+  readonly proposal?: ProposalResult;
+  /** When the next `timeout` is due, in the time of `now`. */
+  readonly deadlineMs: number;
+}

@@ -1,0 +1,106 @@
+// What the members say to each other: one union member per RPC of the paper and per result. All are idempotent and
+// may be lost, doubled, delayed and reordered by the network; no rule of the core depends on any of that not happening.
+
+import type { LogEntry, LogIndex, NodeId, Term } from './types.js';
+
+interface Envelope {
+  readonly from: NodeId;
+  readonly to: NodeId;
+  /** The sender's currentTerm, except in pre-vote messages, where it is said below. */
+  readonly term: Term;
+}
+
+/** Would you vote for me in `term`? (§9.6.) `term` is the sender's currentTerm + 1; the receiver adopts nothing. */
+export interface PreVote extends Envelope {
+  readonly kind: 'preVote';
+  readonly lastLogIndex: LogIndex;
+  readonly lastLogTerm: Term;
+}
+
+/** `term`: of the request when granted, else the responder's currentTerm, so that a laggard can catch up. */
+export interface PreVoteResult extends Envelope {
+  readonly kind: 'preVoteResult';
+  readonly voteGranted: boolean;
+}
+
+/** RequestVote RPC (Figure 2). */
+export interface RequestVote extends Envelope {
+  readonly kind: 'requestVote';
+  readonly lastLogIndex: LogIndex;
+  readonly lastLogTerm: Term;
+  /** Sent because of TimeoutNow: answered even by members that hear from a leader (§4.2.3, §3.10). */
+  readonly leadershipTransfer: boolean;
+}
+
+export interface RequestVoteResult extends Envelope {
+  readonly kind: 'requestVoteResult';
+  readonly voteGranted: boolean;
+}
+
+/** AppendEntries RPC (Figure 2) with entries; the empty one is `heartbeat`. */
+export interface AppendEntries extends Envelope {
+  readonly kind: 'appendEntries';
+  readonly prevLogIndex: LogIndex;
+  readonly prevLogTerm: Term;
+  /** Contiguous from prevLogIndex + 1. Empty only as a probe. */
+  readonly entries: readonly LogEntry[];
+  readonly leaderCommit: LogIndex;
+}
+
+/** Sent when the follower's log, durably, matches through `matchIndex` (success), or where it does not (otherwise). */
+export interface AppendEntriesResult extends Envelope {
+  readonly kind: 'appendEntriesResult';
+  readonly success: boolean;
+  /** On success the last index known to match and durable; otherwise the request's prevLogIndex that was refused. */
+  readonly matchIndex: LogIndex;
+  /** On failure: an index at or below which the logs may agree, and the follower's term there (§5.3). Else 0. */
+  readonly hintIndex: LogIndex;
+  readonly hintTerm: Term;
+}
+
+/** Asserts leadership, opens a ReadIndex round, and tells how far the receiver may commit. */
+export interface Heartbeat extends Envelope {
+  readonly kind: 'heartbeat';
+  /** Capped at what the leader knows to match on this follower, so that a divergent tail is never committed. */
+  readonly leaderCommit: LogIndex;
+  /** Grows by one with each broadcast of a leader in its term; its acknowledgement confirms all reads up to it. */
+  readonly round: number;
+}
+
+export interface HeartbeatResult extends Envelope {
+  readonly kind: 'heartbeatResult';
+  readonly round: number;
+}
+
+/** A follower asks where it must have applied to, to answer the reads it carries (§6.4). */
+export interface ReadIndexRequest extends Envelope {
+  readonly kind: 'readIndex';
+  /** The follower's own number of the request, grows within its process. */
+  readonly requestId: number;
+}
+
+export interface ReadIndexResult extends Envelope {
+  readonly kind: 'readIndexResult';
+  readonly requestId: number;
+  readonly readIndex: LogIndex;
+}
+
+/** Leadership transfer (§3.10): start an election at once. */
+export interface TimeoutNow extends Envelope {
+  readonly kind: 'timeoutNow';
+}
+
+export type Message =
+  | PreVote
+  | PreVoteResult
+  | RequestVote
+  | RequestVoteResult
+  | AppendEntries
+  | AppendEntriesResult
+  | Heartbeat
+  | HeartbeatResult
+  | ReadIndexRequest
+  | ReadIndexResult
+  | TimeoutNow;
+
+export type MessageKind = Message['kind'];

@@ -1,0 +1,252 @@
+// The frames of both protocols as types, decoded. On the wire each frame is a positional msgpack array whose first
+// element is the frame's number, and a WebSocket message is one array of frames. `codec` turns one into the other.
+
+import type { ByteString } from '../base/bytes.js';
+import type { NodeId } from '../base/env.js';
+import type { Outcome } from '../base/errors.js';
+import type { KeyRecord, Revision } from '../kv/commands.js';
+import type { Message } from '../raft/messages.js';
+
+/** Raised when a frame changes its meaning. A node refuses to talk to another version. */
+export const protocolVersion = 1;
+
+/** Limits of the wire, the same for all. Bytes and counts that may arrive before anything is unpacked. */
+export const wireLimits = {
+  /** One WebSocket message. */
+  messageBytesMax: 4 * 1_048_576,
+  /** What senders aim for, so that heartbeats never queue behind data; one larger entry or value is allowed. */
+  messageBytesTarget: 256 * 1024,
+  depthMax: 16,
+  elementsMax: 100_000,
+  /** Bytes of keys and values in one page of a range. */
+  pageBytesMax: 1_048_576,
+  pageRecordsMax: 10_000,
+} as const;
+
+// ---- peers ---------------------------------------------------------------------------------------------------------
+
+/** First frame on a peer link, from the dialing and then from the accepting node. */
+export interface PeerHello {
+  readonly kind: 'hello';
+  readonly protocolVersion: number;
+  readonly nodeId: NodeId;
+  /** Drawn at random when the node's data folder was made, 32 hexadecimal digits. */
+  readonly instanceId: string;
+  /** Drawn at random at each start of the process, 32 hexadecimal digits. */
+  readonly incarnation: string;
+  /** `undefined` while the cluster is not formed on that node. */
+  readonly clusterId: string | undefined;
+  /** Of the hello's own cluster file, to tell two files apart before a cluster is formed: ids sorted. */
+  readonly memberIds: readonly NodeId[];
+  /** Payload of entry 1 once formed, so that a node that missed the forming learns it. */
+  readonly formation: Uint8Array | undefined;
+}
+
+/** The accepting node will not talk to the dialing one; it closes after this. */
+export interface PeerRefusal {
+  readonly kind: 'refusal';
+  readonly code: 'PROTOCOL' | 'IDENTITY';
+  readonly message: string;
+}
+
+export interface PeerRaft {
+  readonly kind: 'raft';
+  readonly message: Message;
+}
+
+export type PeerFrame = PeerHello | PeerRefusal | PeerRaft;
+
+// ---- clients: requests ---------------------------------------------------------------------------------------------
+
+export type Consistency =
+  | { readonly kind: 'linearizable' }
+  | { readonly kind: 'leaderLease' }
+  | { readonly kind: 'bounded'; readonly maxStalenessMs: number }
+  | { readonly kind: 'serializable' };
+
+interface Request {
+  /** The client's number of the request, unique on its connection while it waits. */
+  readonly requestId: number;
+}
+
+interface TimedRequest extends Request {
+  /** What is left of the caller's deadline when the frame is sent; the server gives up after it. 1 .. 2^31-1. */
+  readonly timeoutMs: number;
+}
+
+export interface ClientHello {
+  readonly kind: 'hello';
+  readonly protocolVersion: number;
+  /** The cluster the client belongs to since its first connection; `undefined` on that one. */
+  readonly clusterId: string | undefined;
+}
+
+/** A write: the bytes of a `ClientCommand`, which go into the log as they are. */
+export interface WriteRequest extends TimedRequest {
+  readonly kind: 'write';
+  readonly command: Uint8Array;
+}
+
+interface ReadRequest extends TimedRequest {
+  readonly consistency: Consistency;
+  /** Read as of this revision; 0: now. */
+  readonly revision: Revision;
+  /** Do not answer before the node has applied this revision. 0: no bound. */
+  readonly minRevision: Revision;
+}
+
+export interface GetRequest extends ReadRequest {
+  readonly kind: 'get';
+  readonly key: ByteString;
+}
+
+export interface RangeRequest extends ReadRequest {
+  readonly kind: 'range';
+  readonly start: ByteString;
+  /** Exclusive; `undefined`: to the last key. */
+  readonly end: ByteString | undefined;
+  /** Records wanted in all; the server sends one page and says whether there is more. 1 or more. */
+  readonly limit: number;
+  readonly reverse: boolean;
+  /** Leave the values out (empty). */
+  readonly keysOnly: boolean;
+}
+
+export interface CountRequest extends ReadRequest {
+  readonly kind: 'count';
+  readonly start: ByteString;
+  readonly end: ByteString | undefined;
+}
+
+/** The node's own view, answered at once and without a quorum. */
+export interface StatusRequest extends TimedRequest {
+  readonly kind: 'status';
+}
+
+/** The client does not wait any more; the node may drop the request if it has not begun. Not answered. */
+export interface CancelRequest extends Request {
+  readonly kind: 'cancel';
+}
+
+/** The node replies with `pong` at once. Detects half-open connections. */
+export interface PingRequest extends Request {
+  readonly kind: 'ping';
+}
+
+export type ClientFrame =
+  | ClientHello
+  | WriteRequest
+  | GetRequest
+  | RangeRequest
+  | CountRequest
+  | StatusRequest
+  | CancelRequest
+  | PingRequest;
+
+// ---- clients: answers ----------------------------------------------------------------------------------------------
+
+export interface Member {
+  readonly nodeId: NodeId;
+  /** host:port that clients and peers use. */
+  readonly address: string;
+}
+
+/** Who leads, as this node knows; pushed whenever it changes. */
+export interface LeaderNotice {
+  readonly kind: 'leader';
+  readonly leaderId: NodeId | undefined;
+  readonly term: number;
+}
+
+export interface ServerHello {
+  readonly kind: 'hello';
+  readonly protocolVersion: number;
+  readonly clusterId: string;
+  readonly nodeId: NodeId;
+  readonly members: readonly Member[];
+  readonly leaderId: NodeId | undefined;
+  readonly term: number;
+  /** This node's newest known cluster time: the creation time for session ids. */
+  readonly clusterTimeMs: number;
+}
+
+/** A request that failed. `code` may be one that this version does not know. */
+export interface ErrorAnswer extends Request {
+  readonly kind: 'error';
+  readonly code: string;
+  readonly message: string;
+  readonly outcome: Outcome;
+}
+
+/** A write that reached a verdict: code OK or CONFLICT (others arrive as ErrorAnswer). */
+export interface WriteAnswer extends Request {
+  readonly kind: 'written';
+  readonly code: 'OK' | 'CONFLICT';
+  readonly revision: Revision;
+  /** Keys deleted. */
+  readonly count: number;
+  /** For a CONFLICT: the key as it was when the condition was judged. */
+  readonly current: KeyRecord | undefined;
+}
+
+export interface GetAnswer extends Request {
+  readonly kind: 'got';
+  /** The store's revision that was read. */
+  readonly revision: Revision;
+  readonly record: KeyRecord | undefined;
+}
+
+export interface RangeAnswer extends Request {
+  readonly kind: 'page';
+  readonly revision: Revision;
+  readonly records: readonly KeyRecord[];
+  /** There are further records in the range; ask on from the last key at this revision. */
+  readonly more: boolean;
+}
+
+export interface CountAnswer extends Request {
+  readonly kind: 'counted';
+  readonly revision: Revision;
+  readonly count: number;
+}
+
+/** One node's state, for `kvorum status`. */
+export interface NodeStatus {
+  readonly clusterId: string;
+  readonly nodeId: NodeId;
+  readonly role: 'leader' | 'follower' | 'candidate' | 'precandidate' | 'recovering' | 'forming';
+  readonly leaderId: NodeId | undefined;
+  readonly term: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly revision: Revision;
+  /** Hash of the replicated state after `stateHashIndex`, 16 hexadecimal digits. */
+  readonly stateHash: string;
+  readonly stateHashIndex: number;
+  /** The newest 64 or fewer (index, hash) pairs before that, oldest first, to compare nodes at a common index. */
+  readonly stateHashes: readonly (readonly [index: number, hash: string])[];
+  readonly version: string;
+  readonly pid: number;
+  readonly dbBytes: number;
+  readonly logBytes: number;
+}
+
+export interface StatusAnswer extends Request {
+  readonly kind: 'status';
+  readonly status: NodeStatus;
+}
+
+export interface PongAnswer extends Request {
+  readonly kind: 'pong';
+}
+
+export type ServerFrame =
+  | ServerHello
+  | LeaderNotice
+  | ErrorAnswer
+  | WriteAnswer
+  | GetAnswer
+  | RangeAnswer
+  | CountAnswer
+  | StatusAnswer
+  | PongAnswer;

@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+// One process per test file: native addons and child processes do not survive worker threads well.
+export default defineConfig({
+  test: {
+    root: new URL('..', import.meta.url).pathname,
+    include: ['test/**/*.test.ts'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+});
