@@ -156,6 +156,8 @@ export interface LeaderNotice {
   readonly kind: 'leader';
   readonly leaderId: NodeId | undefined;
   readonly term: number;
+  /** The sender's newest cluster time. Fresh only when the sender itself is the leader named. */
+  readonly clusterTimeMs: number;
 }
 
 export interface ServerHello {
@@ -166,7 +168,7 @@ export interface ServerHello {
   readonly members: readonly Member[];
   readonly leaderId: NodeId | undefined;
   readonly term: number;
-  /** This node's newest known cluster time: the creation time for session ids. */
+  /** This node's newest cluster time: the creation time for session ids. Fresh only from the leader itself. */
   readonly clusterTimeMs: number;
 }
 
