@@ -1,0 +1,245 @@
+// One connection between two processes: two ordered directions, each with its own delays, its own faults and its own
+// counter, so that every fate is a hash of (seed, link, counter). In mode `tcp` a lost message breaks the connection
+// and the messages after it are lost too; in mode `datagram` messages are lost, doubled and overtaken one by one while
+// the link stands, which no WebSocket does and the consensus core must survive all the same. Source: research §4.2.
+
+import type { LinkId } from '../base/env.js';
+import { roll, streamOf } from './dice.js';
+import type { ScheduledEvent, Scheduler } from './scheduler.js';
+import type { VirtualProcess } from './virtual-process.js';
+
+export type LinkMode = 'tcp' | 'datagram';
+
+/** What befalls messages at the moment; changed by faults while the world runs. */
+export interface Conditions {
+  /** Microseconds on the way: the least, and the mean of the exponential part on top. */
+  latencyUsMin: number;
+  latencyUsMean: number;
+  /** Probabilities per message, 0 to 1. `duplication` and `reordering` have no effect in mode `tcp`. */
+  loss: number;
+  duplication: number;
+  /** Share of messages that take up to ten times as long, alone. */
+  reordering: number;
+}
+
+/** What a connection needs to know of the network around it. */
+export interface Surroundings {
+  readonly scheduler: Scheduler;
+  readonly seed: number;
+  readonly conditions: Conditions;
+  /** Bytes that a direction takes before `send` refuses. */
+  readonly bufferBytesMax: number;
+  isBlocked(fromHost: string, toHost: string): boolean;
+  /** The connection has no open end any more. */
+  forget(connection: Connection): void;
+}
+
+/** One end: the link as one process sees it. */
+export interface Endpoint {
+  readonly hostName: string;
+  readonly process: VirtualProcess;
+  readonly link: LinkId;
+  /** The process has neither closed it nor been told that it is closed. */
+  open: boolean;
+  readonly onMessage: (message: Uint8Array) => void;
+  readonly onClosed: () => void;
+}
+
+interface Direction {
+  readonly from: Endpoint;
+  readonly to: Endpoint;
+  readonly stream: number;
+  /** Messages given to `send`. */
+  sent: number;
+  /** No message is delivered before this. Microseconds. */
+  lastDeliveryUs: number;
+  undeliveredBytes: number;
+  /** Waiting for the way to open again; `undefined` is the end of the stream. */
+  readonly held: (Uint8Array | undefined)[];
+}
+
+/** The first message of a link introduces the sender; what the world does to single messages starts after it. */
+const introductionMessages = 1;
+
+export class Connection {
+  private readonly around: Surroundings;
+  private readonly mode: LinkMode;
+  private readonly directions: readonly [Direction, Direction];
+  /** Nothing that is sent from now on arrives; both ends are being told, or will be. */
+  private broken = false;
+  private resetEvent: ScheduledEvent | undefined;
+  private rolls = 0;
+
+  /** `name` is unique among all connections ever made, and the same in every run of the plan. */
+  constructor(around: Surroundings, mode: LinkMode, name: string, dialer: Endpoint, acceptor: Endpoint) {
+    this.around = around;
+    this.mode = mode;
+    const direction = (from: Endpoint, to: Endpoint): Direction => ({
+      from,
+      to,
+      stream: streamOf(`${name} ${from.hostName}>${to.hostName}`),
+      sent: 0,
+      lastDeliveryUs: around.scheduler.nowUs,
+      undeliveredBytes: 0,
+      held: [],
+    });
+    this.directions = [direction(dialer, acceptor), direction(acceptor, dialer)];
+  }
+
+  get ends(): readonly [Endpoint, Endpoint] {
+    return [this.directions[0].from, this.directions[0].to];
+  }
+
+  /** No message arrives before the acceptor knows of the link. */
+  holdUntil(timeUs: number): void {
+    for (const direction of this.directions) direction.lastDeliveryUs = timeUs;
+  }
+
+  /** False when the link is gone or its buffer is full; true does not mean that it arrives. */
+  send(from: Endpoint, message: Uint8Array): boolean {
+    const direction = this.directionFrom(from);
+    if (!from.open || direction.undeliveredBytes + message.length > this.around.bufferBytesMax) return false;
+    const counter = direction.sent++;
+    if (this.broken) return true;
+    const { loss, duplication } = this.around.conditions;
+    const exposed = counter >= introductionMessages;
+    if (exposed && roll(this.around.seed, direction.stream, 4 * counter) < loss) {
+      if (this.mode === 'tcp') this.reset();
+      return true;
+    }
+    this.transmit(direction, message, counter);
+    const doubled = roll(this.around.seed, direction.stream, 4 * counter + 1) < duplication;
+    if (exposed && this.mode === 'datagram' && doubled) this.transmit(direction, message, counter);
+    return true;
+  }
+
+  bufferedBytes(from: Endpoint): number {
+    return from.open ? this.directionFrom(from).undeliveredBytes : 0;
+  }
+
+  /** The process at this end closes: what it sent still arrives, then the other end is told. */
+  close(end: Endpoint): void {
+    if (!end.open) return;
+    end.open = false;
+    const direction = this.directionFrom(end);
+    if (this.isHeld(direction)) direction.held.push(undefined);
+    else this.tellClosed(direction.to, this.arrivalUs(direction, 0) - this.around.scheduler.nowUs);
+  }
+
+  /** The process at this end died; the other end learns it after `delayUs`. */
+  abandon(end: Endpoint, delayUs: number): void {
+    end.open = false;
+    this.broken = true;
+    const other = this.directionFrom(end).to;
+    if (other.open) this.tellClosed(other, delayUs);
+    else this.around.forget(this);
+  }
+
+  /** Breaks the connection: each end is told at its own time, and what was on its way may or may not arrive. */
+  reset(): void {
+    if (this.broken) return;
+    this.broken = true;
+    for (const direction of this.directions) {
+      direction.held.length = 0;
+      direction.undeliveredBytes = 0;
+      this.tellClosed(direction.to, this.fraction() ** 3 * 500_000);
+    }
+  }
+
+  /** The way between the ends was blocked, in one direction or both: unless it heals soon, the link breaks. */
+  blocked(): void {
+    if (this.broken || this.resetEvent !== undefined) return;
+    const delayUs = 50_000 + this.fraction() * 3_000_000;
+    this.resetEvent = this.around.scheduler.schedule(delayUs, 'fault', undefined, () => {
+      this.resetEvent = undefined;
+      this.reset();
+    });
+  }
+
+  /** A way was opened again: what waited for it goes on, in one burst. */
+  unblocked(): void {
+    const [forth, back] = this.directions;
+    if (!this.isBlocked(forth) && !this.isBlocked(back) && this.resetEvent !== undefined) {
+      this.resetEvent.cancelled = true;
+      this.resetEvent = undefined;
+    }
+    for (const direction of this.directions) this.flush(direction);
+  }
+
+  private flush(direction: Direction): void {
+    if (this.isBlocked(direction)) return;
+    for (const message of direction.held.splice(0)) {
+      const arrivalUs = this.arrivalUs(direction, direction.sent);
+      if (message === undefined) this.tellClosed(direction.to, arrivalUs - this.around.scheduler.nowUs);
+      else this.deliver(direction, message, arrivalUs);
+    }
+  }
+
+  private transmit(direction: Direction, message: Uint8Array, counter: number): void {
+    if (this.isHeld(direction)) {
+      if (this.mode === 'datagram') return;
+      direction.undeliveredBytes += message.length;
+      direction.held.push(message);
+      return;
+    }
+    direction.undeliveredBytes += message.length;
+    this.deliver(direction, message, this.arrivalUs(direction, counter));
+  }
+
+  private deliver(direction: Direction, message: Uint8Array, arrivalUs: number): void {
+    const { to } = direction;
+    const { scheduler } = this.around;
+    const arrive = (): void => {
+      direction.undeliveredBytes = Math.max(0, direction.undeliveredBytes - message.length);
+      // A copy of its own: processes share no memory, and the sender may reuse its buffer once it has left.
+      if (to.open) to.onMessage(new Uint8Array(message));
+    };
+    scheduler.schedule(arrivalUs - scheduler.nowUs, 'message', to.process, arrive, message);
+  }
+
+  /** When a message that leaves now arrives. In order, unless single messages may overtake each other. */
+  private arrivalUs(direction: Direction, counter: number): number {
+    const { latencyUsMin, latencyUsMean, reordering } = this.around.conditions;
+    const { seed, scheduler } = this.around;
+    const exponential = -Math.log(1 - roll(seed, direction.stream, 4 * counter + 2)) * latencyUsMean;
+    const ordinaryUs = scheduler.nowUs + latencyUsMin + Math.min(exponential, 1_000_000);
+    if (this.mode === 'datagram' && counter >= introductionMessages) {
+      const lot = this.fraction();
+      const factor = lot < reordering ? 1 + (9 * lot) / reordering : 1;
+      return Math.max(this.earliestUs(direction), scheduler.nowUs + factor * (ordinaryUs - scheduler.nowUs));
+    }
+    direction.lastDeliveryUs = Math.max(direction.lastDeliveryUs, ordinaryUs);
+    return direction.lastDeliveryUs;
+  }
+
+  private earliestUs(direction: Direction): number {
+    return Math.max(direction.lastDeliveryUs, this.around.scheduler.nowUs);
+  }
+
+  private tellClosed(end: Endpoint, delayUs: number): void {
+    const { scheduler } = this.around;
+    scheduler.schedule(Math.max(0, delayUs), 'link', end.process, () => {
+      const wasOpen = end.open;
+      end.open = false;
+      if (this.ends.every(({ open }) => !open)) this.around.forget(this);
+      if (wasOpen) end.onClosed();
+    });
+  }
+
+  private isBlocked(direction: Direction): boolean {
+    return this.around.isBlocked(direction.from.hostName, direction.to.hostName);
+  }
+
+  /** Whether a message given now has to wait, behind a block or behind others that wait. */
+  private isHeld(direction: Direction): boolean {
+    return direction.held.length > 0 || this.isBlocked(direction);
+  }
+
+  private directionFrom(end: Endpoint): Direction {
+    return this.directions[0].from === end ? this.directions[0] : this.directions[1];
+  }
+
+  private fraction(): number {
+    return roll(this.around.seed, this.directions[0].stream ^ 0x5bd1e995, this.rolls++);
+  }
+}
