@@ -107,6 +107,8 @@ export const kvLimits = {
   commandBytesMax: 8 * 1_048_576,
   /** A session without a write for this long, in cluster time, ends. */
   sessionLifeMs: 60_000,
+  /** How far a session's creation time may lie ahead of the cluster time of the entry that would open it. */
+  sessionAheadMsMax: 86_400_000,
   sessionsMax: 10_000,
   /** Outcomes kept above acknowledgedThrough in one session; also how far sequences may run ahead of it. */
   sessionWindow: 4_096,

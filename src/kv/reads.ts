@@ -1,0 +1,57 @@
+// Point reads, now and at a revision. Both are synchronous: a key's newest state and its value are two reads of the
+// store at most, an older version one more per step back along the key's own history. Must never show an effect of an
+// entry that is applied only in part. Source: design, "The state machine", layout on LevelDB; reliability.md 4.5 (24).
+
+import type { ByteString } from '../base/bytes.js';
+import { KvorumError } from '../base/errors.js';
+import type { KeyRecord, Revision } from './commands.js';
+import type { Layers } from './layers.js';
+import type { Head, Version } from './schema.js';
+
+const noBytes = new Uint8Array(0);
+
+/** The record of `key` as it was at `revision`, which is not above the newest one. Throws CORRUPT. */
+export function readAt(layers: Layers, key: ByteString, revision: Revision): KeyRecord | undefined {
+  const head = layers.head(key);
+  if (head === undefined) return undefined;
+  if (head.modRevision <= revision) {
+    return head.deleted ? undefined : toRecord(layers.version(key, head.modRevision, head.sub));
+  }
+  let version = layers.version(key, head.modRevision, head.sub);
+  while (version.modRevision > revision) {
+    if (version.previousRevision === 0) return undefined;
+    version = layers.version(key, version.previousRevision, version.previousSub);
+  }
+  return version.deleted ? undefined : toRecord(version);
+}
+
+export function toRecord(version: Version): KeyRecord {
+  return {
+    key: version.key,
+    value: version.value,
+    createRevision: version.createRevision,
+    modRevision: version.modRevision,
+    version: version.version,
+    leaseId: version.leaseId,
+  };
+}
+
+/** A record without its value. */
+export function toKeyOnly(key: ByteString, head: Head): KeyRecord {
+  return {
+    key,
+    value: noBytes,
+    createRevision: head.createRevision,
+    modRevision: head.modRevision,
+    version: head.version,
+    leaseId: head.leaseId,
+  };
+}
+
+export function futureRevision(asked: Revision, newest: Revision): KvorumError {
+  return new KvorumError(
+    'FUTURE_REVISION',
+    `revision ${asked} is above the newest one, ${newest}: ask for 0 (now) or wait until it is applied`,
+    { details: { revision: asked, newestRevision: newest } },
+  );
+}

@@ -1,0 +1,320 @@
+// Every key and every record of the state machine in the ordered store, in one place:
+//   L/<key>              the key as it is now, fixed size, without its value
+//   T/<key>              the last tombstone of a key that is deleted now; a key has L or T or neither, never both
+//   V/<revision><sub>    one version (or tombstone) of one key, with its value; never changed once written
+//   S/<session id>       one client session
+//   M/applied            what the store is the state of; last in every batch
+// Numbers are big endian, so that the order of V is the order of history. Must never read a record it does not
+// understand: wrong lengths, kinds and numbers are CORRUPT. Source: design, "The state machine", layout on LevelDB.
+
+import { asBuffer, type ByteString } from '../base/bytes.js';
+import { KvorumError } from '../base/errors.js';
+import type { Revision } from './commands.js';
+import type { StoreRange } from './store.js';
+
+/** Raised when the meaning of any record changes. A store of a newer version is refused. */
+export const storeFormatVersion = 1;
+
+/** The newest state of a key, or of its deletion: all that `L/` or `T/` tells. */
+export interface Head {
+  /** A tombstone: only modRevision, sub and the hash mean anything, the rest is 0. */
+  readonly deleted: boolean;
+  /** Revision of this version or of the deletion. */
+  readonly modRevision: Revision;
+  /** Place among the keys written by the same revision, from 0. */
+  readonly sub: number;
+  readonly createRevision: Revision;
+  readonly version: number;
+  readonly leaseId: number;
+  /** Length of the value, bytes. */
+  readonly valueBytes: number;
+  /** Hash of the record as two unsigned 32-bit words; 0, 0 for a tombstone that was read from the store. */
+  readonly hashHigh: number;
+  readonly hashLow: number;
+}
+
+/** One version of one key with all that `V/` tells. */
+export interface Version extends Head {
+  readonly key: ByteString;
+  readonly value: Uint8Array;
+  /** The version or tombstone of the same key before this one; 0 when there is none. */
+  readonly previousRevision: Revision;
+  readonly previousSub: number;
+  /** Only in memory: its group must remove a `T/` of the key, which an earlier group may have written. */
+  readonly clearsTombstone: boolean;
+}
+
+/** What the store is the state of. */
+export interface AppliedRecord {
+  readonly appliedIndex: number;
+  readonly term: number;
+  readonly stateHigh: number;
+  readonly stateLow: number;
+  readonly contentHigh: number;
+  readonly contentLow: number;
+  readonly revision: Revision;
+  readonly clusterTimeMs: number;
+  readonly wallTimeMs: number;
+}
+
+export const appliedKey: ByteString = 'M/applied';
+
+const livePrefix = 'L/';
+const tombstonePrefix = 'T/';
+const sessionPrefix = 'S/';
+// '0' follows '/', so these are the exclusive ends of the folders.
+const liveEnd = 'L0';
+const tombstoneEnd = 'T0';
+
+const prefixLength = 2;
+const kindPut = 1;
+const kindDelete = 2;
+const liveBytes = 48;
+const tombstoneBytes = 12;
+const appliedBytes = 68;
+/** Length of a version record without key and value. */
+const versionHeaderBytes = 39;
+const noBytes = new Uint8Array(0);
+
+export function liveKey(key: ByteString): ByteString {
+  return livePrefix + key;
+}
+
+export function tombstoneKey(key: ByteString): ByteString {
+  return tombstonePrefix + key;
+}
+
+export function sessionKey(sessionId: ByteString): ByteString {
+  return sessionPrefix + sessionId;
+}
+
+export function versionKey(revision: Revision, sub: number): ByteString {
+  const high = Math.floor(revision / 0x1_0000_0000);
+  const low = revision >>> 0;
+  return String.fromCharCode(
+    0x56,
+    0x2f,
+    high >>> 24,
+    (high >>> 16) & 0xff,
+    (high >>> 8) & 0xff,
+    high & 0xff,
+    low >>> 24,
+    (low >>> 16) & 0xff,
+    (low >>> 8) & 0xff,
+    low & 0xff,
+    sub >>> 24,
+    (sub >>> 16) & 0xff,
+    (sub >>> 8) & 0xff,
+    sub & 0xff,
+  );
+}
+
+/** The part of a store key after its folder: a user's key, or a session id. */
+export function withoutPrefix(storeKey: ByteString): ByteString {
+  return storeKey.slice(prefixLength);
+}
+
+/** Keys of `start` .. `end` that exist now. `end` undefined: to the last key. */
+export function liveRange(
+  start: ByteString,
+  end: ByteString | undefined,
+  limit: number,
+  reverse: boolean,
+): StoreRange {
+  return { start: livePrefix + start, end: end === undefined ? liveEnd : livePrefix + end, limit, reverse };
+}
+
+/** As `liveRange`, for keys that are deleted now. */
+export function tombstoneRange(
+  start: ByteString,
+  end: ByteString | undefined,
+  limit: number,
+  reverse: boolean,
+): StoreRange {
+  const last = end === undefined ? tombstoneEnd : tombstonePrefix + end;
+  return { start: tombstonePrefix + start, end: last, limit, reverse };
+}
+
+/** Sessions after `sessionId` (all with an empty one). */
+export function sessionRange(sessionId: ByteString, limit: number): StoreRange {
+  const start = sessionId === '' ? sessionPrefix : `${sessionPrefix}${sessionId}\x00`;
+  return { start, end: 'S0', limit, reverse: false };
+}
+
+/** All of history. */
+export const historyRange: StoreRange = { start: 'V/', end: 'V0', limit: 1, reverse: false };
+
+export function encodeLive(head: Head): Uint8Array {
+  const bytes = Buffer.allocUnsafe(liveBytes);
+  writeNumber(bytes, head.modRevision, 0);
+  bytes.writeUInt32BE(head.sub, 8);
+  writeNumber(bytes, head.createRevision, 12);
+  writeNumber(bytes, head.version, 20);
+  writeNumber(bytes, head.leaseId, 28);
+  bytes.writeUInt32BE(head.valueBytes, 36);
+  bytes.writeUInt32BE(head.hashHigh, 40);
+  bytes.writeUInt32BE(head.hashLow, 44);
+  return bytes;
+}
+
+/** Throws CORRUPT. `storeKey` is for the message. */
+export function decodeLive(record: Uint8Array, storeKey: ByteString): Head {
+  const bytes = asBuffer(record);
+  if (bytes.length !== liveBytes) throw corrupt(storeKey, `has ${bytes.length} bytes, not ${liveBytes}`);
+  return {
+    deleted: false,
+    modRevision: readNumber(bytes, 0, storeKey),
+    sub: bytes.readUInt32BE(8),
+    createRevision: readNumber(bytes, 12, storeKey),
+    version: readNumber(bytes, 20, storeKey),
+    leaseId: readNumber(bytes, 28, storeKey),
+    valueBytes: bytes.readUInt32BE(36),
+    hashHigh: bytes.readUInt32BE(40),
+    hashLow: bytes.readUInt32BE(44),
+  };
+}
+
+export function encodeTombstone(head: Head): Uint8Array {
+  const bytes = Buffer.allocUnsafe(tombstoneBytes);
+  writeNumber(bytes, head.modRevision, 0);
+  bytes.writeUInt32BE(head.sub, 8);
+  return bytes;
+}
+
+/** Throws CORRUPT. `storeKey` is for the message. */
+export function decodeTombstone(record: Uint8Array, storeKey: ByteString): Head {
+  const bytes = asBuffer(record);
+  if (bytes.length !== tombstoneBytes) {
+    throw corrupt(storeKey, `has ${bytes.length} bytes, not ${tombstoneBytes}`);
+  }
+  return {
+    deleted: true,
+    modRevision: readNumber(bytes, 0, storeKey),
+    sub: bytes.readUInt32BE(8),
+    createRevision: 0,
+    version: 0,
+    leaseId: 0,
+    valueBytes: 0,
+    hashHigh: 0,
+    hashLow: 0,
+  };
+}
+
+/** The key has at most 65,535 bytes, which `kvLimits` guarantees. The value is copied. */
+export function encodeVersion(version: Version): Uint8Array {
+  const { key, value } = version;
+  const bytes = Buffer.allocUnsafe(versionHeaderBytes + key.length + value.length);
+  bytes[0] = version.deleted ? kindDelete : kindPut;
+  writeNumber(bytes, version.previousRevision, 1);
+  bytes.writeUInt32BE(version.previousSub, 9);
+  writeNumber(bytes, version.createRevision, 13);
+  writeNumber(bytes, version.version, 21);
+  writeNumber(bytes, version.leaseId, 29);
+  bytes.writeUInt16BE(key.length, 37);
+  bytes.write(key, versionHeaderBytes, 'latin1');
+  if (value.length > 0) bytes.set(value, versionHeaderBytes + key.length);
+  return bytes;
+}
+
+/**
+ * The version that was written as `key` at `revision`, `sub`; its value is a view into the record, its hash is left 0.
+ * Throws CORRUPT when there is no such record, it is malformed or belongs to another key.
+ */
+export function decodeVersion(
+  record: Uint8Array | undefined,
+  key: ByteString,
+  revision: Revision,
+  sub: number,
+): Version {
+  const storeKey = versionKey(revision, sub);
+  if (record === undefined) throw corrupt(storeKey, 'is missing');
+  const bytes = asBuffer(record);
+  if (bytes.length < versionHeaderBytes) throw corrupt(storeKey, `has only ${bytes.length} bytes`);
+  const kind = bytes[0];
+  if (kind !== kindPut && kind !== kindDelete) throw corrupt(storeKey, `is of the unknown kind ${kind}`);
+  const valueOffset = versionHeaderBytes + bytes.readUInt16BE(37);
+  if (valueOffset > bytes.length) throw corrupt(storeKey, 'ends within its key');
+  if (bytes.toString('latin1', versionHeaderBytes, valueOffset) !== key) {
+    throw corrupt(storeKey, 'is of another key than the one that points to it');
+  }
+  return {
+    deleted: kind === kindDelete,
+    modRevision: revision,
+    sub,
+    createRevision: readNumber(bytes, 13, storeKey),
+    version: readNumber(bytes, 21, storeKey),
+    leaseId: readNumber(bytes, 29, storeKey),
+    valueBytes: bytes.length - valueOffset,
+    hashHigh: 0,
+    hashLow: 0,
+    key,
+    value: bytes.length === valueOffset ? noBytes : bytes.subarray(valueOffset),
+    previousRevision: readNumber(bytes, 1, storeKey),
+    previousSub: bytes.readUInt32BE(9),
+    clearsTombstone: false,
+  };
+}
+
+export function encodeApplied(record: AppliedRecord): Uint8Array {
+  const bytes = Buffer.allocUnsafe(appliedBytes);
+  bytes.writeUInt32BE(storeFormatVersion, 0);
+  writeNumber(bytes, record.appliedIndex, 4);
+  writeNumber(bytes, record.term, 12);
+  bytes.writeUInt32BE(record.stateHigh, 20);
+  bytes.writeUInt32BE(record.stateLow, 24);
+  bytes.writeUInt32BE(record.contentHigh, 28);
+  bytes.writeUInt32BE(record.contentLow, 32);
+  writeNumber(bytes, record.revision, 36);
+  writeNumber(bytes, record.clusterTimeMs, 44);
+  writeNumber(bytes, record.wallTimeMs, 52);
+  // A second copy of the index ends the record: a cheap guard for the one record everything hangs on.
+  writeNumber(bytes, record.appliedIndex, 60);
+  return bytes;
+}
+
+/** Throws CORRUPT, also when a newer version of kvorum wrote it. */
+export function decodeApplied(record: Uint8Array): AppliedRecord {
+  const bytes = asBuffer(record);
+  if (bytes.length < 4) throw corrupt(appliedKey, `has only ${bytes.length} bytes`);
+  const version = bytes.readUInt32BE(0);
+  if (version > storeFormatVersion) {
+    throw corrupt(
+      appliedKey,
+      `is of store format ${version}; this version of kvorum reads up to ${storeFormatVersion}: use a newer kvorum`,
+    );
+  }
+  if (version === 0 || bytes.length !== appliedBytes) {
+    throw corrupt(appliedKey, `has format ${version} and ${bytes.length} bytes, not ${appliedBytes}`);
+  }
+  const appliedIndex = readNumber(bytes, 4, appliedKey);
+  if (readNumber(bytes, 60, appliedKey) !== appliedIndex) throw corrupt(appliedKey, 'contradicts itself');
+  return {
+    appliedIndex,
+    term: readNumber(bytes, 12, appliedKey),
+    stateHigh: bytes.readUInt32BE(20),
+    stateLow: bytes.readUInt32BE(24),
+    contentHigh: bytes.readUInt32BE(28),
+    contentLow: bytes.readUInt32BE(32),
+    revision: readNumber(bytes, 36, appliedKey),
+    clusterTimeMs: readNumber(bytes, 44, appliedKey),
+    wallTimeMs: readNumber(bytes, 52, appliedKey),
+  };
+}
+
+/** Writes an integer of 0 .. 2^53-1 in 8 bytes. */
+export function writeNumber(target: Buffer, value: number, offset: number): void {
+  target.writeUInt32BE(Math.floor(value / 0x1_0000_0000), offset);
+  target.writeUInt32BE(value >>> 0, offset + 4);
+}
+
+/** Throws CORRUPT for a number of 2^53 or more. */
+export function readNumber(source: Buffer, offset: number, storeKey: ByteString): number {
+  const high = source.readUInt32BE(offset);
+  if (high > 0x1f_ffff) throw corrupt(storeKey, `has a number of 2^53 or more at byte ${offset}`);
+  return high * 0x1_0000_0000 + source.readUInt32BE(offset + 4);
+}
+
+export function corrupt(storeKey: ByteString, what: string): KvorumError {
+  const name = JSON.stringify(storeKey.slice(0, 100));
+  return new KvorumError('CORRUPT', `the record ${name} of the store ${what}; restore or replace this node`);
+}

@@ -1,0 +1,257 @@
+// Client sessions: what makes a write happen exactly once however often it is sent. Per session the outcomes above
+// acknowledgedThrough are kept, so that a repeated sequence is answered and not executed. Must never execute a request
+// of a session it does not know, nor open a session a second time: a session is forgotten only when cluster time has
+// left the span in which its first sequence could open it. All decisions follow from entries alone.
+// Source: dissertation §6.3; design, "The state machine", sessions; reliability.md rows 70 and 71.
+
+import { asBuffer, type ByteString } from '../base/bytes.js';
+import type { ErrorCode } from '../base/errors.js';
+import { Hash64 } from '../base/hash.js';
+import { kvLimits, type CommandResult, type SessionId, type SessionStamp } from './commands.js';
+import { corrupt, readNumber, sessionKey, writeNumber } from './schema.js';
+
+/** Results that only tell the state of the session; they are not kept, so the same request may meet another verdict. */
+export type Refusal = Extract<ErrorCode, 'STALE' | 'SESSION_EXPIRED' | 'SESSION_LIMIT'>;
+
+/** `execute`: the command is new; a result: it was executed before and that was its outcome. */
+export type Verdict = 'execute' | Refusal | CommandResult;
+
+export interface Session {
+  readonly id: SessionId;
+  /** Hash of the id, for the state hash. */
+  readonly idHigh: number;
+  readonly idLow: number;
+  /** Cluster time at which the client says it drew the id, milliseconds. */
+  readonly createdMs: number;
+  /**
+   * Cluster time from which on the session may be forgotten, milliseconds. Invariant: at least createdMs plus the
+   * session's life, so that a late copy of sequence 1 finds the session or comes too late to open it.
+   */
+  deadlineMs: number;
+  /** The client has all outcomes up to here. Never goes back. */
+  acknowledgedThrough: number;
+  /** Ended by the client; kept until its deadline only to refuse late copies. */
+  closed: boolean;
+  /** Sequence to outcome; all sequences are above acknowledgedThrough and within the window. */
+  readonly outcomes: Map<number, CommandResult>;
+}
+
+// What a session and an outcome count for in the bound of the table. Part of the format: replicas must agree.
+const sessionBytes = 256;
+const outcomeBytes = 96;
+
+const storedHeaderBytes = 29;
+/** Length of one outcome within a session's record, bytes. */
+export const storedOutcomeBytes = 15;
+/** Stored as the place in this list. */
+const storedCodes = ['OK', 'CONFLICT', 'TOO_LARGE'] as const satisfies readonly CommandResult['code'][];
+
+export class SessionTable {
+  private readonly sessions = new Map<SessionId, Session>();
+  /** Sum of the estimates of all sessions and outcomes. */
+  private bytes = 0;
+  private openCount = 0;
+  /** Never above the earliest deadline. */
+  private deadlineBoundMs = Infinity;
+
+  /** Open sessions. */
+  get size(): number {
+    return this.openCount;
+  }
+
+  /** No session ends before this cluster time; exact after each `expire`, a lower bound between. */
+  get nextDeadlineMs(): number | undefined {
+    return this.sessions.size === 0 ? undefined : this.deadlineBoundMs;
+  }
+
+  get(id: SessionId): Session | undefined {
+    return this.sessions.get(id);
+  }
+
+  /** What is to be done with a command. Changes nothing. */
+  judge(stamp: SessionStamp, nowMs: number): Verdict {
+    const session = this.sessions.get(stamp.sessionId);
+    if (session === undefined) return this.judgeFirst(stamp, nowMs);
+    if (session.closed) return 'SESSION_EXPIRED';
+    const { sequence } = stamp;
+    if (sequence <= session.acknowledgedThrough) return 'STALE';
+    const outcome = session.outcomes.get(sequence);
+    if (outcome !== undefined) return outcome;
+    const acknowledged = Math.max(session.acknowledgedThrough, acknowledgedBy(stamp));
+    if (sequence > acknowledged + kvLimits.sessionWindow) return 'SESSION_LIMIT';
+    if (this.bytes + outcomeBytes > kvLimits.sessionTableBytesMax) return 'SESSION_LIMIT';
+    return 'execute';
+  }
+
+  /**
+   * Notes that a command came, after `judge` and whatever its verdict: opens or refreshes the session and forgets what
+   * the client acknowledges. The session, or `undefined` when the command has none.
+   */
+  enter(stamp: SessionStamp, nowMs: number, verdict: Verdict): Session | undefined {
+    let session = this.sessions.get(stamp.sessionId);
+    if (session === undefined) {
+      if (verdict !== 'execute') return undefined;
+      session = newSession(stamp.sessionId, stamp.createdClusterTimeMs, nowMs);
+      this.add(session);
+      return session;
+    }
+    if (session.closed) return session;
+    session.deadlineMs = deadlineAfter(session.createdMs, nowMs);
+    this.acknowledge(session, acknowledgedBy(stamp));
+    return session;
+  }
+
+  /** Keeps the outcome of an executed command. */
+  keep(session: Session, sequence: number, result: CommandResult): void {
+    session.outcomes.set(sequence, result);
+    this.bytes += outcomeBytes;
+  }
+
+  /** Ends a session at the client's wish. Nothing of it is executed any more. */
+  close(session: Session, nowMs: number): void {
+    this.bytes -= outcomeBytes * session.outcomes.size;
+    session.outcomes.clear();
+    session.closed = true;
+    this.openCount--;
+    session.deadlineMs = session.createdMs + kvLimits.sessionLifeMs;
+    if (session.deadlineMs <= nowMs) this.remove(session);
+    else this.deadlineBoundMs = Math.min(this.deadlineBoundMs, session.deadlineMs);
+  }
+
+  /** Forgets all sessions whose deadline has come; returns them. */
+  expire(nowMs: number): Session[] {
+    const expired: Session[] = [];
+    let earliest = Infinity;
+    for (const session of this.sessions.values()) {
+      if (session.deadlineMs <= nowMs) expired.push(session);
+      else if (session.deadlineMs < earliest) earliest = session.deadlineMs;
+    }
+    for (const session of expired) {
+      this.bytes -= outcomeBytes * session.outcomes.size;
+      if (!session.closed) this.openCount--;
+      this.remove(session);
+    }
+    this.deadlineBoundMs = earliest;
+    // The table's order is the order of opening, which after a restart is the order of ids instead.
+    return expired.sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  /** Adds a session read from the store. */
+  restore(session: Session): void {
+    this.add(session);
+    this.bytes += outcomeBytes * session.outcomes.size;
+    if (session.closed) this.openCount--;
+  }
+
+  private judgeFirst(stamp: SessionStamp, nowMs: number): Verdict {
+    if (stamp.sequence !== 1) return 'SESSION_EXPIRED';
+    const ageMs = nowMs - stamp.createdClusterTimeMs;
+    // At exactly the session's life a session of this id may have been forgotten in this very entry.
+    if (ageMs >= kvLimits.sessionLifeMs || ageMs < -kvLimits.sessionAheadMsMax) return 'SESSION_EXPIRED';
+    if (this.openCount >= kvLimits.sessionsMax) return 'SESSION_LIMIT';
+    const bytes = this.bytes + sessionBytes + outcomeBytes;
+    return bytes > kvLimits.sessionTableBytesMax ? 'SESSION_LIMIT' : 'execute';
+  }
+
+  private acknowledge(session: Session, through: number): void {
+    const before = session.acknowledgedThrough;
+    if (through <= before) return;
+    session.acknowledgedThrough = through;
+    const { outcomes } = session;
+    const sizeBefore = outcomes.size;
+    if (through - before <= sizeBefore) {
+      for (let sequence = before + 1; sequence <= through; sequence++) outcomes.delete(sequence);
+    } else {
+      for (const sequence of outcomes.keys()) if (sequence <= through) outcomes.delete(sequence);
+    }
+    this.bytes -= outcomeBytes * (sizeBefore - outcomes.size);
+  }
+
+  private add(session: Session): void {
+    this.sessions.set(session.id, session);
+    this.bytes += sessionBytes;
+    this.openCount++;
+    this.deadlineBoundMs = Math.min(this.deadlineBoundMs, session.deadlineMs);
+  }
+
+  private remove(session: Session): void {
+    this.sessions.delete(session.id);
+    this.bytes -= sessionBytes;
+  }
+}
+
+/** Nobody can have the outcome of a command that is only now executed, whatever the client says. */
+function acknowledgedBy(stamp: SessionStamp): number {
+  return Math.min(stamp.acknowledgedThrough, stamp.sequence - 1);
+}
+
+/**
+ * The client may have learned a cluster time that a new leader has not reached yet. Such a session lives on from that
+ * time, otherwise it would be forgotten while its first sequence can still open it.
+ */
+function deadlineAfter(createdMs: number, nowMs: number): number {
+  return Math.max(createdMs, nowMs) + kvLimits.sessionLifeMs;
+}
+
+function newSession(id: SessionId, createdMs: number, nowMs: number): Session {
+  const [idHigh, idLow] = new Hash64().text(id).words();
+  return {
+    id,
+    idHigh,
+    idLow,
+    createdMs,
+    deadlineMs: deadlineAfter(createdMs, nowMs),
+    acknowledgedThrough: 0,
+    closed: false,
+    outcomes: new Map(),
+  };
+}
+
+/** Length of the session's record, bytes. */
+export function storedSessionBytes(session: Session): number {
+  return storedHeaderBytes + storedOutcomeBytes * session.outcomes.size;
+}
+
+export function encodeSession(session: Session): Uint8Array {
+  const bytes = Buffer.allocUnsafe(storedSessionBytes(session));
+  writeNumber(bytes, session.createdMs, 0);
+  writeNumber(bytes, session.deadlineMs, 8);
+  writeNumber(bytes, session.acknowledgedThrough, 16);
+  bytes[24] = session.closed ? 1 : 0;
+  bytes.writeUInt32BE(session.outcomes.size, 25);
+  let offset = storedHeaderBytes;
+  for (const [sequence, outcome] of session.outcomes) {
+    bytes.writeUInt16BE(sequence - session.acknowledgedThrough, offset);
+    bytes[offset + 2] = storedCodes.indexOf(outcome.code as (typeof storedCodes)[number]);
+    writeNumber(bytes, outcome.revision, offset + 3);
+    bytes.writeUInt32BE(outcome.count, offset + 11);
+    offset += storedOutcomeBytes;
+  }
+  return bytes;
+}
+
+/** Throws CORRUPT. */
+export function decodeSession(id: ByteString, record: Uint8Array): Session {
+  const bytes = asBuffer(record);
+  const storeKey = sessionKey(id);
+  if (bytes.length < storedHeaderBytes) throw corrupt(storeKey, `has only ${bytes.length} bytes`);
+  const count = bytes.readUInt32BE(25);
+  if (bytes.length !== storedHeaderBytes + storedOutcomeBytes * count) {
+    throw corrupt(storeKey, `has ${bytes.length} bytes, which does not fit its ${count} outcomes`);
+  }
+  const createdMs = readNumber(bytes, 0, storeKey);
+  const session = newSession(id, createdMs, createdMs);
+  session.deadlineMs = readNumber(bytes, 8, storeKey);
+  session.acknowledgedThrough = readNumber(bytes, 16, storeKey);
+  session.closed = bytes[24] === 1;
+  for (let offset = storedHeaderBytes; offset < bytes.length; offset += storedOutcomeBytes) {
+    const code = storedCodes[bytes[offset + 2] ?? -1];
+    if (code === undefined) throw corrupt(storeKey, `has an unknown outcome at byte ${offset + 2}`);
+    session.outcomes.set(session.acknowledgedThrough + bytes.readUInt16BE(offset), {
+      code,
+      revision: readNumber(bytes, offset + 3, storeKey),
+      count: bytes.readUInt32BE(offset + 11),
+    });
+  }
+  return session;
+}

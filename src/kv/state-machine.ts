@@ -1,0 +1,327 @@
+// The replicated state machine: committed entries in, results out, everything else follows from them. Entries are
+// applied in memory; the server's loop freezes what was applied into groups and writes them to the store one by one.
+// Must never let readers, hashes or a group see an entry that is applied in part, and must reach the same state from
+// the same entries wherever groups begin and end. Source: design, "The state machine" and "The disk".
+
+import { assert, defined } from '../base/assert.js';
+import type { ByteString } from '../base/bytes.js';
+import type { Done } from '../base/env.js';
+import { KvorumError } from '../base/errors.js';
+import { Writer } from './apply.js';
+import type { Command, CommandResult, KeyRecord, Revision } from './commands.js';
+import { beginRun, Executor, provideTo, type EntryToApply, type Run } from './execute.js';
+import { Layers } from './layers.js';
+import {
+  countKeys,
+  readPage,
+  type Counted,
+  type CountQuery,
+  type RangePage,
+  type RangeQuery,
+} from './pages.js';
+import { futureRevision, readAt } from './reads.js';
+import type { ScanSource } from './scan.js';
+import {
+  appliedKey,
+  corrupt,
+  decodeApplied,
+  encodeApplied,
+  historyRange,
+  sessionKey,
+  sessionRange,
+  withoutPrefix,
+} from './schema.js';
+import { decodeSession, encodeSession, SessionTable } from './sessions.js';
+import { hashHex, StateHashes } from './state-hash.js';
+import type { OrderedStore, StoreOperation, StoreRange, StoreRecord } from './store.js';
+
+export type { EntryToApply } from './execute.js';
+export type { Counted, CountQuery, RangePage, RangeQuery } from './pages.js';
+
+/** `done`: one result per command. `needs`: fetch the range, `provide` it, and apply the same entry again. */
+export type ApplyStep =
+  | { readonly kind: 'done'; readonly results: readonly CommandResult[] }
+  | { readonly kind: 'needs'; readonly range: StoreRange };
+
+const sessionPageRecords = 256;
+
+/** One replica's state. All calls are synchronous; reads that take a callback see the state as of the call. */
+export class StateMachine {
+  private readonly store: OrderedStore;
+  private readonly layers: Layers;
+  private readonly writer: Writer;
+  private readonly sessions = new SessionTable();
+  private readonly executor: Executor;
+  private readonly hashes = new StateHashes();
+  private readonly scanSource: ScanSource;
+  private run: Run | undefined;
+  private loaded = false;
+  // What readers see: the state after the last entry that was applied in full.
+  private visibleIndex = 0;
+  private visibleTerm = 0;
+  private visibleRevision: Revision = 0;
+  private visibleClusterTimeMs = 0;
+  private visibleWallTimeMs = 0;
+  private stateHigh = 0;
+  private stateLow = 0;
+  private contentHigh = 0;
+  private contentLow = 0;
+  /** Of the newest group, frozen or durable; at most visibleIndex. */
+  private frozenIndex = 0;
+  private durableIndex = 0;
+
+  /** `load` must have succeeded before anything else is called. */
+  constructor(store: OrderedStore) {
+    this.store = store;
+    this.layers = new Layers(store);
+    this.writer = new Writer(this.layers);
+    this.executor = new Executor(this.layers, this.writer, this.sessions);
+    this.scanSource = { store, layers: this.layers, newestRevision: () => this.visibleRevision };
+  }
+
+  get appliedIndex(): number {
+    return this.visibleIndex;
+  }
+
+  get appliedTerm(): number {
+    return this.visibleTerm;
+  }
+
+  /** Of the last write that changed something; 0 before the first. */
+  get revision(): Revision {
+    return this.visibleRevision;
+  }
+
+  /** Largest cluster time of all entries applied. */
+  get clusterTimeMs(): number {
+    return this.visibleClusterTimeMs;
+  }
+
+  get wallTimeMs(): number {
+    return this.visibleWallTimeMs;
+  }
+
+  /** Hash of the way to the state at `appliedIndex`, 16 hexadecimal digits. */
+  get stateHash(): string {
+    return hashHex(this.stateHigh, this.stateLow);
+  }
+
+  /** Hash of all current records, 16 hexadecimal digits. */
+  get contentHash(): string {
+    return hashHex(this.contentHigh, this.contentLow);
+  }
+
+  /** Open sessions. */
+  get sessionCount(): number {
+    return this.sessions.size;
+  }
+
+  /** No session ends before this cluster time. May be early, never late; exact after each `expireSessions`. */
+  get nextSessionDeadlineMs(): number | undefined {
+    return this.sessions.nextDeadlineMs;
+  }
+
+  /** Estimated bytes of the group that `freeze` would return now. */
+  get activeBytes(): number {
+    return this.layers.active.bytes;
+  }
+
+  /** Index of the last entry whose effects are durable in the store. */
+  get durableAppliedIndex(): number {
+    return this.durableIndex;
+  }
+
+  /** The state hash after `index`, if it is among the 1,024 newest since the start. */
+  stateHashAt(index: number): string | undefined {
+    return this.hashes.at(index);
+  }
+
+  /** The newest `count` or fewer state hashes with their indexes, oldest first. */
+  stateHashes(count: number): readonly (readonly [index: number, hash: string])[] {
+    return this.hashes.newestPairs(count);
+  }
+
+  /** Reads what the store is the state of, and the sessions. CORRUPT for damaged records and for a newer format. */
+  load(done: Done): void {
+    assert(!this.loaded, 'the state machine is loaded twice');
+    this.loaded = true;
+    this.store.fetchRange(historyRange, (error, records) => {
+      if (error !== undefined) return done(error);
+      const failure = corruption(() => this.loadApplied(records.length > 0));
+      if (failure !== undefined) return done(failure);
+      this.loadSessions('', done);
+    });
+  }
+
+  /**
+   * Applies the entry after `appliedIndex`. On `needs` nothing of it can be seen yet; after `provide` the same entry is
+   * applied again, and the commands that were executed are not executed a second time.
+   */
+  applyEntry(entry: EntryToApply): ApplyStep {
+    const run = (this.run ??= this.beginRun(entry));
+    const { index, term, commands } = entry;
+    assert(
+      index === run.index && term === run.term,
+      `entry ${index} of term ${term} interrupts entry ${run.index} of term ${run.term}`,
+    );
+    if (run.needed !== undefined) return waitingStep(run);
+    while (run.results.length < commands.length) {
+      const result = this.executor.execute(run, commands[run.results.length] as Command);
+      if (result === undefined) return waitingStep(run);
+      run.results.push(result);
+    }
+    this.endRun(run);
+    return { kind: 'done', results: run.results };
+  }
+
+  /** The records that `needs` asked for, as the store was at any moment since. Throws CORRUPT. */
+  provide(range: StoreRange, records: readonly StoreRecord[]): void {
+    assert(this.run !== undefined, 'a range is provided but no entry is being applied');
+    provideTo(this.run, range, records);
+  }
+
+  /** The current record of a key. */
+  get(key: ByteString): KeyRecord | undefined {
+    return readAt(this.layers, key, this.visibleRevision);
+  }
+
+  /** The record of a key at a revision; 0: now. Throws FUTURE_REVISION. */
+  getAt(key: ByteString, revision: Revision): KeyRecord | undefined {
+    if (revision > this.visibleRevision) throw futureRevision(revision, this.visibleRevision);
+    return readAt(this.layers, key, revision === 0 ? this.visibleRevision : revision);
+  }
+
+  /**
+   * One page of a range as of the call, or as of `query.revision`. `done` is never called before the return; it gets
+   * FUTURE_REVISION, CORRUPT or an error of the store (and then an empty page).
+   */
+  range(query: RangeQuery, done: (error: Error | undefined, page: RangePage) => void): void {
+    readPage(this.scanSource, query, done);
+  }
+
+  /** Counts the keys of a range as of the call, or as of `query.revision`. Errors as `range`. */
+  count(query: CountQuery, done: (error: Error | undefined, counted: Counted) => void): void {
+    countKeys(this.scanSource, query, done);
+  }
+
+  /**
+   * Everything applied since the last group as one batch, to be written as it is; `undefined` when there is nothing
+   * new. Not while a group is being written, nor while an entry waits for a range.
+   */
+  freeze(): readonly StoreOperation[] | undefined {
+    assert(this.run === undefined, 'a group would end within an entry');
+    if (this.visibleIndex === this.frozenIndex) return undefined;
+    const layer = this.layers.freeze();
+    const operations = layer.takeOperations();
+    for (const id of layer.sessions) {
+      const session = this.sessions.get(id);
+      const key = sessionKey(id);
+      if (session === undefined) operations.push({ type: 'delete', key });
+      else operations.push({ type: 'put', key, value: encodeSession(session) });
+    }
+    operations.push({
+      type: 'put',
+      key: appliedKey,
+      value: encodeApplied({
+        appliedIndex: this.visibleIndex,
+        term: this.visibleTerm,
+        stateHigh: this.stateHigh,
+        stateLow: this.stateLow,
+        contentHigh: this.contentHigh,
+        contentLow: this.contentLow,
+        revision: this.visibleRevision,
+        clusterTimeMs: this.visibleClusterTimeMs,
+        wallTimeMs: this.visibleWallTimeMs,
+      }),
+    });
+    this.frozenIndex = this.visibleIndex;
+    return operations;
+  }
+
+  /** The group of the last `freeze` is durable. */
+  writeResolved(): void {
+    this.layers.resolve();
+    this.durableIndex = this.frozenIndex;
+  }
+
+  private loadApplied(hasHistory: boolean): void {
+    const record = this.store.getSync(appliedKey);
+    if (record === undefined) {
+      if (hasHistory) throw corrupt(appliedKey, 'is missing although there is data');
+    } else {
+      const applied = decodeApplied(record);
+      this.visibleIndex = applied.appliedIndex;
+      this.visibleTerm = applied.term;
+      this.visibleRevision = applied.revision;
+      this.visibleClusterTimeMs = applied.clusterTimeMs;
+      this.visibleWallTimeMs = applied.wallTimeMs;
+      this.stateHigh = applied.stateHigh;
+      this.stateLow = applied.stateLow;
+      this.contentHigh = applied.contentHigh;
+      this.contentLow = applied.contentLow;
+      this.writer.revision = applied.revision;
+      this.writer.content.set(applied.contentHigh, applied.contentLow);
+    }
+    this.frozenIndex = this.visibleIndex;
+    this.durableIndex = this.visibleIndex;
+    this.hashes.push(this.visibleIndex, this.stateHigh, this.stateLow);
+  }
+
+  private loadSessions(after: ByteString, done: Done): void {
+    this.store.fetchRange(sessionRange(after, sessionPageRecords), (error, records) => {
+      if (error !== undefined) return done(error);
+      let last = after;
+      const failure = corruption(() => {
+        for (const record of records) {
+          last = withoutPrefix(record.key);
+          this.sessions.restore(decodeSession(last, record.value));
+        }
+      });
+      if (failure !== undefined || records.length < sessionPageRecords) return done(failure);
+      this.loadSessions(last, done);
+    });
+  }
+
+  private beginRun(entry: EntryToApply): Run {
+    assert(
+      entry.index === this.visibleIndex + 1,
+      `entry ${entry.index} is applied after ${this.visibleIndex}, not after ${entry.index - 1}`,
+    );
+    return beginRun(entry, {
+      clusterTimeMs: this.visibleClusterTimeMs,
+      wallTimeMs: this.visibleWallTimeMs,
+      stateHigh: this.stateHigh,
+      stateLow: this.stateLow,
+    });
+  }
+
+  private endRun(run: Run): void {
+    const [high, low] = run.effects.words();
+    this.stateHigh = high;
+    this.stateLow = low;
+    this.contentHigh = this.writer.content.high;
+    this.contentLow = this.writer.content.low;
+    this.visibleIndex = run.index;
+    this.visibleTerm = run.term;
+    this.visibleRevision = this.writer.revision;
+    this.visibleClusterTimeMs = run.clusterTimeMs;
+    this.visibleWallTimeMs = run.wallTimeMs;
+    this.hashes.push(run.index, high, low);
+    this.run = undefined;
+  }
+}
+
+function waitingStep(run: Run): ApplyStep {
+  return { kind: 'needs', range: defined(run.needed, 'the needed range') };
+}
+
+/** Runs `work` and returns the CORRUPT it threw; anything else is a bug and goes through. */
+function corruption(work: () => void): KvorumError | undefined {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    if (!KvorumError.is(error, 'CORRUPT')) throw error;
+    return error;
+  }
+}
