@@ -1,0 +1,101 @@
+// The cluster file: who the members are at the first start, and the numbers a node is tuned by. It only forms a
+// cluster; afterwards the data folder is the truth. Errors name the file and the field.
+
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { KvorumError } from '../base/errors.js';
+import type { Member } from '../wire/protocol.js';
+import { defaultNodeConfig, validateNodeConfig, type NodeConfig } from './node-config.js';
+
+export interface ClusterConfig {
+  readonly members: readonly Member[];
+  readonly node: NodeConfig;
+}
+
+const membersMax = 7;
+
+const positive = z.number().positive();
+
+/** All the file may say of a part of the configuration: the same names, each optional. */
+function partOf<T extends object>(defaults: T): z.ZodType<Partial<T>> {
+  const fields = Object.keys(defaults).map((name) => [name, positive.optional()] as const);
+  return z.strictObject(Object.fromEntries(fields)) as unknown as z.ZodType<Partial<T>>;
+}
+
+const clusterFile = z.strictObject({
+  members: z
+    .array(
+      z.strictObject({
+        id: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be 1 to 64 letters, digits, ".", "_" or "-"'),
+        address: z.string().regex(/^[^\s:/]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$/, 'must be host:port'),
+      }),
+    )
+    .min(1)
+    .max(membersMax),
+  raft: partOf(defaultNodeConfig.raft).optional(),
+  wal: partOf(defaultNodeConfig.wal).optional(),
+  limits: partOf(defaultNodeConfig.limits).optional(),
+  store: partOf(defaultNodeConfig.store).optional(),
+});
+
+/** Reads and checks a cluster file. Throws `CONFIG` naming the file and the field or the place. */
+export function loadClusterFile(path: string): ClusterConfig {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new KvorumError('CONFIG', `cannot read the cluster file ${path}: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new KvorumError('CONFIG', `the cluster file ${path} is not JSON: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+  return parseClusterConfig(json, path);
+}
+
+/** As `loadClusterFile`, from a value; `source` names it in errors. */
+export function parseClusterConfig(json: unknown, source: string): ClusterConfig {
+  const parsed = clusterFile.safeParse(json);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    const field = issue === undefined || issue.path.length === 0 ? 'the file' : issue.path.join('.');
+    throw new KvorumError('CONFIG', `${source}: ${field}: ${issue?.message ?? 'not a cluster file'}`);
+  }
+  const { members, raft, wal, limits, store } = parsed.data;
+  for (const name of ['id', 'address'] as const) {
+    const seen = new Map<string, number>();
+    members.forEach((member, position) => {
+      const earlier = seen.get(member[name]);
+      if (earlier !== undefined) {
+        const message = `${source}: members.${position}.${name}: "${member[name]}" is already that of members.${earlier}`;
+        throw new KvorumError('CONFIG', message);
+      }
+      seen.set(member[name], position);
+    });
+  }
+  members.forEach(({ address }, position) => {
+    const port = Number(address.slice(address.lastIndexOf(':') + 1));
+    if (port >= 1 && port <= 65_535) return;
+    throw new KvorumError('CONFIG', `${source}: members.${position}.address: port ${port} is not 1 to 65535`);
+  });
+  const node: NodeConfig = {
+    ...defaultNodeConfig,
+    raft: { ...defaultNodeConfig.raft, ...raft },
+    wal: { ...defaultNodeConfig.wal, ...wal },
+    limits: { ...defaultNodeConfig.limits, ...limits },
+    store: { ...defaultNodeConfig.store, ...store },
+  };
+  try {
+    validateNodeConfig(node);
+  } catch (error) {
+    if (!KvorumError.is(error)) throw error;
+    throw new KvorumError('CONFIG', `${source}: ${error.message}`);
+  }
+  return { members: members.map(({ id, address }) => ({ nodeId: id, address })), node };
+}

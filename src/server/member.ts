@@ -1,0 +1,380 @@
+// A member of a formed cluster: the core with its loop, log, state machine, writes and reads, wired together. What
+// is here is wiring; every rule lives in the part it belongs to.
+
+import type { NodeEnv, NodeId, TimerHandle } from '../base/env.js';
+import { KvorumError } from '../base/errors.js';
+import type { ClientCommand } from '../kv/commands.js';
+import type { StateMachine } from '../kv/state-machine.js';
+import type { OrderedStore } from '../kv/store.js';
+import type { Message } from '../raft/messages.js';
+import { Raft } from '../raft/raft.js';
+import type { LogEntry, RecoveredState } from '../raft/types.js';
+import type { Wal } from '../storage/wal.js';
+import { encodeCommand } from '../wire/command-codec.js';
+import { decodeEntryTimes, encodeEntryPayload, type Formation } from '../wire/entry-codec.js';
+import type { NodeStatus } from '../wire/protocol.js';
+import { Applier } from './applier.js';
+import type { Client, Clients, RequestFrame } from './clients.js';
+import { ClusterClock } from './cluster-clock.js';
+import { RaftLoop, type Leadership, type LoopSink } from './loop.js';
+import type { NodeConfig } from './node-config.js';
+import { Proposals } from './proposals.js';
+import { Reads } from './reads.js';
+import { Requests } from './requests.js';
+import { StoreWriter } from './store-writer.js';
+
+export interface MemberOptions {
+  readonly env: NodeEnv;
+  readonly nodeId: NodeId;
+  readonly config: NodeConfig;
+  readonly formation: Formation;
+  readonly stateMachine: StateMachine;
+  readonly store: OrderedStore;
+  readonly wal: Wal;
+  readonly recovered: RecoveredState;
+  readonly clients: Clients;
+  sendToPeer(message: Message): void;
+  status(): NodeStatus;
+  fail(error: Error): void;
+  wake(): void;
+}
+
+/** Deletes go on for a while when the log is at its quota: they are how an operator makes room. */
+const quotaSlackFraction = 0.1;
+const freeSpaceCheckMs = 2_000;
+
+export class Member implements LoopSink {
+  readonly raft: Raft;
+  readonly reads: Reads;
+  readonly proposals: Proposals;
+  private readonly options: MemberOptions;
+  private readonly loop: RaftLoop;
+  private readonly applier: Applier;
+  private readonly writer: StoreWriter;
+  private readonly requests: Requests;
+  private readonly clusterClock: ClusterClock;
+  private readonly tickTimerMs: number;
+  private tickTimer: TimerHandle | undefined;
+  private expiryProposed = false;
+  private diskIsLow = false;
+  private nextFreeSpaceCheckMs = 0;
+  private onLeadershipEnd: (() => void) | undefined;
+  private halted = false;
+
+  constructor(options: MemberOptions) {
+    this.options = options;
+    const { env, config, stateMachine, store } = options;
+    const { clock, timers } = env;
+    this.raft = this.createRaft();
+    this.clusterClock = new ClusterClock(clock, config.raft.electionTimeoutMsMin / 2);
+    this.clusterClock.observe(stateMachine.clusterTimeMs, stateMachine.wallTimeMs);
+    this.observeStamps(options.recovered.log.recentEntries);
+    this.proposals = new Proposals(config.limits);
+    const fail = (error: Error): void => options.fail(error);
+    this.writer = new StoreWriter({
+      stateMachine,
+      store,
+      timers,
+      ...config.store,
+      backlogBytesMax: 4 * config.store.groupBytesMax,
+      mayFreeze: () => !this.applier.isMidEntry,
+      onFailure: fail,
+      onProgress: () => this.applier.resume(),
+    });
+    this.applier = this.createApplier(fail);
+    this.reads = this.createReads();
+    this.requests = this.createRequests();
+    this.loop = new RaftLoop({
+      raft: this.raft,
+      wal: options.wal,
+      clock,
+      timers,
+      sink: this,
+      lateTimerMs: config.raft.heartbeatIntervalMs / 2,
+    });
+    this.tickTimerMs = config.raft.heartbeatIntervalMs;
+    this.armTick();
+    // What was committed before the restart waits to be applied; a first step asks the core for it.
+    this.loop.step({ kind: 'applied', index: stateMachine.appliedIndex });
+  }
+
+  get clusterTimeMs(): number {
+    return this.clusterClock.timeMs;
+  }
+
+  get pendingRequests(): { readonly writes: number; readonly reads: number } {
+    return { writes: this.proposals.pendingCommands, reads: this.reads.pendingReads };
+  }
+
+  receive(message: Message): void {
+    this.loop.step({ kind: 'message', message });
+  }
+
+  peerUp(peer: NodeId): void {
+    this.loop.step({ kind: 'peerUp', peer });
+  }
+
+  peerDown(peer: NodeId): void {
+    this.loop.step({ kind: 'peerDown', peer });
+  }
+
+  request(client: Client, frame: RequestFrame): void {
+    this.requests.receive(client, frame);
+  }
+
+  /** End of a turn: what gathered goes into the log and into one ReadIndex round. */
+  flush(): void {
+    if (this.halted) return;
+    if (this.proposals.hasGathered) this.propose();
+    this.reads.flush();
+  }
+
+  /** Hands leadership over if this node has it (§3.10), then calls `done`; also when nobody takes it in time. */
+  handOver(done: () => void): void {
+    if (this.raft.role !== 'leader' || this.options.formation.members.length === 1) {
+      done();
+      return;
+    }
+    const { timers } = this.options.env;
+    const finish = (): void => {
+      this.onLeadershipEnd = undefined;
+      timers.clear(patience);
+      done();
+    };
+    const patience = timers.set(2 * this.options.config.raft.electionTimeoutMsMax, finish);
+    this.onLeadershipEnd = finish;
+    this.loop.step({ kind: 'transferLeadership' });
+  }
+
+  /** Stops taking part, writes what was applied to the store, closes the log, then calls `done`. */
+  close(done: (error: Error | undefined) => void): void {
+    this.haltProtocol();
+    this.applier.settle(() => this.writer.drain(() => this.options.wal.close(done)));
+  }
+
+  /** Stops at once: the disk is left as it is. */
+  halt(): void {
+    this.haltProtocol();
+    this.applier.halt();
+    this.writer.halt();
+  }
+
+  // ---- LoopSink: called while a step is carried out ------------------------------------------------------------------
+
+  sendToPeer(message: Message): void {
+    this.options.sendToPeer(message);
+  }
+
+  appended(entries: readonly LogEntry[]): void {
+    this.observeStamps(entries);
+  }
+
+  commit(entries: readonly LogEntry[]): void {
+    this.applier.enqueue(entries);
+  }
+
+  confirmReads(reads: Parameters<Reads['confirm']>[0]): void {
+    this.reads.confirm(reads);
+  }
+
+  failReads(requestIds: readonly number[]): void {
+    this.reads.fail(requestIds);
+  }
+
+  leadershipChanged(now: Leadership, before: Leadership): void {
+    const { logger } = this.options.env;
+    if (now.isLeader) this.clusterClock.startLeading();
+    if (before.isLeader && (!now.isLeader || now.term !== before.term)) {
+      if (!now.isLeader) this.clusterClock.stopLeading();
+      this.expiryProposed = false;
+      this.proposals.dropAll((write, sent) => this.requests.answerLostLeadership(write, sent));
+      const ended = this.onLeadershipEnd;
+      if (ended !== undefined) this.options.env.timers.defer(ended);
+    }
+    if (now.leaderId !== before.leaderId) {
+      logger.info({ leaderId: now.leaderId ?? null, term: now.term }, leadershipText(now));
+    }
+    const { leaderId, term } = now;
+    this.options.clients.notifyLeader({ kind: 'leader', leaderId, term, clusterTimeMs: this.clusterTimeMs });
+  }
+
+  // ---- wiring --------------------------------------------------------------------------------------------------------
+
+  private createRaft(): Raft {
+    const { env, nodeId, config, formation, recovered, stateMachine } = this.options;
+    const seedBytes = env.entropy.bytes(4);
+    return new Raft({
+      nodeId,
+      config: config.raft,
+      configuration: { voters: formation.members.map((member) => member.nodeId), learners: [] },
+      recovered,
+      appliedIndex: stateMachine.appliedIndex,
+      seed: new DataView(seedBytes.buffer, seedBytes.byteOffset, 4).getUint32(0),
+      now: env.clock.nowMs(),
+    });
+  }
+
+  private createApplier(onFailure: (error: Error) => void): Applier {
+    const { env, config, stateMachine, store } = this.options;
+    return new Applier({
+      stateMachine,
+      store,
+      proposals: this.proposals,
+      clock: env.clock,
+      timers: env.timers,
+      sliceMs: config.sliceMs,
+      mustWait: () => this.writer.isBehind,
+      applied: (index, term, results) => {
+        this.proposals.applied(index, term, results, (write, result) =>
+          this.requests.answerWrite(write, result),
+        );
+      },
+      reached: (index) => {
+        this.reads.reached(index);
+        this.writer.noteApplied();
+        this.loop.step({ kind: 'applied', index });
+      },
+      onFailure,
+    });
+  }
+
+  private createReads(): Reads {
+    const { env, config, stateMachine, clients } = this.options;
+    return new Reads({
+      stateMachine,
+      clock: env.clock,
+      timers: env.timers,
+      pendingReadsMax: config.limits.pendingReadsMax,
+      sliceMs: config.sliceMs,
+      requestReadIndex: (requestId) => this.loop.step({ kind: 'readIndex', requestId }),
+      answer: (client, frame) => clients.answer(client, frame),
+      wake: () => this.options.wake(),
+    });
+  }
+
+  private createRequests(): Requests {
+    const { stateMachine, clients } = this.options;
+    return new Requests({
+      proposals: this.proposals,
+      reads: this.reads,
+      refuseWrite: (command) => this.refuseWrite(command),
+      getAt: (key, revision) => stateMachine.getAt(key, revision),
+      status: () => this.options.status(),
+      answer: (client, frame) => clients.answer(client, frame),
+      wake: () => this.options.wake(),
+    });
+  }
+
+  private propose(): void {
+    const batches = this.proposals.takeBatches(() => this.clusterClock.stamp());
+    const proposals = batches.map(({ payload }) => ({ kind: 'command' as const, payload }));
+    const result = this.loop.step({ kind: 'propose', proposals })?.proposal;
+    if (result?.accepted === true) {
+      this.proposals.appended(batches, result.term, result.firstIndex);
+      return;
+    }
+    const error =
+      result?.reason === 'tooMuch'
+        ? new KvorumError(
+            'OVERLOADED',
+            'more bytes wait to be committed than raft.uncommittedBytesMax; send less at a time',
+          )
+        : this.notLeader();
+    this.proposals.drop(batches, (write) => this.requests.answerRefused(write, error));
+  }
+
+  private refuseWrite(command: ClientCommand): KvorumError | undefined {
+    if (this.raft.role !== 'leader' || this.raft.isTransferring) return this.notLeader();
+    const { wal, config } = this.options;
+    if (!wal.isOverQuota && !this.diskIsLow) return undefined;
+    const isGrowth = command.operation.kind === 'put';
+    const withinSlack = wal.logBytes < config.wal.quotaBytes * (1 + quotaSlackFraction);
+    if (!isGrowth && withinSlack) return undefined;
+    const place = this.diskIsLow
+      ? 'the disk of the leader is nearly full'
+      : 'the log of the leader is at wal.quotaBytes';
+    return new KvorumError('NO_SPACE', `${place}: delete data, free the disk, or raise the quota`);
+  }
+
+  private notLeader(): KvorumError {
+    const { leaderId } = this.raft;
+    const who =
+      leaderId === undefined || this.raft.isTransferring
+        ? 'no leader is known yet'
+        : `node ${leaderId} leads`;
+    return new KvorumError('NOT_LEADER', `node ${this.options.nodeId} does not lead; ${who}`);
+  }
+
+  /** "A new leader continues from the largest stamp in its own log": every stamp that enters the log is seen here. */
+  private observeStamps(entries: readonly LogEntry[]): void {
+    const newest = entries.findLast((entry) => entry.kind === 'command');
+    if (newest === undefined) return;
+    const { clusterTimeMs, wallTimeMs } = decodeEntryTimes(newest.payload);
+    this.clusterClock.observe(clusterTimeMs, wallTimeMs);
+  }
+
+  private armTick(): void {
+    this.tickTimer = this.options.env.timers.set(this.tickTimerMs, () => {
+      if (this.halted) return;
+      this.armTick();
+      this.tick();
+    });
+  }
+
+  private tick(): void {
+    this.clusterClock.advance();
+    this.checkFreeSpace();
+    if (this.raft.role !== 'leader' || this.raft.isTransferring || this.expiryProposed) return;
+    const deadlineMs = this.options.stateMachine.nextSessionDeadlineMs;
+    if (deadlineMs === undefined || deadlineMs > this.clusterClock.timeMs) return;
+    // An idle leader proposes a tick only when a deadline is due; apply checks the deadline again.
+    const payload = encodeEntryPayload(this.clusterClock.stamp(), [
+      encodeCommand({ kind: 'expireSessions' }),
+    ]);
+    const result = this.loop.step({ kind: 'propose', proposals: [{ kind: 'command', payload }] })?.proposal;
+    if (result?.accepted !== true) return;
+    // One at a time: the next is due when this one has been applied, or was lost with the leadership.
+    this.expiryProposed = true;
+    this.awaitApplied(result.firstIndex, () => (this.expiryProposed = false));
+  }
+
+  private awaitApplied(index: number, done: () => void): void {
+    const { timers } = this.options.env;
+    const check = (): void => {
+      if (this.halted) return;
+      if (this.options.stateMachine.appliedIndex >= index || this.raft.role !== 'leader') done();
+      else timers.set(this.tickTimerMs, check);
+    };
+    timers.set(this.tickTimerMs, check);
+  }
+
+  private checkFreeSpace(): void {
+    const { env, config } = this.options;
+    if (env.clock.nowMs() < this.nextFreeSpaceCheckMs) return;
+    this.nextFreeSpaceCheckMs = env.clock.nowMs() + freeSpaceCheckMs;
+    env.disk.freeBytes((error, bytes) => {
+      if (error !== undefined) return;
+      const isLow = bytes < 2 * config.wal.segmentBytes;
+      if (isLow !== this.diskIsLow) {
+        env.logger.warn(
+          { freeBytes: bytes },
+          isLow ? 'disk nearly full: writes are refused' : 'disk has room again',
+        );
+      }
+      this.diskIsLow = isLow;
+    });
+  }
+
+  private haltProtocol(): void {
+    if (this.halted) return;
+    this.halted = true;
+    this.loop.halt();
+    this.reads.halt();
+    if (this.tickTimer !== undefined) this.options.env.timers.clear(this.tickTimer);
+  }
+}
+
+function leadershipText({ leaderId, isLeader }: Leadership): string {
+  if (isLeader) return 'this node leads';
+  return leaderId === undefined ? 'no leader' : `node ${leaderId} leads`;
+}

@@ -1,0 +1,55 @@
+// Figures of a node in Prometheus' text format. They are read from the node when asked for, so that the hot path
+// counts nothing twice.
+
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { ServerNode } from './node.js';
+
+interface Figure {
+  readonly name: string;
+  readonly help: string;
+  read(node: ServerNode): number;
+}
+
+const figures: readonly Figure[] = [
+  { name: 'kvorum_raft_term', help: 'Current term.', read: (node) => node.raft?.currentTerm ?? 0 },
+  {
+    name: 'kvorum_raft_is_leader',
+    help: '1 while this node leads.',
+    read: (node) => Number(node.raft?.role === 'leader'),
+  },
+  {
+    name: 'kvorum_raft_has_leader',
+    help: '1 while this node knows a leader.',
+    read: (node) => Number(node.raft?.leaderId !== undefined),
+  },
+  { name: 'kvorum_raft_commit_index', help: 'Highest committed index.', read: (node) => node.raft?.commitIndex ?? 0 },
+  { name: 'kvorum_raft_last_index', help: 'Highest index in the log.', read: (node) => node.raft?.lastIndex ?? 0 },
+  { name: 'kvorum_applied_index', help: 'Highest applied index.', read: (node) => node.stateMachine.appliedIndex },
+  {
+    name: 'kvorum_store_applied_index',
+    help: 'Highest applied index that is durable in the store.',
+    read: (node) => node.stateMachine.durableAppliedIndex,
+  },
+  { name: 'kvorum_revision', help: 'Newest revision.', read: (node) => node.stateMachine.revision },
+  { name: 'kvorum_sessions', help: 'Open client sessions.', read: (node) => node.stateMachine.sessionCount },
+  { name: 'kvorum_clients', help: 'Client connections.', read: (node) => node.gauges.clients },
+  { name: 'kvorum_pending_writes', help: 'Writes not yet answered.', read: (node) => node.gauges.pendingWrites },
+  { name: 'kvorum_pending_reads', help: 'Reads not yet answered.', read: (node) => node.gauges.pendingReads },
+  { name: 'kvorum_log_bytes', help: 'Bytes of the log on disk.', read: (node) => node.status().logBytes },
+  { name: 'kvorum_db_bytes', help: 'Bytes of the store on disk.', read: (node) => node.status().dbBytes },
+];
+
+/** The registry of one node's figures, and of its process. */
+export function createMetrics(node: ServerNode): Registry {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  for (const { name, help, read } of figures) {
+    const gauge: Gauge = new Gauge({
+      name,
+      help,
+      registers: [registry],
+      collect: () => gauge.set(read(node)),
+    });
+  }
+  return registry;
+}

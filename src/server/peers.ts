@@ -1,0 +1,202 @@
+// The links between members. Each node keeps one link of its own to every peer and speaks only on that one; on the
+// links that peers opened it listens. A link carries nothing before both sides said who they are, and only what comes
+// over the newest link of a peer is heard, so a message from an earlier process never arrives.
+
+import type { LinkId, Logger, Network, NodeId } from '../base/env.js';
+import { KvorumError } from '../base/errors.js';
+import type { Message } from '../raft/messages.js';
+import { decodePeerFrames, encodePeerFrames, encodePeerMessages } from '../wire/peer-codec.js';
+import type { PeerFrame, PeerHello, PeerRaft } from '../wire/protocol.js';
+
+export interface PeersOptions {
+  readonly network: Network;
+  readonly logger: Logger;
+  hello(): PeerHello;
+  /** Judges a peer's hello; may learn from it. A refusal closes the link, its words go to the other side. */
+  judge(hello: PeerHello): Extract<PeerFrame, { kind: 'refusal' }> | undefined;
+  /** Messages may flow to the peer: both are members of the same formed cluster. */
+  up(peer: NodeId): void;
+  down(peer: NodeId): void;
+  message(message: Message): void;
+  /** There is something to send: call `flush` at the end of this turn. */
+  wake(): void;
+}
+
+interface Outbound {
+  readonly peer: NodeId;
+  readonly link: LinkId;
+  ready: boolean;
+}
+
+interface Inbound {
+  readonly link: LinkId;
+  peer: NodeId | undefined;
+}
+
+export class Peers {
+  private readonly options: PeersOptions;
+  private readonly outboundByPeer = new Map<NodeId, Outbound>();
+  private readonly outboundByLink = new Map<LinkId, Outbound>();
+  private readonly inboundByLink = new Map<LinkId, Inbound>();
+  /** The newest link from each peer: the only one that is heard. */
+  private readonly inboundByPeer = new Map<NodeId, Inbound>();
+  private readonly outboxes = new Map<NodeId, PeerRaft[]>();
+
+  constructor(options: PeersOptions) {
+    this.options = options;
+  }
+
+  /** Whether messages can flow to the peer now. */
+  isUp(peer: NodeId): boolean {
+    return this.outboundByPeer.get(peer)?.ready ?? false;
+  }
+
+  has(link: LinkId): boolean {
+    return this.outboundByLink.has(link) || this.inboundByLink.has(link);
+  }
+
+  dialed(link: LinkId, peer: NodeId): void {
+    const outbound: Outbound = { peer, link, ready: false };
+    this.outboundByPeer.set(peer, outbound);
+    this.outboundByLink.set(link, outbound);
+    this.options.network.send(link, encodePeerFrames([this.options.hello()]));
+  }
+
+  accepted(link: LinkId): void {
+    this.inboundByLink.set(link, { link, peer: undefined });
+  }
+
+  closed(link: LinkId): void {
+    const outbound = this.outboundByLink.get(link);
+    if (outbound !== undefined) this.forgetOutbound(outbound);
+    const inbound = this.inboundByLink.get(link);
+    if (inbound !== undefined) this.forgetInbound(inbound);
+  }
+
+  /** Queues a message; dropped when there is no link, which the core copes with. */
+  send(message: Message): void {
+    if (!this.isUp(message.to)) return;
+    let outbox = this.outboxes.get(message.to);
+    if (outbox === undefined) {
+      outbox = [];
+      this.outboxes.set(message.to, outbox);
+    }
+    if (outbox.length === 0) this.options.wake();
+    outbox.push({ kind: 'raft', message });
+  }
+
+  flush(): void {
+    for (const [peer, outbox] of this.outboxes) {
+      if (outbox.length === 0) continue;
+      this.outboxes.set(peer, []);
+      const outbound = this.outboundByPeer.get(peer);
+      if (outbound?.ready !== true) continue;
+      for (const message of encodePeerMessages(outbox)) this.options.network.send(outbound.link, message);
+    }
+  }
+
+  receive(link: LinkId, message: Uint8Array): void {
+    try {
+      for (const frame of decodePeerFrames(message)) {
+        const outbound = this.outboundByLink.get(link);
+        if (outbound !== undefined) {
+          this.receiveOutbound(outbound, frame);
+          continue;
+        }
+        const inbound = this.inboundByLink.get(link);
+        if (inbound === undefined) return;
+        this.receiveInbound(inbound, frame);
+      }
+    } catch (error) {
+      if (!KvorumError.is(error)) throw error;
+      this.options.logger.warn({ link, code: error.code }, `peer link closed: ${error.message}`);
+      this.close(link, error.message);
+    }
+  }
+
+  /** Closes every link, so that all say hello again. The network dials again by itself. */
+  reconnectAll(reason: string): void {
+    for (const link of [...this.outboundByLink.keys(), ...this.inboundByLink.keys()])
+      this.close(link, reason);
+  }
+
+  private receiveOutbound(outbound: Outbound, frame: PeerFrame): void {
+    switch (frame.kind) {
+      case 'hello': {
+        if (frame.nodeId !== outbound.peer) {
+          const message = `the address of node ${outbound.peer} is answered by node ${frame.nodeId}: check the cluster file`;
+          throw new KvorumError('IDENTITY', message);
+        }
+        const refusal = this.options.judge(frame);
+        if (refusal !== undefined) throw new KvorumError(refusal.code, refusal.message);
+        // Judging may have formed the cluster here, which closes all links to greet anew.
+        if (this.outboundByLink.get(outbound.link) !== outbound) return;
+        if (outbound.ready || frame.clusterId === undefined || this.options.hello().clusterId === undefined)
+          return;
+        outbound.ready = true;
+        this.options.up(outbound.peer);
+        return;
+      }
+      case 'refusal':
+        throw new KvorumError(frame.code, `node ${outbound.peer} refuses this node: ${frame.message}`);
+      case 'raft':
+        throw new KvorumError(
+          'PROTOCOL',
+          `node ${outbound.peer} sent a message on a link that it only listens on`,
+        );
+    }
+  }
+
+  private receiveInbound(inbound: Inbound, frame: PeerFrame): void {
+    switch (frame.kind) {
+      case 'hello': {
+        if (inbound.peer !== undefined) throw new KvorumError('PROTOCOL', 'a second hello on one peer link');
+        const refusal = this.options.judge(frame);
+        if (refusal !== undefined) {
+          this.options.network.send(inbound.link, encodePeerFrames([refusal]));
+          throw new KvorumError(refusal.code, refusal.message);
+        }
+        if (this.inboundByLink.get(inbound.link) !== inbound) return;
+        const older = this.inboundByPeer.get(frame.nodeId);
+        if (older !== undefined) this.close(older.link, 'replaced by a newer link of the same node');
+        inbound.peer = frame.nodeId;
+        this.inboundByPeer.set(frame.nodeId, inbound);
+        this.options.network.send(inbound.link, encodePeerFrames([this.options.hello()]));
+        return;
+      }
+      case 'raft':
+        if (inbound.peer === undefined)
+          throw new KvorumError('PROTOCOL', 'the first frame on a peer link must be a hello');
+        if (frame.message.from !== inbound.peer) {
+          throw new KvorumError(
+            'IDENTITY',
+            `node ${inbound.peer} sent a message in the name of ${frame.message.from}`,
+          );
+        }
+        this.options.message(frame.message);
+        return;
+      case 'refusal':
+        throw new KvorumError('PROTOCOL', 'a refusal on a link that the other side opened');
+    }
+  }
+
+  private close(link: LinkId, reason: string): void {
+    this.options.network.close(link, reason.slice(0, 120));
+    this.closed(link);
+  }
+
+  private forgetOutbound(outbound: Outbound): void {
+    this.outboundByLink.delete(outbound.link);
+    if (this.outboundByPeer.get(outbound.peer) !== outbound) return;
+    this.outboundByPeer.delete(outbound.peer);
+    this.outboxes.delete(outbound.peer);
+    if (outbound.ready) this.options.down(outbound.peer);
+  }
+
+  private forgetInbound(inbound: Inbound): void {
+    this.inboundByLink.delete(inbound.link);
+    if (inbound.peer !== undefined && this.inboundByPeer.get(inbound.peer) === inbound) {
+      this.inboundByPeer.delete(inbound.peer);
+    }
+  }
+}

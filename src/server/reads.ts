@@ -1,0 +1,296 @@
+// Reads. A linearizable read joins the next ReadIndex round of this node, whoever leads (§6.4), and is answered from
+// the local state once that has been applied far enough. Nothing is answered from a state older than its level allows.
+
+import type { Clock, Millis, TimerHandle, Timers } from '../base/env.js';
+import { KvorumError } from '../base/errors.js';
+import type { StateMachine } from '../kv/state-machine.js';
+import type { ConfirmedRead } from '../raft/io.js';
+import type { LogIndex } from '../raft/types.js';
+import {
+  wireLimits,
+  type CountRequest,
+  type GetRequest,
+  type RangeRequest,
+  type ServerFrame,
+} from '../wire/protocol.js';
+import type { Client } from './clients.js';
+
+export type ReadFrame = GetRequest | RangeRequest | CountRequest;
+
+type ReadAnswer = Extract<ServerFrame, { kind: 'got' | 'page' | 'counted' | 'error' }>;
+
+interface Read {
+  readonly client: Client;
+  readonly frame: ReadFrame;
+  readonly deadlineMs: Millis;
+}
+
+/** Reads that share one ReadIndex. */
+interface Round {
+  readonly reads: Read[];
+  readonly startedMs: Millis;
+}
+
+export interface ReadsOptions {
+  readonly stateMachine: StateMachine;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly pendingReadsMax: number;
+  readonly sliceMs: Millis;
+  /** Asks the core for a ReadIndex; `confirm` or `fail` follows. */
+  requestReadIndex(requestId: number): void;
+  answer(client: Client, frame: ReadAnswer): void;
+  /** There is a round to begin: call `flush` at the end of this turn. */
+  wake(): void;
+}
+
+/** Ranges being fetched at once: each may hold a page in memory. */
+const rangesInProgressMax = 64;
+
+/** How often reads that wait for a revision are looked at for their deadline. */
+const revisionWaitCheckMs = 50;
+
+export class Reads {
+  private readonly options: ReadsOptions;
+  private gathered: Read[] = [];
+  private readonly rounds = new Map<number, Round>();
+  private lastRequestId = 0;
+  /** Confirmed, but the state machine is not there yet. */
+  private waitingForIndex: { readonly readIndex: LogIndex; readonly round: Round }[] = [];
+  private waitingForRevision: Read[] = [];
+  private ready: Read[] = [];
+  private readyPosition = 0;
+  private rangesInProgress = 0;
+  private rangesQueued: Read[] = [];
+  private pending = 0;
+  /** When the newest round that this node's state has reached was begun: its state is at least as new as that. */
+  private freshAsOfMs = -Infinity;
+  private scheduled = false;
+  private revisionTimer: TimerHandle | undefined;
+  private halted = false;
+
+  constructor(options: ReadsOptions) {
+    this.options = options;
+  }
+
+  get pendingReads(): number {
+    return this.pending;
+  }
+
+  submit(client: Client, frame: ReadFrame): void {
+    if (this.pending >= this.options.pendingReadsMax) {
+      const message = `more than ${this.options.pendingReadsMax} reads wait on this node; try again or ask another node`;
+      this.options.answer(client, failed(frame, 'OVERLOADED', message));
+      return;
+    }
+    this.pending++;
+    const read: Read = { client, frame, deadlineMs: this.options.clock.nowMs() + frame.timeoutMs };
+    if (this.mayAnswerNow(frame)) {
+      this.ready.push(read);
+      this.schedule();
+      return;
+    }
+    if (this.gathered.length === 0) this.options.wake();
+    this.gathered.push(read);
+  }
+
+  /** Begins one ReadIndex round for all reads gathered in this turn. */
+  flush(): void {
+    if (this.gathered.length === 0 || this.halted) return;
+    const round: Round = { reads: this.gathered, startedMs: this.options.clock.nowMs() };
+    this.gathered = [];
+    const requestId = ++this.lastRequestId;
+    this.rounds.set(requestId, round);
+    this.options.requestReadIndex(requestId);
+  }
+
+  confirm(confirmed: readonly ConfirmedRead[]): void {
+    for (const { requestId, readIndex } of confirmed) {
+      const round = this.rounds.get(requestId);
+      if (round === undefined) continue;
+      this.rounds.delete(requestId);
+      if (readIndex <= this.options.stateMachine.appliedIndex) this.release(round);
+      else this.waitingForIndex.push({ readIndex, round });
+    }
+    this.schedule();
+  }
+
+  fail(requestIds: readonly number[]): void {
+    for (const requestId of requestIds) {
+      const round = this.rounds.get(requestId);
+      if (round === undefined) continue;
+      this.rounds.delete(requestId);
+      for (const read of round.reads) {
+        this.finish(
+          read,
+          failed(read.frame, 'NOT_LEADER', 'no leader confirmed the read; ask the next leader'),
+        );
+      }
+    }
+  }
+
+  /** The state machine has reached `index`. */
+  reached(index: LogIndex): void {
+    if (this.waitingForIndex.length > 0) {
+      const waiting = this.waitingForIndex;
+      this.waitingForIndex = [];
+      for (const entry of waiting) {
+        if (entry.readIndex <= index) this.release(entry.round);
+        else this.waitingForIndex.push(entry);
+      }
+    }
+    if (this.waitingForRevision.length > 0) {
+      this.ready.push(...this.waitingForRevision);
+      this.waitingForRevision = [];
+    }
+    this.schedule();
+  }
+
+  halt(): void {
+    this.halted = true;
+    if (this.revisionTimer !== undefined) this.options.timers.clear(this.revisionTimer);
+  }
+
+  /**
+   * `serializable` always; `bounded` when a round that began recently enough has been reached. The leader lease is
+   * an option of a later version: until then such a read is a linearizable one, which is what it promises.
+   */
+  private mayAnswerNow(frame: ReadFrame): boolean {
+    switch (frame.consistency.kind) {
+      case 'serializable':
+        return true;
+      case 'bounded':
+        return this.options.clock.nowMs() - this.freshAsOfMs <= frame.consistency.maxStalenessMs;
+      default:
+        return false;
+    }
+  }
+
+  private release(round: Round): void {
+    this.freshAsOfMs = Math.max(this.freshAsOfMs, round.startedMs);
+    for (const read of round.reads) this.ready.push(read);
+  }
+
+  private schedule(): void {
+    if (this.scheduled || this.halted || this.readyPosition >= this.ready.length) return;
+    this.scheduled = true;
+    this.options.timers.defer(() => {
+      this.scheduled = false;
+      if (!this.halted) this.slice();
+    });
+  }
+
+  private slice(): void {
+    const { clock, sliceMs } = this.options;
+    const startedMs = clock.nowMs();
+    for (let count = 1; this.readyPosition < this.ready.length; count++) {
+      this.execute(this.ready[this.readyPosition++] as Read);
+      // Reading the clock for each of many short reads would cost as much as the reads.
+      if (count % 16 === 0 && clock.nowMs() - startedMs >= sliceMs) break;
+    }
+    if (this.readyPosition >= this.ready.length) {
+      this.ready = [];
+      this.readyPosition = 0;
+    }
+    this.schedule();
+  }
+
+  private execute(read: Read): void {
+    const { frame, client } = read;
+    if (client.gone || client.cancelled.has(frame.requestId)) {
+      this.finish(read, failed(frame, 'ABORTED', 'the client gave up'));
+      return;
+    }
+    if (frame.minRevision > this.options.stateMachine.revision) {
+      this.awaitRevision(read);
+      return;
+    }
+    if (frame.kind === 'get') {
+      this.executeGet(read, frame);
+      return;
+    }
+    if (this.rangesInProgress >= rangesInProgressMax) {
+      this.rangesQueued.push(read);
+      return;
+    }
+    this.executeScan(read, frame);
+  }
+
+  private executeGet(read: Read, frame: GetRequest): void {
+    const { stateMachine } = this.options;
+    try {
+      const record =
+        frame.revision === 0 ? stateMachine.get(frame.key) : stateMachine.getAt(frame.key, frame.revision);
+      const revision = frame.revision === 0 ? stateMachine.revision : frame.revision;
+      this.finish(read, { kind: 'got', requestId: frame.requestId, revision, record });
+    } catch (error) {
+      this.finish(read, refused(frame, error));
+    }
+  }
+
+  private executeScan(read: Read, frame: RangeRequest | CountRequest): void {
+    this.rangesInProgress++;
+    const done = (answer: ReadAnswer): void => {
+      this.rangesInProgress--;
+      if (this.halted) return;
+      this.finish(read, answer);
+      const next = this.rangesQueued.shift();
+      if (next !== undefined) this.execute(next);
+    };
+    try {
+      this.scan(frame, done);
+    } catch (error) {
+      done(refused(frame, error));
+    }
+  }
+
+  private scan(frame: RangeRequest | CountRequest, done: (answer: ReadAnswer) => void): void {
+    const { stateMachine } = this.options;
+    const { requestId, start, end, revision } = frame;
+    if (frame.kind === 'count') {
+      stateMachine.count({ start, end, revision }, (error, counted) => {
+        if (error !== undefined) done(refused(frame, error));
+        else done({ kind: 'counted', requestId, revision: counted.revision, count: counted.count });
+      });
+      return;
+    }
+    const { limit, reverse, keysOnly } = frame;
+    const { pageRecordsMax, pageBytesMax } = wireLimits;
+    stateMachine.range(
+      { start, end, revision, limit, reverse, keysOnly, pageRecordsMax, pageBytesMax },
+      (error, page) => {
+        if (error !== undefined) done(refused(frame, error));
+        else
+          done({ kind: 'page', requestId, revision: page.revision, records: page.records, more: page.more });
+      },
+    );
+  }
+
+  private awaitRevision(read: Read): void {
+    if (this.options.clock.nowMs() >= read.deadlineMs) {
+      const message = `revision ${read.frame.minRevision} was not reached in time; this node is at ${this.options.stateMachine.revision}`;
+      this.finish(read, failed(read.frame, 'TIMEOUT', message));
+      return;
+    }
+    this.waitingForRevision.push(read);
+    this.revisionTimer ??= this.options.timers.set(revisionWaitCheckMs, () => {
+      this.revisionTimer = undefined;
+      this.reached(this.options.stateMachine.appliedIndex);
+    });
+  }
+
+  private finish(read: Read, answer: ReadAnswer): void {
+    this.pending--;
+    this.options.answer(read.client, answer);
+  }
+}
+
+function failed(frame: ReadFrame, code: string, message: string): ReadAnswer {
+  return { kind: 'error', requestId: frame.requestId, code, message, outcome: 'none' };
+}
+
+/** An error of the request goes to the client; anything else is a bug or a failing store and stops the node. */
+function refused(frame: ReadFrame, error: unknown): ReadAnswer {
+  if (!KvorumError.is(error) || error.code === 'CORRUPT' || error.code === 'DISK') throw error;
+  return failed(frame, error.code, error.message);
+}

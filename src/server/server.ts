@@ -1,0 +1,144 @@
+// The outer shell of a node in a process: lock the data folder, open store and sockets, run a `ServerNode`, close
+// everything in order. Promises end here.
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Logger } from '../base/env.js';
+import { KvorumError } from '../base/errors.js';
+import { openLevelStore, type LevelStore } from '../storage/level-store.js';
+import { NodeDisk } from '../storage/node-disk.js';
+import { WebSocketNetwork } from '../transport/websocket-network.js';
+import type { Member, NodeStatus } from '../wire/protocol.js';
+import type { ClusterConfig } from './cluster-file.js';
+import { createLogger, type LogLevel } from './logger.js';
+import { createMetrics } from './metrics.js';
+import { ServerNode } from './node.js';
+import { systemClock, systemEntropy, systemTimers } from './platform.js';
+import { packageVersion } from './version.js';
+
+export interface ServerOptions {
+  readonly nodeId: string;
+  readonly cluster: ClusterConfig;
+  readonly dataDirectory: string;
+  /** Default `info`. */
+  readonly logLevel?: LogLevel;
+}
+
+export interface RunningServer {
+  /** host:port of peers, clients and HTTP. */
+  readonly address: string;
+  /** Resolves when the node has ended: `undefined` after `stop`, otherwise what ended it. Never rejects. */
+  readonly stopped: Promise<Error | undefined>;
+  /** Hands leadership over, writes what was applied and closes. Idempotent. */
+  stop(): Promise<void>;
+  status(): NodeStatus;
+}
+
+/**
+ * Starts one node and resolves once it listens; forming the cluster and electing a leader go on from there.
+ * Rejects with `CONFIG` (unknown node id, port in use), `IDENTITY` (folder of another node, or in use), `CORRUPT` or
+ * `DISK`.
+ */
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const own = findMember(options);
+  const logger = createLogger(options.logLevel ?? 'info', options.nodeId);
+  makeDataDirectory(options.dataDirectory);
+  // LevelDB's lock stands for the whole data folder: the kernel releases it with the process, however that ends.
+  const store = await openLevelStore(join(options.dataDirectory, 'db'));
+  try {
+    return await startLocked(options, own, store, logger);
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+async function startLocked(
+  options: ServerOptions,
+  own: Member,
+  store: LevelStore,
+  logger: Logger,
+): Promise<RunningServer> {
+  const { nodeId, cluster, dataDirectory } = options;
+  const { host, port } = splitAddress(own.address);
+  const network = new WebSocketNetwork({ host, port, logger, http: (path) => answerHttp(path) });
+  let resolveStopped: (error: Error | undefined) => void = () => undefined;
+  const ended = new Promise<Error | undefined>((resolve) => (resolveStopped = resolve));
+  const node = new ServerNode({
+    env: {
+      clock: systemClock,
+      timers: systemTimers,
+      entropy: systemEntropy,
+      disk: new NodeDisk(dataDirectory),
+      network,
+      logger,
+    },
+    nodeId,
+    members: cluster.members,
+    config: cluster.node,
+    store,
+    version: packageVersion,
+    pid: process.pid,
+    onStopped: (error) => resolveStopped(error),
+  });
+  const metrics = createMetrics(node);
+  const answerHttp = async (path: string): Promise<HttpAnswer | undefined> => {
+    switch (path) {
+      case '/livez':
+        return { status: 200, contentType: 'text/plain', body: 'ok\n' };
+      case '/readyz':
+        return node.isReady
+          ? { status: 200, contentType: 'text/plain', body: 'ok\n' }
+          : { status: 503, contentType: 'text/plain', body: 'no leader, or not running\n' };
+      case '/metrics':
+        return { status: 200, contentType: metrics.contentType, body: await metrics.metrics() };
+      default:
+        return undefined;
+    }
+  };
+  network.setHandler(node.handler);
+  await network.listen();
+  node.start();
+  const stopped = ended.then(async (error) => {
+    await network.close();
+    await store.close();
+    return error;
+  });
+  logger.info({ address: own.address, dataDirectory }, 'node started');
+  return {
+    address: own.address,
+    stopped,
+    stop: async () => {
+      node.stop(() => undefined);
+      await stopped;
+    },
+    status: () => node.status(),
+  };
+}
+
+interface HttpAnswer {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string;
+}
+
+function findMember({ nodeId, cluster }: ServerOptions): Member {
+  const own = cluster.members.find((member) => member.nodeId === nodeId);
+  if (own !== undefined) return own;
+  const known = cluster.members.map((member) => member.nodeId).join(', ');
+  throw new KvorumError('CONFIG', `node ${nodeId} is not in the cluster file, which lists ${known}`);
+}
+
+function makeDataDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (cause) {
+    throw new KvorumError('DISK', `cannot make the data folder ${path}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+function splitAddress(address: string): { host: string; port: number } {
+  const colon = address.lastIndexOf(':');
+  const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
+  return { host, port: Number(address.slice(colon + 1)) };
+}
