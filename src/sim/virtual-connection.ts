@@ -69,6 +69,8 @@ export class Connection {
   private broken = false;
   private resetEvent: ScheduledEvent | undefined;
   private rolls = 0;
+  /** When the acceptor is told of the link; nothing else about it is told before. Microseconds. */
+  private acceptedUs = 0;
 
   /** `name` is unique among all connections ever made, and the same in every run of the plan. */
   constructor(around: Surroundings, mode: LinkMode, name: string, dialer: Endpoint, acceptor: Endpoint) {
@@ -90,8 +92,9 @@ export class Connection {
     return [this.directions[0].from, this.directions[0].to];
   }
 
-  /** No message arrives before the acceptor knows of the link. */
-  holdUntil(timeUs: number): void {
+  /** The acceptor is told of the link at that time: no message arrives before. */
+  acceptAt(timeUs: number): void {
+    this.acceptedUs = timeUs;
     for (const direction of this.directions) direction.lastDeliveryUs = timeUs;
   }
 
@@ -218,7 +221,8 @@ export class Connection {
 
   private tellClosed(end: Endpoint, delayUs: number): void {
     const { scheduler } = this.around;
-    scheduler.schedule(Math.max(0, delayUs), 'link', end.process, () => {
+    const timeUs = Math.max(scheduler.nowUs + Math.max(0, delayUs), this.acceptedUs);
+    scheduler.scheduleAt(timeUs, 'link', end.process, () => {
       const wasOpen = end.open;
       end.open = false;
       if (this.ends.every(({ open }) => !open)) this.around.forget(this);

@@ -3,26 +3,11 @@
 // Partitions are sets of directed pairs of hosts, so every shape is possible, one-way ones too. Source: design §9.
 
 import type { LinkId, Network, NetworkHandler, NodeId } from '../base/env.js';
+import type { ClientNetwork, ClientNetworkHandler } from '../client/env.js';
 import { Dice, streamOf } from './dice.js';
 import type { Scheduler } from './scheduler.js';
 import { Connection, type Conditions, type Endpoint, type LinkMode } from './virtual-connection.js';
 import type { VirtualProcess } from './virtual-process.js';
-
-/** What a client hears from its links. Calls come one after the other, never from inside a call to the network. */
-export interface ClientLinkHandler {
-  onOpen(link: LinkId): void;
-  onMessage(link: LinkId, message: Uint8Array): void;
-  /** Could not be opened, or is gone. Not called for a link that the client closed itself. */
-  onClosed(link: LinkId): void;
-}
-
-/** Connections as a client sees them. */
-export interface ClientLinks {
-  open(address: string): LinkId;
-  send(link: LinkId, message: Uint8Array): boolean;
-  bufferedBytes(link: LinkId): number;
-  close(link: LinkId, reason: string): void;
-}
 
 /** Sees every message between nodes at the moment it is sent. */
 export type PeerTap = (fromHost: string, toHost: string, message: Uint8Array) => void;
@@ -64,14 +49,19 @@ export class VirtualNetwork {
   }
 
   /** A node's process starts and listens at `address`. The handler may be given after the node is made. */
-  attachNode(process: VirtualProcess, address: string, handler: NetworkHandler, onEffect: () => void): Network {
+  attachNode(
+    process: VirtualProcess,
+    address: string,
+    handler: NetworkHandler,
+    onEffect: () => void,
+  ): Network {
     const network = new NodeNetwork(this, process, handler, onEffect);
     this.listeners.set(address, { hostName: process.name, process, handler, network });
     this.darkAddresses.delete(address);
     return network;
   }
 
-  attachClient(process: VirtualProcess, handler: ClientLinkHandler): ClientLinks {
+  attachClient(process: VirtualProcess, handler: ClientNetworkHandler): ClientNetwork {
     return new VirtualClientNetwork(this, process, handler);
   }
 
@@ -94,7 +84,8 @@ export class VirtualNetwork {
   }
 
   unblock(pairs: readonly (readonly [from: string, to: string])[]): void {
-    for (const [from, to] of pairs) this.blocks.set(`${from}>${to}`, Math.max(0, this.blockCount(from, to) - 1));
+    for (const [from, to] of pairs)
+      this.blocks.set(`${from}>${to}`, Math.max(0, this.blockCount(from, to) - 1));
     this.tellConnections(pairs, (connection) => connection.unblocked());
   }
 
@@ -131,9 +122,9 @@ export class VirtualNetwork {
     const connection = new Connection(this, mode, `${pair} ${ordinal}`, dialer, acceptor);
     this.connections.add(connection);
     network.register(acceptor, connection, accept === 'peer');
-    const delayUs = this.latencyUs();
-    connection.holdUntil(this.scheduler.nowUs + delayUs);
-    this.scheduler.schedule(delayUs, 'link', process, () => {
+    const acceptUs = Math.ceil(this.scheduler.nowUs + this.latencyUs());
+    connection.acceptAt(acceptUs);
+    this.scheduler.scheduleAt(acceptUs, 'link', process, () => {
       if (!acceptor.open) return;
       if (accept === 'peer') handler.onPeerAccepted(acceptor.link);
       else handler.onClientAccepted(acceptor.link);
@@ -152,7 +143,8 @@ export class VirtualNetwork {
     const ways = new Set(pairs.map(([from, to]) => `${from}>${to}`));
     for (const connection of this.connections) {
       const [a, b] = connection.ends;
-      if (ways.has(`${a.hostName}>${b.hostName}`) || ways.has(`${b.hostName}>${a.hostName}`)) tell(connection);
+      if (ways.has(`${a.hostName}>${b.hostName}`) || ways.has(`${b.hostName}>${a.hostName}`))
+        tell(connection);
     }
   }
 }
@@ -223,7 +215,8 @@ class NodeNetwork implements Network {
     if (!this.process.effective) return true;
     const { endpoint, connection, toPeer } = entry;
     const accepted = connection.send(endpoint, message);
-    if (accepted && toPeer) this.world.peerTap(this.process.name, otherEnd(connection, endpoint).hostName, message);
+    if (accepted && toPeer)
+      this.world.peerTap(this.process.name, otherEnd(connection, endpoint).hostName, message);
     return accepted;
   }
 
@@ -302,15 +295,15 @@ class NodeNetwork implements Network {
   }
 }
 
-class VirtualClientNetwork implements ClientLinks {
+class VirtualClientNetwork implements ClientNetwork {
   private readonly world: VirtualNetwork;
   private readonly process: VirtualProcess;
-  private readonly handler: ClientLinkHandler;
+  private readonly handler: ClientNetworkHandler;
   private readonly table = new LinkTable();
   /** Links that are being opened; removed when the client closes them before. */
   private readonly opening = new Set<LinkId>();
 
-  constructor(world: VirtualNetwork, process: VirtualProcess, handler: ClientLinkHandler) {
+  constructor(world: VirtualNetwork, process: VirtualProcess, handler: ClientNetworkHandler) {
     this.world = world;
     this.process = process;
     this.handler = handler;
@@ -324,9 +317,9 @@ class VirtualClientNetwork implements ClientLinks {
       if (!this.opening.has(link)) return;
       const found = world.probe(process.name, address);
       if (found === 'silent') {
-        world.scheduler.schedule(connectTimeoutUs, 'link', process, () => this.fail(link));
+        world.scheduler.schedule(connectTimeoutUs, 'link', process, () => this.fail(link, 'ETIMEDOUT'));
       } else if (found === 'refused') {
-        this.fail(link);
+        this.fail(link, 'ECONNREFUSED');
       } else {
         this.opening.delete(link);
         const endpoint = this.endpoint(link);
@@ -364,13 +357,13 @@ class VirtualClientNetwork implements ClientLinks {
       onMessage: (message) => this.handler.onMessage(link, message),
       onClosed: () => {
         this.table.remove(link);
-        this.handler.onClosed(link);
+        this.handler.onClosed(link, 'connection lost');
       },
     };
   }
 
-  private fail(link: LinkId): void {
-    if (this.opening.delete(link)) this.handler.onClosed(link);
+  private fail(link: LinkId, reason: string): void {
+    if (this.opening.delete(link)) this.handler.onClosed(link, reason);
   }
 }
 

@@ -1,0 +1,102 @@
+// The log that is committed, once for the whole world, and who may disagree with it: nobody.
+// Leader Completeness: "if a log entry is committed in a given term, then that entry will be present in the logs of the
+// leaders for all higher-numbered terms." State Machine Safety: "if a server has applied a log entry at a given index to
+// its state machine, no other server will ever apply a different log entry for the same index." (Figure 3.2)
+// Commit rule: "only log entries from the leader's current term are committed by counting replicas" (§5.4.2).
+
+import type { LogIndex, Term } from '../../raft/types.js';
+import type { Observation, RaftChecker } from './node-view.js';
+import type { Violations } from './violations.js';
+
+interface Committed {
+  /** Hash of the log up to and including the entry. */
+  readonly logHash: number | undefined;
+  readonly term: Term;
+  /** The term of the node that first showed the entry as committed. */
+  readonly committedInTerm: Term;
+}
+
+export class CommittedChecker implements RaftChecker {
+  private readonly violations: Violations;
+  /** Position 0 stands for "before the first entry". */
+  private readonly committed: Committed[] = [{ logHash: 0, term: 0, committedInTerm: 0 }];
+  /** State hash after each applied entry, of the node that applied it first. */
+  private readonly stateHashes = new Map<LogIndex, string>();
+
+  constructor(violations: Violations) {
+    this.violations = violations;
+  }
+
+  /** The last index that any node ever showed as committed. */
+  get lastIndex(): LogIndex {
+    return this.committed.length - 1;
+  }
+
+  observe(now: Observation, before: Observation | undefined): void {
+    this.checkCommitRule(now, before);
+    const from = Math.min(before?.commitIndex ?? 0, now.commitIndex) + 1;
+    for (let index = from; index <= now.commitIndex; index++) this.checkCommitted(now, index);
+    const tookOver = before?.role !== 'leader' || before.currentTerm !== now.currentTerm;
+    if (now.role === 'leader' && tookOver) this.checkCompleteness(now);
+    if (now.truncatedFrom !== undefined && before !== undefined && now.truncatedFrom <= before.commitIndex) {
+      const message = `entries from ${now.truncatedFrom} on were removed, committed through ${before.commitIndex}`;
+      this.violations.add('stateMachineSafety', now.nodeId, message);
+    }
+    this.checkApplied(now, before);
+  }
+
+  private checkCommitRule(now: Observation, before: Observation | undefined): void {
+    if (before === undefined || now.role !== 'leader' || before.role !== 'leader') return;
+    if (now.currentTerm !== before.currentTerm || now.commitIndex <= before.commitIndex) return;
+    const term = now.log.termAt(now.commitIndex);
+    if (term === now.currentTerm) return;
+    const message = `the leader of term ${now.currentTerm} committed up to an entry of term ${term}`;
+    this.violations.add('commitRule', now.nodeId, message);
+  }
+
+  private checkCommitted(now: Observation, index: LogIndex): void {
+    const logHash = now.log.hashAt(index);
+    const term = now.log.termAt(index) ?? 0;
+    const known = this.committed[index];
+    if (known === undefined) {
+      this.committed.push({ logHash, term, committedInTerm: now.currentTerm });
+    } else if (known.logHash !== logHash || known.term !== term) {
+      const message = `entry ${index} is committed with term ${term} here, with term ${known.term} elsewhere`;
+      this.violations.add('stateMachineSafety', now.nodeId, message);
+    }
+  }
+
+  private checkCompleteness(now: Observation): void {
+    let index = this.lastIndex;
+    // What was committed in this or a higher term this leader need not have: it may be late to learn of its election.
+    while (index > 0 && (this.committed[index]?.committedInTerm ?? 0) >= now.currentTerm) index--;
+    if (now.log.hashAt(index) === this.committed[index]?.logHash) return;
+    const message = `the new leader of term ${now.currentTerm} lacks committed entries up to ${index}`;
+    this.violations.add('leaderCompleteness', now.nodeId, message);
+  }
+
+  private checkApplied(now: Observation, before: Observation | undefined): void {
+    const { stateMachine } = now;
+    if (stateMachine === undefined) return;
+    const last = stateMachine.appliedIndex;
+    const first = before?.stateMachine === stateMachine ? this.lastChecked(now.nodeId) + 1 : 1;
+    for (let index = Math.max(first, last - 1_000, 1); index <= last; index++) {
+      const hash = stateMachine.stateHashAt(index);
+      if (hash === undefined) continue;
+      const known = this.stateHashes.get(index);
+      if (known === undefined) this.stateHashes.set(index, hash);
+      else if (known !== hash) {
+        const message = `the state after entry ${index} is ${hash} here, ${known} elsewhere`;
+        this.violations.add('stateMachineSafety', now.nodeId, message);
+      }
+    }
+    this.checkedThrough.set(now.nodeId, last);
+  }
+
+  /** Up to where the running state machine of each node was compared. */
+  private readonly checkedThrough = new Map<string, LogIndex>();
+
+  private lastChecked(nodeId: string): LogIndex {
+    return this.checkedThrough.get(nodeId) ?? 0;
+  }
+}
