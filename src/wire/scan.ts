@@ -1,0 +1,131 @@
+// The gate for untrusted msgpack bytes: one linear pass that proves, before anything is unpacked, that the
+// decoder cannot overflow its stack, allocate by a lying length or build anything but arrays of plain values.
+// The bytes of binaries and strings are skipped, not read. Must never allocate in proportion to what the
+// input claims, and never accept what the decoder would turn into an object: maps, extensions and 0xC1.
+// Source: the msgpack specification; the decoder's weak spots are listed with the tests.
+
+import { KvorumError } from '../base/errors.js';
+import { wireLimits } from './protocol.js';
+
+/** Elements still to come in each array that is open, outermost first; used only while `scan` runs. */
+const openArrays = new Float64Array(wireLimits.depthMax + 1);
+
+/**
+ * Throws `PROTOCOL`, saying what is wrong and at which offset, unless `bytes` are exactly one msgpack value
+ * of nil, booleans, numbers, strings, binaries and arrays, within `wireLimits.depthMax` and
+ * `wireLimits.elementsMax`.
+ */
+export function scan(bytes: Uint8Array): void {
+  const length = bytes.length;
+  let offset = 0;
+  let elements = 0;
+  let depth = 0;
+  let left = 1;
+  for (;;) {
+    while (left === 0) {
+      if (depth === 0) {
+        if (offset !== length) refuse(`${length - offset} bytes too many`, offset);
+        return;
+      }
+      depth--;
+      left = openArrays[depth] as number;
+    }
+    left--;
+    if (offset >= length) refuse('the end, where a value should begin', offset);
+    if (++elements > wireLimits.elementsMax) refuse(`more than ${wireLimits.elementsMax} values`, offset);
+    const token = bytes[offset] as number;
+    if (token < 0x80 || token >= 0xe0) {
+      offset++;
+      continue;
+    }
+    const children = token < 0xc0 ? shortArrayLength(token, offset) : longArrayLength(bytes, token, offset);
+    if (children < 0) {
+      const end = offset + (token < 0xc0 ? 1 + (token & 0x1f) : scalarBytes(bytes, token, offset));
+      if (end > length) refuse(`a value that needs ${end - length} bytes more than there are`, offset);
+      offset = end;
+      continue;
+    }
+    const start = offset;
+    offset += token < 0xc0 ? 1 : token === 0xdc ? 3 : 5;
+    // Every element takes at least a byte, so a longer array cannot be in the rest of the input.
+    if (children > length - offset) refuse(`an array of ${children} in ${length - offset} bytes`, start);
+    openArrays[depth++] = left;
+    if (depth > wireLimits.depthMax) refuse(`arrays nested deeper than ${wireLimits.depthMax}`, start);
+    left = children;
+  }
+}
+
+/** For a token 0x80 .. 0xBF: the length of a short array, -1 for a short string. */
+function shortArrayLength(token: number, offset: number): number {
+  if (token < 0x90) refuse('a map', offset);
+  return token < 0xa0 ? token - 0x90 : -1;
+}
+
+/** For a token 0xC0 .. 0xDF: the length of an array, -1 for anything that is none. */
+function longArrayLength(bytes: Uint8Array, token: number, offset: number): number {
+  if (token === 0xdc) return uint16(bytes, offset + 1);
+  if (token === 0xdd) return uint32(bytes, offset + 1);
+  return -1;
+}
+
+/**
+ * The bytes of the value that starts at `offset` with a token 0xC0 .. 0xDF other than an array's, token
+ * included.
+ */
+function scalarBytes(bytes: Uint8Array, token: number, offset: number): number {
+  switch (token) {
+    case 0xc0:
+    case 0xc2:
+    case 0xc3:
+      return 1;
+    case 0xc4:
+    case 0xd9:
+      return 2 + uint8(bytes, offset + 1);
+    case 0xc5:
+    case 0xda:
+      return 3 + uint16(bytes, offset + 1);
+    case 0xc6:
+    case 0xdb:
+      return 5 + uint32(bytes, offset + 1);
+    case 0xcc:
+    case 0xd0:
+      return 2;
+    case 0xcd:
+    case 0xd1:
+      return 3;
+    case 0xca:
+    case 0xce:
+    case 0xd2:
+      return 5;
+    case 0xcb:
+    case 0xcf:
+    case 0xd3:
+      return 9;
+    case 0xc1:
+      return refuse('the reserved byte 0xC1', offset);
+    case 0xde:
+    case 0xdf:
+      return refuse('a map', offset);
+    default:
+      return refuse('an extension type', offset);
+  }
+}
+
+function uint8(bytes: Uint8Array, offset: number): number {
+  if (offset >= bytes.length) refuse('the end inside a length', offset);
+  return bytes[offset] as number;
+}
+
+function uint16(bytes: Uint8Array, offset: number): number {
+  if (offset + 2 > bytes.length) refuse('the end inside a length', offset);
+  return ((bytes[offset] as number) << 8) | (bytes[offset + 1] as number);
+}
+
+function uint32(bytes: Uint8Array, offset: number): number {
+  if (offset + 4 > bytes.length) refuse('the end inside a length', offset);
+  return uint16(bytes, offset) * 0x1_0000 + uint16(bytes, offset + 2);
+}
+
+function refuse(what: string, offset: number): never {
+  throw new KvorumError('PROTOCOL', `malformed message: ${what} at byte ${offset}`, { details: { offset } });
+}
