@@ -1,0 +1,137 @@
+import { describe, expect, test } from 'vitest';
+import { Forming } from '../../src/server/forming.js';
+import { refuseFormation, refusePeer, type OwnIdentity } from '../../src/server/identity.js';
+import { decodeFormation, encodeFormation, type Formation } from '../../src/wire/entry-codec.js';
+import { protocolVersion, type PeerHello } from '../../src/wire/protocol.js';
+
+const memberIds = ['n1', 'n2', 'n3'];
+const instanceOf = (nodeId: string): string => nodeId.slice(1).repeat(32);
+const own = (nodeId: string): OwnIdentity => ({
+  nodeId,
+  instanceId: instanceOf(nodeId),
+  incarnation: 'f'.repeat(32),
+  memberIds,
+});
+const formation: Formation = {
+  clusterId: 'c'.repeat(32),
+  members: memberIds.map((nodeId) => ({ nodeId, instanceId: instanceOf(nodeId), address: `${nodeId}:1` })),
+};
+
+function hello(nodeId: string, change: Partial<PeerHello> = {}): PeerHello {
+  return {
+    kind: 'hello',
+    protocolVersion,
+    nodeId,
+    instanceId: instanceOf(nodeId),
+    incarnation: 'e'.repeat(32),
+    clusterId: undefined,
+    memberIds,
+    formation: undefined,
+    ...change,
+  };
+}
+
+function forming(nodeId: string): Forming {
+  const addressOf = new Map(memberIds.map((id) => [id, `${id}:1`]));
+  return new Forming({ own: own(nodeId), addressOf, drawClusterId: () => 'c'.repeat(32), decodeFormation });
+}
+
+describe('first start', () => {
+  test('the smallest id forms only after every member said that it is empty', () => {
+    const first = forming('n1');
+    expect(first.begin().kind).toBe('wait');
+    expect(first.heard(hello('n2')).kind).toBe('wait');
+    expect(first.missing).toEqual(['n3']);
+    expect(first.heard(hello('n2')).kind).toBe('wait');
+    expect(first.heard(hello('n3'))).toEqual({ kind: 'join', formation });
+  });
+
+  test('a member wiped before the forming takes part with its newest instance', () => {
+    const first = forming('n1');
+    first.heard(hello('n2', { instanceId: 'a'.repeat(32) }));
+    first.heard(hello('n2'));
+    expect(first.heard(hello('n3'))).toEqual({ kind: 'join', formation });
+  });
+
+  test('no other id ever forms', () => {
+    const second = forming('n2');
+    expect(second.heard(hello('n1')).kind).toBe('wait');
+    expect(second.heard(hello('n3')).kind).toBe('wait');
+  });
+
+  test('everyone joins what a formed node tells', () => {
+    const told = hello('n3', { clusterId: formation.clusterId, formation: encodeFormation(formation) });
+    expect(forming('n2').heard(told)).toEqual({ kind: 'join', formation });
+  });
+
+  test('an emptied member stops instead of voting under its old identity', () => {
+    const emptied = new Forming({
+      own: { ...own('n2'), instanceId: 'b'.repeat(32) },
+      addressOf: new Map(),
+      drawClusterId: () => '',
+      decodeFormation,
+    });
+    const told = hello('n3', { clusterId: formation.clusterId, formation: encodeFormation(formation) });
+    const step = emptied.heard(told);
+    expect(step.kind).toBe('stop');
+    expect(step.kind === 'stop' && step.reason).toMatch(/n2 was a member with other data/);
+  });
+
+  test('a cluster of one forms by itself', () => {
+    const alone = new Forming({
+      own: { ...own('n1'), memberIds: ['n1'] },
+      addressOf: new Map([['n1', 'n1:1']]),
+      drawClusterId: () => 'c'.repeat(32),
+      decodeFormation,
+    });
+    expect(alone.begin().kind).toBe('join');
+  });
+});
+
+describe('identity', () => {
+  const formed = { clusterId: formation.clusterId };
+
+  test.each([
+    ['another protocol version', formation, hello('n2', { protocolVersion: 99 }), 'PROTOCOL', /same version/],
+    ['the own name', formation, hello('n1'), 'IDENTITY', /two nodes call themselves n1/],
+    [
+      'another cluster',
+      formation,
+      hello('n2', { clusterId: 'd'.repeat(32) }),
+      'IDENTITY',
+      /belongs to cluster dddd/,
+    ],
+    ['a stranger', formation, hello('n9', formed), 'IDENTITY', /not a member/],
+    [
+      'a known name with other data',
+      formation,
+      hello('n2', { instanceId: 'd'.repeat(32) }),
+      'IDENTITY',
+      /other data/,
+    ],
+    ['a stranger while forming', undefined, hello('n9'), 'IDENTITY', /not in the cluster file/],
+    [
+      'another cluster file while forming',
+      undefined,
+      hello('n2', { memberIds: ['n1', 'n2'] }),
+      'IDENTITY',
+      /differ/,
+    ],
+  ] as const)('refuses %s', (_name, known, greeting, code, words) => {
+    const refusal = refusePeer(own('n1'), known, greeting);
+    expect(refusal?.code).toBe(code);
+    expect(refusal?.message).toMatch(words);
+  });
+
+  test('accepts a member, formed or still unformed, with the right data', () => {
+    expect(refusePeer(own('n1'), formation, hello('n2', formed))).toBeUndefined();
+    expect(refusePeer(own('n1'), formation, hello('n2'))).toBeUndefined();
+    expect(refusePeer(own('n1'), undefined, hello('n2'))).toBeUndefined();
+    expect(refusePeer(own('n1'), undefined, hello('n2', formed))).toBeUndefined();
+  });
+
+  test('a node left out of the formation says so', () => {
+    expect(refuseFormation({ ...own('n1'), nodeId: 'n4' }, formation)).toMatch(/formed without node n4/);
+    expect(refuseFormation(own('n1'), formation)).toBeUndefined();
+  });
+});
