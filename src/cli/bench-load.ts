@@ -1,0 +1,121 @@
+// The closed loops of `kvorum bench`: each simulated client sends its next request when the last one was answered.
+// The same workloads as test/bench/etcd/load.go, so that both can be measured side by side.
+
+import { createHistogram } from 'node:perf_hooks';
+import { KvorumError } from '../client/index.js';
+import type { Client } from './options.js';
+
+/** `put`: to key i mod keys; `get`: linearizable; `stale`: serializable, from any node. */
+export const benchOperations = ['put', 'get', 'stale'] as const;
+export type BenchOperation = (typeof benchOperations)[number];
+
+export interface Workload {
+  readonly operation: BenchOperation;
+  /** Requests under way at any time, 1 or more. */
+  readonly clients: number;
+  /** Size of the key space, 1 or more. */
+  readonly keys: number;
+  readonly valueBytes: number;
+  /** When to stop: after this many requests, or after this long; at least one of the two is finite. */
+  readonly operationsMax: number;
+  readonly durationMs: number;
+}
+
+export interface LoadResult {
+  readonly operation: BenchOperation;
+  readonly clients: number;
+  readonly operations: number;
+  readonly failed: number;
+  readonly seconds: number;
+  readonly operationsPerSecond: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly p999Ms: number;
+  readonly maxMs: number;
+  /** The first failure, if any. */
+  readonly firstFailure?: string;
+}
+
+export interface LoadCounter {
+  operations: number;
+}
+
+const requestTimeoutMs = 10_000;
+
+/** The name of the i-th key of a key space. */
+export function benchKey(index: number, keys: number): string {
+  return `bench/${String(index % keys).padStart(8, '0')}`;
+}
+
+/**
+ * Runs one workload over the connections, dealt out evenly. `counter` is updated while it runs. A failed request is
+ * counted and its loop goes on; an error that is not kvorum's is thrown.
+ */
+export async function runLoad(
+  connections: readonly Client[],
+  workload: Workload,
+  counter: LoadCounter = { operations: 0 },
+): Promise<LoadResult> {
+  const microseconds = createHistogram();
+  const value = 'x'.repeat(workload.valueBytes);
+  let next = 0;
+  let failed = 0;
+  let firstFailure: string | undefined;
+  const startedAt = performance.now();
+  const endAt = startedAt + workload.durationMs;
+
+  const loop = async (client: Client): Promise<void> => {
+    for (;;) {
+      const sentAt = performance.now();
+      if (next >= workload.operationsMax || sentAt >= endAt) return;
+      const key = benchKey(next++, workload.keys);
+      try {
+        await request(client, workload.operation, key, value);
+      } catch (error) {
+        if (!KvorumError.is(error)) throw error;
+        failed += 1;
+        firstFailure ??= `${error.code}: ${error.message}`;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        continue;
+      }
+      microseconds.record(Math.max(1, Math.round((performance.now() - sentAt) * 1_000)));
+      counter.operations += 1;
+    }
+  };
+
+  const loops: Promise<void>[] = [];
+  for (let index = 0; index < workload.clients; index++) {
+    const client = connections[index % connections.length];
+    if (client !== undefined) loops.push(loop(client));
+  }
+  await Promise.all(loops);
+  const seconds = (performance.now() - startedAt) / 1_000;
+  const milliseconds = (percentile: number): number =>
+    microseconds.count === 0 ? -1 : microseconds.percentile(percentile) / 1_000;
+  return {
+    operation: workload.operation,
+    clients: workload.clients,
+    operations: microseconds.count,
+    failed,
+    seconds,
+    operationsPerSecond: Math.round(microseconds.count / seconds),
+    p50Ms: milliseconds(50),
+    p99Ms: milliseconds(99),
+    p999Ms: milliseconds(99.9),
+    maxMs: microseconds.count === 0 ? -1 : microseconds.max / 1_000,
+    ...(firstFailure === undefined ? {} : { firstFailure }),
+  };
+}
+
+async function request(client: Client, operation: BenchOperation, key: string, value: string): Promise<void> {
+  switch (operation) {
+    case 'put':
+      await client.put(key, value, { timeoutMs: requestTimeoutMs });
+      return;
+    case 'get':
+      await client.get(key, { timeoutMs: requestTimeoutMs });
+      return;
+    case 'stale':
+      await client.get(key, { timeoutMs: requestTimeoutMs, consistency: 'serializable' });
+  }
+}

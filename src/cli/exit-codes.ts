@@ -1,0 +1,44 @@
+// What a command's exit code says. A stable contract for scripts, listed in the README; never renumbered.
+
+import { KvorumError } from '../client/index.js';
+
+export const exitCodes = {
+  ok: 0,
+  /** Anything that has no number of its own, a bug included. */
+  failure: 1,
+  /** The command line, an environment variable, the cluster file or an argument is wrong. */
+  usage: 2,
+  keyNotFound: 3,
+  /** A condition (`--if-revision`, `--if-absent`) did not hold. */
+  conflict: 4,
+  /** No leader, no quorum, or a node at its limits: the same command can succeed later. */
+  unavailable: 5,
+  timeout: 6,
+  denied: 7,
+  /** Ended by Ctrl-C (128 + SIGINT). */
+  interrupted: 130,
+} as const;
+
+/** A wrong command line; the message names the option. Exit code 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** The exit code for what a command threw. */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof UsageError) return exitCodes.usage;
+  if (!KvorumError.is(error)) return exitCodes.failure;
+  switch (error.code) {
+    case 'INVALID_ARGUMENT':
+    case 'CONFIG':
+      return exitCodes.usage;
+    case 'CONFLICT':
+      return exitCodes.conflict;
+    case 'TIMEOUT':
+      return exitCodes.timeout;
+    case 'ABORTED':
+      return exitCodes.interrupted;
+    default:
+      return error.retryable ? exitCodes.unavailable : exitCodes.failure;
+  }
+}

@@ -1,0 +1,227 @@
+// The nodes of one cluster as child processes on this machine: for `dev`, `bench` and the end-to-end tests. Never
+// leaves a process behind: children stop when the channel to this process closes, however this process ended.
+
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { UsageError } from './exit-codes.js';
+
+const commandPath = fileURLToPath(new URL('../../bin/kvorum.js', import.meta.url));
+
+export interface LocalNode {
+  readonly id: string;
+  /** host:port */
+  readonly address: string;
+  readonly dataDirectory: string;
+}
+
+/** How a child ended: its exit code, or the signal that killed it. */
+export interface NodeExit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  /** This side asked for it with `signal`, `stop` or `stopAll`. */
+  readonly expected: boolean;
+  /** The last lines it wrote to stderr, at most 20. */
+  readonly lastLines: readonly string[];
+}
+
+export interface LocalClusterOptions {
+  /** Holds `cluster.json` and one data folder per node. Made when it is missing. */
+  readonly directory: string;
+  /** One node per port, named n1, n2, …; 1 to 9. */
+  readonly ports: readonly number[];
+  readonly logLevel?: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  /** The cluster file's further fields, such as `raft`. */
+  readonly config?: Readonly<Record<string, unknown>>;
+  /** One line that a node wrote to stderr. */
+  onLine?(nodeId: string, line: string): void;
+  onExit?(nodeId: string, exit: NodeExit): void;
+}
+
+interface RunningNode {
+  readonly child: ChildProcess;
+  readonly ended: Promise<NodeExit>;
+  readonly lastLines: string[];
+  expected: boolean;
+}
+
+/** How long a node gets to hand over and close before it is killed. */
+const stopGraceMs = 8_000;
+const lastLinesMax = 20;
+
+export class LocalCluster {
+  readonly directory: string;
+  readonly clusterFile: string;
+  readonly nodes: readonly LocalNode[];
+  private readonly options: LocalClusterOptions;
+  private readonly running = new Map<string, RunningNode>();
+  private readonly killOnExit = (): void => this.killAll();
+  private stopping = false;
+
+  /** Writes the cluster file; starts nothing. */
+  constructor(options: LocalClusterOptions) {
+    this.options = options;
+    this.directory = resolve(options.directory);
+    this.clusterFile = join(this.directory, 'cluster.json');
+    this.nodes = options.ports.map((port, index) => ({
+      id: `n${index + 1}`,
+      address: `127.0.0.1:${port}`,
+      dataDirectory: join(this.directory, `n${index + 1}`),
+    }));
+    mkdirSync(this.directory, { recursive: true });
+    const members = this.nodes.map(({ id, address }) => ({ id, address }));
+    writeFileSync(this.clusterFile, `${JSON.stringify({ members, ...options.config }, null, 2)}\n`);
+    process.on('exit', this.killOnExit);
+  }
+
+  get endpoints(): string[] {
+    return this.nodes.map((node) => node.address);
+  }
+
+  startAll(): void {
+    for (const node of this.nodes) this.start(node.id);
+  }
+
+  /** Starts a node that is down; nothing happens to one that runs, or when the cluster is being stopped. */
+  start(nodeId: string): void {
+    const node = this.node(nodeId);
+    if (this.stopping || this.running.has(nodeId)) return;
+    const flags = ['--cluster', this.clusterFile, '--node', node.id, '--data-dir', node.dataDirectory];
+    const child = spawn(
+      process.execPath,
+      [commandPath, 'start', ...flags, '--log-level', this.options.logLevel ?? 'warn'],
+      { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] },
+    );
+    const lastLines: string[] = [];
+    const ended = new Promise<NodeExit>((finish) => {
+      const end = (code: number | null, signal: NodeJS.Signals | null): void => {
+        if (this.running.get(nodeId)?.child === child) this.running.delete(nodeId);
+        const exit = { code, signal, expected: entry.expected, lastLines };
+        finish(exit);
+        this.options.onExit?.(nodeId, exit);
+      };
+      child.once('close', end);
+      child.once('error', (error) => {
+        lastLines.push(error.message);
+        if (child.pid === undefined) end(1, null);
+      });
+    });
+    const entry: RunningNode = { child, ended, lastLines, expected: false };
+    this.running.set(nodeId, entry);
+    if (child.stderr !== null) this.readLines(nodeId, child.stderr, lastLines);
+  }
+
+  isRunning(nodeId: string): boolean {
+    return this.running.has(nodeId);
+  }
+
+  pid(nodeId: string): number | undefined {
+    return this.running.get(nodeId)?.child.pid;
+  }
+
+  /** Sends a signal to a node's process; a signal that ends it makes its end an expected one. */
+  signal(nodeId: string, signal: NodeJS.Signals): void {
+    const entry = this.running.get(nodeId);
+    if (entry === undefined) return;
+    if (signal !== 'SIGSTOP' && signal !== 'SIGCONT') entry.expected = true;
+    entry.child.kill(signal);
+  }
+
+  /** How the process that runs now ends; `undefined` when none runs. */
+  async ended(nodeId: string): Promise<NodeExit | undefined> {
+    return this.running.get(nodeId)?.ended;
+  }
+
+  /** SIGKILL, and waits for the end. */
+  async kill(nodeId: string): Promise<void> {
+    const ended = this.ended(nodeId);
+    this.signal(nodeId, 'SIGKILL');
+    await ended;
+  }
+
+  /** Gracefully: SIGTERM, and SIGKILL for a node that takes more than 8 s. Resolves when it has ended. */
+  async stop(nodeId: string): Promise<void> {
+    const ended = this.ended(nodeId);
+    this.signal(nodeId, 'SIGTERM');
+    // A process that is stopped by SIGSTOP would never see the SIGTERM.
+    this.signal(nodeId, 'SIGCONT');
+    const timer = setTimeout(() => this.signal(nodeId, 'SIGKILL'), stopGraceMs);
+    await ended;
+    clearTimeout(timer);
+  }
+
+  /** Stops every node and starts none any more. Idempotent. */
+  async stopAll(): Promise<void> {
+    this.stopping = true;
+    await Promise.all(this.nodes.map((node) => this.stop(node.id)));
+    process.off('exit', this.killOnExit);
+  }
+
+  /** At once and synchronously, for the end of this process. */
+  killAll(): void {
+    this.stopping = true;
+    for (const node of this.nodes) this.signal(node.id, 'SIGKILL');
+  }
+
+  private node(nodeId: string): LocalNode {
+    const node = this.nodes.find((candidate) => candidate.id === nodeId);
+    if (node === undefined) throw new UsageError(`there is no node ${nodeId} in ${this.clusterFile}`);
+    return node;
+  }
+
+  private readLines(nodeId: string, stream: NodeJS.ReadableStream, lastLines: string[]): void {
+    createInterface({ input: stream }).on('line', (line) => {
+      lastLines.push(line);
+      if (lastLines.length > lastLinesMax) lastLines.shift();
+      this.options.onLine?.(nodeId, line);
+    });
+  }
+}
+
+/** Ports on loopback that were free a moment ago. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  const ports = await Promise.all(
+    servers.map(
+      (server) =>
+        new Promise<number>((finish, fail) => {
+          server.once('error', fail);
+          server.listen(0, '127.0.0.1', () => {
+            const address = server.address();
+            if (address === null || typeof address === 'string') fail(new Error('no port was given'));
+            else finish(address.port);
+          });
+        }),
+    ),
+  );
+  await Promise.all(servers.map((server) => new Promise((finish) => server.close(finish))));
+  return ports;
+}
+
+/**
+ * The ports of the cluster whose data `directory` holds, or `undefined` when it holds none. Throws `UsageError` when
+ * the file there is not one that `LocalCluster` wrote.
+ */
+export function savedPorts(directory: string): number[] | undefined {
+  const path = join(directory, 'cluster.json');
+  if (!existsSync(path)) return undefined;
+  const broken = new UsageError(
+    `${path} was not written by kvorum dev: use another --data-dir, or remove the file`,
+  );
+  let members: unknown;
+  try {
+    members = (JSON.parse(readFileSync(path, 'utf8')) as { members?: unknown } | null)?.members;
+  } catch {
+    throw broken;
+  }
+  if (!Array.isArray(members) || members.length === 0) throw broken;
+  return members.map((member: unknown, index) => {
+    const { id, address } = (member ?? {}) as { id?: unknown; address?: unknown };
+    const port = /^127\.0\.0\.1:(\d{1,5})$/.exec(String(address))?.[1];
+    if (id !== `n${index + 1}` || port === undefined) throw broken;
+    return Number(port);
+  });
+}

@@ -1,0 +1,96 @@
+// `kvorum start`: one node in this process, until a signal or a fatal fault ends it.
+
+import { Option, type Command } from 'commander';
+import { join } from 'node:path';
+import { exitCodeOf, exitCodes } from './exit-codes.js';
+import { say } from './output.js';
+
+const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
+
+interface StartFlags {
+  readonly cluster: string;
+  readonly node: string;
+  readonly dataDir?: string;
+  readonly logLevel: (typeof logLevels)[number];
+}
+
+/** After this long a node that was told to stop ends without having closed everything; its log makes that safe. */
+const stopTimeMs = 7_000;
+
+export function addStartCommand(program: Command): void {
+  program
+    .command('start')
+    .description('run one node until SIGTERM or Ctrl-C')
+    .addOption(
+      new Option('--cluster <file>', 'JSON file with the members of the cluster')
+        .env('KVORUM_CLUSTER')
+        .makeOptionMandatory(),
+    )
+    .addOption(
+      new Option('--node <id>', 'which member this node is').env('KVORUM_NODE').makeOptionMandatory(),
+    )
+    .addOption(
+      new Option('--data-dir <folder>', "this node's own data folder (default: .kvorum/<id>)").env(
+        'KVORUM_DATA_DIR',
+      ),
+    )
+    .addOption(
+      new Option('--log-level <level>', 'how much is logged to stderr')
+        .env('KVORUM_LOG_LEVEL')
+        .choices(logLevels)
+        .default('info'),
+    )
+    .action(runStart);
+}
+
+async function runStart(flags: StartFlags): Promise<void> {
+  const stopRequested = listenForStop();
+  void stopRequested.then(() => {
+    setTimeout(() => {
+      say(`kvorum ${flags.node}: stopping took more than ${stopTimeMs} ms, ending now`);
+      process.exit(exitCodes.failure);
+    }, stopTimeMs).unref();
+  });
+  const { startServer } = await import('../server/server.js');
+  const { loadClusterFile } = await import('../server/cluster-file.js');
+  const dataDirectory = flags.dataDir ?? join('.kvorum', flags.node);
+  const server = await startServer({
+    nodeId: flags.node,
+    cluster: loadClusterFile(flags.cluster),
+    dataDirectory,
+    logLevel: flags.logLevel,
+  });
+  process.stdout.write(
+    `kvorum ${flags.node} listens on ${server.address}, data in ${dataDirectory}, process ${process.pid}\n`,
+  );
+  void stopRequested.then(() => server.stop());
+  const fatal = await server.stopped;
+  if (fatal !== undefined) say(`kvorum ${flags.node} stopped: ${fatal.message}`);
+  // Nothing of a node that has ended may keep its process, whatever handle is still open.
+  process.exit(fatal === undefined ? exitCodes.ok : exitCodeOf(fatal));
+}
+
+/**
+ * Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. A node started by `dev` or `bench`
+ * has a channel to its parent: it stops when that closes, and leaves the keyboard's signals to the parent.
+ */
+function listenForStop(): Promise<void> {
+  return new Promise((resolve) => {
+    let count = 0;
+    const stop = (code: number): void => {
+      count += 1;
+      if (count > 1) process.exit(code);
+      resolve();
+    };
+    process.on('SIGTERM', () => stop(143));
+    const managed = process.send !== undefined;
+    process.on('SIGINT', () => {
+      if (!managed) stop(exitCodes.interrupted);
+    });
+    if (managed) {
+      process.on('SIGHUP', () => undefined);
+      process.on('disconnect', () => stop(exitCodes.failure));
+      if (!process.connected) stop(exitCodes.failure);
+    }
+  });
+}
