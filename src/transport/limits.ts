@@ -1,0 +1,53 @@
+// The numbers of the transport: unit, default and meaning of each. Tests shorten the intervals; a node runs
+// with the defaults. The size of a message is part of the protocol and stands in `wireLimits`.
+
+export interface TransportLimits {
+  /** Links accepted from clients and from peers at once; more are refused with 503. */
+  readonly clientsMax: number;
+  readonly peersMax: number;
+  /** Plain HTTP connections beside the links. Beyond all three the system's accept is answered by a close. */
+  readonly httpConnectionsMax: number;
+  /**
+   * Bytes accepted by `send` and not yet taken by the system, per link; a message that would pass it is
+   * dropped.
+   */
+  readonly peerBufferedBytesMax: number;
+  readonly clientBufferedBytesMax: number;
+  /** A link that was silent for this long is pinged. */
+  readonly pingIntervalMs: number;
+  /** A link without any byte from the other side for this long is dead. A multiple of pingIntervalMs. */
+  readonly deadAfterMs: number;
+  /** From the start of a dial to the open link. */
+  readonly dialTimeoutMs: number;
+  /**
+   * Bounds of the random wait before dialing again; the upper one doubles with each failure from the lower
+   * one on.
+   */
+  readonly redialMsMin: number;
+  readonly redialMsMax: number;
+  /** A dialed link that lasted this long counts as a success: the next dial comes at once. */
+  readonly stableAfterMs: number;
+  /** How long the other side may take to answer a close before the socket is destroyed. */
+  readonly closeTimeoutMs: number;
+  /** How long `stop` waits for closes to be answered. */
+  readonly stopTimeoutMs: number;
+  /** How long a plain HTTP request may take to arrive. */
+  readonly httpTimeoutMs: number;
+}
+
+export const defaultTransportLimits: TransportLimits = {
+  clientsMax: 10_000,
+  peersMax: 256,
+  httpConnectionsMax: 256,
+  peerBufferedBytesMax: 16 * 1_048_576,
+  clientBufferedBytesMax: 16 * 1_048_576,
+  pingIntervalMs: 2_000,
+  deadAfterMs: 6_000,
+  dialTimeoutMs: 1_000,
+  redialMsMin: 20,
+  redialMsMax: 1_000,
+  stableAfterMs: 1_000,
+  closeTimeoutMs: 5_000,
+  stopTimeoutMs: 500,
+  httpTimeoutMs: 10_000,
+};
