@@ -5,13 +5,18 @@ import { KvorumError } from '../base/errors.js';
 export interface RaftConfig {
   /** Leader sends to an idle follower this often. Default 50; 1 .. electionTimeoutMsMin / 3. */
   readonly heartbeatIntervalMs: number;
-  /** A follower that heard nothing for a random time between min and max starts a pre-vote. Default 300 and 600. */
+  /**
+   * A follower that heard nothing for a random time between min and max starts a pre-vote. Default 300 and
+   * 600.
+   */
   readonly electionTimeoutMsMin: number;
   readonly electionTimeoutMsMax: number;
   /** After the link to the leader broke: pre-vote after a random time between these. Default 20 and 60. */
   readonly linkDownElectionMsMin: number;
   readonly linkDownElectionMsMax: number;
-  /** Payload bytes of one AppendEntries, or one larger entry. Default 229,376 (a frame stays under 256 KiB). */
+  /**
+   * Payload bytes of one AppendEntries, or one larger entry. Default 229,376 (a frame stays under 256 KiB).
+   */
   readonly appendBytesMax: number;
   /** Entries of one AppendEntries. Default 512. */
   readonly appendEntriesMax: number;
@@ -19,13 +24,18 @@ export interface RaftConfig {
   readonly inFlightBytesMax: number;
   /** AppendEntries messages sent to one follower and not acknowledged. Default 256. */
   readonly inFlightMessagesMax: number;
-  /** Payload bytes appended by this leader and not committed; beyond it proposals are refused. Default 64 MiB. */
+  /**
+   * Payload bytes appended by this leader and not committed; beyond it proposals are refused. Default 64 MiB.
+   */
   readonly uncommittedBytesMax: number;
   /** Payload bytes handed to the state machine and not yet applied. Default 4 MiB. */
   readonly applyBytesMax: number;
   /** Payload bytes of entries kept in memory once they are durable, applied or not. Default 32 MiB. */
   readonly entryCacheBytesMax: number;
-  /** ReadIndex requests waiting at once on one node, own and those of followers; more are refused. Default 10,000. */
+  /**
+   * ReadIndex requests waiting at once on one node, own and those of followers; more are refused. Default
+   * 10,000.
+   */
   readonly readsMax: number;
 }
 

@@ -1,12 +1,13 @@
-// The core's contract: `step(input) → output`, synchronous. The loop that drives it must, for each output, in order:
-//   1. make `hardState`, `truncateSuffix` and `entries` durable, in one unit of the log. `messages` may leave at once.
+// The core's contract: `step(input) → output`, synchronous. For each output the loop must, in order:
+//   1. make `hardState`, `truncateSuffix` and `entries` durable, in one unit of the log. `messages` may
+//      leave at once.
 //   2. when that unit is durable: send `messagesAfterPersist`, then feed back `persisted` as given in `persist`.
 //      Units become durable in the order in which they were put out; a unit that fails stops the node.
 //   3. apply `committed` in order; feed back `applied` for what is applied.
 //   4. answer `reads` once the applied index has reached their `readIndex`; fail `readsFailed`.
 //   5. re-arm one timer for `deadlineMs`, and feed back `timeout` when it has passed.
-// The reason for 1 and 2: what a member promises (a vote, an acknowledgement, its own share of a majority) must
-// survive its crash ("Updated on stable storage before responding to RPCs", Figure 2).
+// The reason for 1 and 2: what a member promises (a vote, an acknowledgement, its own share of a majority)
+// must survive its crash ("Updated on stable storage before responding to RPCs", Figure 2).
 
 import type { Message } from './messages.js';
 import type { EntryKind, HardState, LogEntry, LogIndex, NodeId, Term } from './types.js';
@@ -23,13 +24,19 @@ export type Input = Timed &
     | { readonly kind: 'timeout' }
     /** New entries from this node's clients. Answered in the same output by `proposal`. */
     | { readonly kind: 'propose'; readonly proposals: readonly Proposal[] }
-    /** A unit of output is durable: its `persist`, unchanged (the term tells a completion of an older log apart). */
+    /**
+     * A unit of output is durable: its `persist`, unchanged (the term tells a completion of an older log
+     * apart).
+     */
     | { readonly kind: 'persisted'; readonly term: Term; readonly index: LogIndex; readonly sequence: number }
     /** Everything up to `index` has been applied. */
     | { readonly kind: 'applied'; readonly index: LogIndex }
     /** Entries that `readEntries` asked for; none when they could not be read any more. */
     | { readonly kind: 'entriesRead'; readonly reader: EntryReader; readonly entries: readonly LogEntry[] }
-    /** Reads wait for a ReadIndex. `requestId` is the caller's, grows within the process; one may stand for many reads. */
+    /**
+     * Reads wait for a ReadIndex. `requestId` is the caller's, grows within the process; one may stand for
+     * many reads.
+     */
     | { readonly kind: 'readIndex'; readonly requestId: number }
     /** Hand leadership to `to`, or to the member that is furthest. No effect when not the leader. */
     | { readonly kind: 'transferLeadership'; readonly to?: NodeId }

@@ -1,5 +1,6 @@
-// What the members say to each other: one union member per RPC of the paper and per result. All are idempotent and
-// may be lost, doubled, delayed and reordered by the network; no rule of the core depends on any of that not happening.
+// What the members say to each other: one union member per RPC of the paper and per result. All are
+// idempotent and may be lost, doubled, delayed and reordered by the network; no rule of the core depends on
+// any of that not happening.
 
 import type { LogEntry, LogIndex, NodeId, Term } from './types.js';
 
@@ -10,7 +11,10 @@ interface Envelope {
   readonly term: Term;
 }
 
-/** Would you vote for me in `term`? (§9.6.) `term` is the sender's currentTerm + 1; the receiver adopts nothing. */
+/**
+ * Would you vote for me in `term`? (§9.6.) `term` is the sender's currentTerm + 1; the receiver adopts
+ * nothing.
+ */
 export interface PreVote extends Envelope {
   readonly kind: 'preVote';
   readonly lastLogIndex: LogIndex;
@@ -47,13 +51,21 @@ export interface AppendEntries extends Envelope {
   readonly leaderCommit: LogIndex;
 }
 
-/** Sent when the follower's log, durably, matches through `matchIndex` (success), or where it does not (otherwise). */
+/**
+ * Sent when the follower's log, durably, matches through `matchIndex` (success), or where it does not
+ * (otherwise).
+ */
 export interface AppendEntriesResult extends Envelope {
   readonly kind: 'appendEntriesResult';
   readonly success: boolean;
-  /** On success the last index known to match and durable; otherwise the request's prevLogIndex that was refused. */
+  /**
+   * On success the last index known to match and durable; otherwise the request's prevLogIndex that was
+   * refused.
+   */
   readonly matchIndex: LogIndex;
-  /** On failure: an index at or below which the logs may agree, and the follower's term there (§5.3). Else 0. */
+  /**
+   * On failure: an index at or below which the logs may agree, and the follower's term there (§5.3). Else 0.
+   */
   readonly hintIndex: LogIndex;
   readonly hintTerm: Term;
 }
@@ -61,9 +73,14 @@ export interface AppendEntriesResult extends Envelope {
 /** Asserts leadership, opens a ReadIndex round, and tells how far the receiver may commit. */
 export interface Heartbeat extends Envelope {
   readonly kind: 'heartbeat';
-  /** Capped at what the leader knows to match on this follower, so that a divergent tail is never committed. */
+  /**
+   * Capped at what the leader knows to match on this follower, so that a divergent tail is never committed.
+   */
   readonly leaderCommit: LogIndex;
-  /** Grows by one with each broadcast of a leader in its term; its acknowledgement confirms all reads up to it. */
+  /**
+   * Grows by one with each broadcast of a leader in its term; its acknowledgement confirms all reads up to
+   * it.
+   */
   readonly round: number;
 }
 

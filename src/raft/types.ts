@@ -38,8 +38,8 @@ export interface HardState {
   readonly currentTerm: Term;
   readonly votedFor: NodeId | undefined;
   /**
-   * A commit index known when this was written. Only a lower bound after a restart; recovery uses it to tell a torn
-   * tail from damage below what was committed.
+   * A commit index known when this was written. Only a lower bound after a restart; recovery uses it to tell
+   * a torn tail from damage below what was committed.
    */
   readonly commitIndex: LogIndex;
 }
@@ -60,8 +60,8 @@ export interface TermRun {
 }
 
 /**
- * What the disk holds of the log when a node starts. Terms of all entries are known; payloads only of a suffix, the
- * rest is read with `readEntries`.
+ * What the disk holds of the log when a node starts. Terms of all entries are known; payloads only of a
+ * suffix, the rest is read with `readEntries`.
  */
 export interface RecoveredLog {
   /** The entry just before the first one kept (0, 0 when the log begins at 1): the snapshot point. */

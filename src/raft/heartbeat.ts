@@ -1,0 +1,128 @@
+// Heartbeats, and what a leader must stop being leader for: no quorum heard from (check-quorum) and a disk
+// that hangs. A heartbeat asserts leadership, opens a ReadIndex round and tells the commit index; its result
+// says that the follower is there, and nothing about its log: matchIndex never moves by it (ratis#1519).
+// Source: Raft dissertation §3.4, §6.2 (check-quorum), §6.4.
+
+import { assert } from '../base/assert.js';
+import { commitThrough, followLeader } from './append-entries.js';
+import type { Heartbeat, HeartbeatResult } from './messages.js';
+import type { Progress } from './progress.js';
+import { quorumValue } from './quorum.js';
+import { confirmRounds, repeatReadRequest } from './reads.js';
+import { askForLost, hasCommittedInTerm } from './replication.js';
+import { becomeFollower } from './roles.js';
+import { sendResult } from './send.js';
+import type { Leader, RaftState } from './state.js';
+import { abandonLateTransfer, continueTransfer } from './transfer.js';
+
+/** The leader's timer: steps down if it must, else sends what is due. */
+export function leaderTimeout(state: RaftState, leader: Leader): void {
+  if (isDiskHung(state) || !hasQuorum(state, leader)) {
+    becomeFollower(state, state.currentTerm, undefined);
+    return;
+  }
+  abandonLateTransfer(state, leader);
+  if (state.now >= leader.nextHeartbeatMs) {
+    broadcastHeartbeat(state, leader);
+    continueTransfer(state, leader);
+  } else if (state.now >= leader.commitNoticeMs) {
+    sendCommitNotices(state, leader);
+  }
+}
+
+/** Sends a heartbeat of a new round to every peer. Reads that wait to join a round join this one. */
+export function broadcastHeartbeat(state: RaftState, leader: Leader): void {
+  leader.round++;
+  leader.nextHeartbeatMs = state.now + state.config.heartbeatIntervalMs;
+  leader.commitNoticeMs = Infinity;
+  // "If the leader has not yet marked an entry from its current term committed, it waits until it has done
+  // so" (§6.4).
+  if (hasCommittedInTerm(state)) leader.reads.joinRound(leader.round, state.commitIndex);
+  for (const progress of leader.progress.values()) sendHeartbeat(state, leader, progress);
+  confirmRounds(state, leader);
+}
+
+/** Opens a round for reads that wait, unless one is open: those that came meanwhile share the next. */
+export function openReadRound(state: RaftState, leader: Leader): void {
+  const { reads } = leader;
+  // A round that is confirmed at once (the only voter is this one) is followed by another only for reads that
+  // came since.
+  if (reads.hasJoining && !reads.isRoundOpen && hasCommittedInTerm(state)) broadcastHeartbeat(state, leader);
+}
+
+/** Precondition: the message's term is currentTerm. */
+export function handleHeartbeat(state: RaftState, message: Heartbeat): void {
+  const follower = followLeader(state, message.from);
+  // The leader caps leaderCommit at what this member acknowledged in this term, durably.
+  assert(
+    message.leaderCommit <= state.log.lastIndex,
+    `entry ${message.leaderCommit} was acknowledged by this disk, but its log ends at ${state.log.lastIndex}`,
+  );
+  commitThrough(state, message.leaderCommit);
+  sendHeartbeatResult(state, message);
+  repeatReadRequest(state, follower);
+}
+
+/** Answers a heartbeat, also one of a term that is over: then with this member's term. */
+export function sendHeartbeatResult(state: RaftState, message: Heartbeat): void {
+  sendResult(state, {
+    kind: 'heartbeatResult',
+    from: state.nodeId,
+    to: message.from,
+    term: state.currentTerm,
+    round: message.round,
+  });
+}
+
+/** Precondition: the message's term is currentTerm. */
+export function handleHeartbeatResult(
+  state: RaftState,
+  leader: Leader,
+  progress: Progress,
+  message: HeartbeatResult,
+): void {
+  progress.acknowledgedRound = Math.max(progress.acknowledgedRound, message.round);
+  // The peer is there, so what it has not acknowledged is still on its way to its disk, or lost. Asking is
+  // cheap, and without it a lost window would stay full for ever (etcd-io/raft#31).
+  if (progress.mode === 'probe') progress.resumeProbe();
+  else if (progress.isBehindSent) askForLost(state, progress);
+  confirmRounds(state, leader);
+}
+
+/**
+ * Whether a quorum of voters, this one included, was heard from within the shortest election timeout (§6.2).
+ */
+function hasQuorum(state: RaftState, leader: Leader): boolean {
+  const heardMs = quorumValue(state.configuration, (node) =>
+    node === state.nodeId ? state.now : (leader.progress.get(node)?.heardMs ?? -Infinity),
+  );
+  return state.now - heardMs <= state.config.electionTimeoutMsMin;
+}
+
+/** A leader whose disk hangs would keep the cluster from electing one that can write (hashicorp/raft#503). */
+function isDiskHung(state: RaftState): boolean {
+  return state.now - state.units.oldestPutOutMs > state.config.electionTimeoutMsMin;
+}
+
+/** Tells of commits that no entries told of. The round is one that was already sent, so no read joins it. */
+function sendCommitNotices(state: RaftState, leader: Leader): void {
+  leader.commitNoticeMs = Infinity;
+  for (const progress of leader.progress.values()) {
+    if (progress.commitIndexSent < Math.min(state.commitIndex, progress.matchIndex)) {
+      sendHeartbeat(state, leader, progress);
+    }
+  }
+}
+
+function sendHeartbeat(state: RaftState, leader: Leader, progress: Progress): void {
+  const leaderCommit = Math.min(state.commitIndex, progress.matchIndex);
+  progress.commitIndexSent = Math.max(progress.commitIndexSent, leaderCommit);
+  state.output.send({
+    kind: 'heartbeat',
+    from: state.nodeId,
+    to: progress.peer,
+    term: state.currentTerm,
+    leaderCommit,
+    round: leader.round,
+  });
+}

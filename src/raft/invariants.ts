@@ -1,0 +1,136 @@
+// What must hold of one member after every step, and between two steps. Run after every step in tests and in
+// the simulator, not in production. What holds between members (one leader per term, one log) is for those
+// who see all of them. It reads, and never repairs. Source: Figure 3.2; the idea is LogCabin's
+// RaftConsensusInvariants.
+
+import { assert } from '../base/assert.js';
+import type { PeerProgress, Raft } from './raft.js';
+import type { LogIndex, NodeId, Term } from './types.js';
+
+/** The member as it was. A few numbers; the log itself is looked up in the live one. */
+export interface RaftSnapshot {
+  readonly raft: Raft;
+  readonly role: Raft['role'];
+  readonly currentTerm: Term;
+  readonly votedFor: NodeId | undefined;
+  readonly leaderId: NodeId | undefined;
+  readonly lastIndex: LogIndex;
+  readonly lastTerm: Term;
+  readonly durableIndex: LogIndex;
+  readonly commitIndex: LogIndex;
+  readonly commitTerm: Term | undefined;
+  readonly handedOutIndex: LogIndex;
+  readonly appliedIndex: LogIndex;
+  readonly progress: readonly PeerProgress[];
+}
+
+/** Takes what `checkInvariants` compares. */
+export function snapshotOf(raft: Raft): RaftSnapshot {
+  return {
+    raft,
+    role: raft.role,
+    currentTerm: raft.currentTerm,
+    votedFor: raft.votedFor,
+    leaderId: raft.leaderId,
+    lastIndex: raft.lastIndex,
+    lastTerm: raft.lastTerm,
+    durableIndex: raft.durableIndex,
+    commitIndex: raft.commitIndex,
+    commitTerm: raft.termAt(raft.commitIndex),
+    handedOutIndex: raft.handedOutIndex,
+    appliedIndex: raft.appliedIndex,
+    progress: raft.progress(),
+  };
+}
+
+/**
+ * Throws `AssertionError` if one step cannot lead from `before` to `after`, which must be the member as it is
+ * now.
+ */
+export function checkInvariants(before: RaftSnapshot, after: RaftSnapshot): void {
+  checkState(after);
+  if (after.role === 'leader') checkLeader(after);
+  checkChange(before, after);
+  if (before.role === 'leader' && before.currentTerm === after.currentTerm) checkLeaderChange(before, after);
+}
+
+function checkState(now: RaftSnapshot): void {
+  check(now, now.appliedIndex <= now.handedOutIndex, 'applied entries were handed out');
+  check(now, now.handedOutIndex <= now.commitIndex, 'entries handed out are committed');
+  check(now, now.handedOutIndex <= now.durableIndex, 'entries handed out are durable here');
+  check(now, now.commitIndex <= now.lastIndex, 'committed entries are in the log');
+  check(now, now.durableIndex <= now.lastIndex, 'durable entries are in the log');
+  check(now, now.lastTerm <= now.currentTerm, 'no entry is of a later term than currentTerm');
+  check(now, Number.isFinite(now.raft.deadlineMs), 'there is always a next timeout');
+  const campaigns = now.role === 'candidate' || now.role === 'leader';
+  check(now, !campaigns || now.votedFor === now.raft.nodeId, 'candidates and leaders voted for themselves');
+}
+
+function checkLeader(now: RaftSnapshot): void {
+  check(now, now.leaderId === now.raft.nodeId, 'a leader knows that it leads');
+  for (const { peer, mode, matchIndex, nextIndex, inFlightMessages } of now.progress) {
+    check(now, matchIndex >= 0 && matchIndex < nextIndex, `0 <= matchIndex < nextIndex for ${peer}`);
+    check(now, nextIndex <= now.lastIndex + 1, `nextIndex of ${peer} is at most one past the log`);
+    check(
+      now,
+      mode === 'replicate' || inFlightMessages === 0,
+      `nothing is sent ahead to ${peer} while probing`,
+    );
+  }
+}
+
+function checkChange(before: RaftSnapshot, after: RaftSnapshot): void {
+  check(after, before.raft === after.raft, 'both snapshots are of one member');
+  // "latest term server has seen (…increases monotonically)"; "index of highest log entry known to be
+  // committed (…increases monotonically)"; "…applied to state machine (…increases monotonically)" (Figure 2).
+  check(after, after.currentTerm >= before.currentTerm, 'currentTerm does not go back');
+  check(after, after.commitIndex >= before.commitIndex, 'commitIndex does not go back');
+  check(after, after.handedOutIndex >= before.handedOutIndex, 'nothing is handed out twice');
+  check(after, after.appliedIndex >= before.appliedIndex, 'appliedIndex does not go back');
+  const committedTerm = after.raft.termAt(before.commitIndex);
+  check(after, committedTerm === before.commitTerm, 'a committed entry is not replaced');
+  if (after.currentTerm === before.currentTerm) {
+    const keepsVote = before.votedFor === undefined || after.votedFor === before.votedFor;
+    check(after, keepsVote, 'a vote changes only with the term');
+    const keepsLeader =
+      before.leaderId === undefined || after.leaderId === undefined || after.leaderId === before.leaderId;
+    check(after, keepsLeader, 'a term has one leader');
+    check(
+      after,
+      before.role === 'leader' || after.role !== 'leader' || before.role === 'candidate',
+      'only a candidate wins',
+    );
+  } else {
+    check(after, after.role !== 'leader', 'nobody leads a term without having been a candidate in it');
+  }
+}
+
+function checkLeaderChange(before: RaftSnapshot, after: RaftSnapshot): void {
+  // "Leader Append-Only: a leader never overwrites or deletes entries in its log; it only appends new
+  // entries".
+  check(after, after.lastIndex >= before.lastIndex, 'a leader does not shorten its log');
+  check(
+    after,
+    after.raft.termAt(before.lastIndex) === before.lastTerm,
+    'a leader does not overwrite its log',
+  );
+  check(after, after.role === 'leader' || after.role === 'follower', 'a leader that stops leading follows');
+  if (after.role !== 'leader') return;
+  const matched = new Map(after.progress.map(({ peer, matchIndex }) => [peer, matchIndex]));
+  for (const { peer, matchIndex } of before.progress) {
+    check(after, (matched.get(peer) ?? 0) >= matchIndex, `matchIndex of ${peer} does not go back`);
+  }
+  if (after.commitIndex === before.commitIndex) return;
+  check(
+    after,
+    after.commitTerm === after.currentTerm,
+    'a leader commits by counting in its own term only (§3.6.2)',
+  );
+}
+
+function check(now: RaftSnapshot, condition: boolean, rule: string): void {
+  if (condition) return;
+  const { nodeId, role, currentTerm, lastIndex, commitIndex } = now.raft;
+  const where = `${nodeId}, ${role} in term ${currentTerm}, log to ${lastIndex}, committed to ${commitIndex}`;
+  assert(false, `invariant broken: ${rule} (${where})`);
+}

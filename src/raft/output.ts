@@ -1,0 +1,93 @@
+// Collects what one step puts out, and hands it over. The arrays belong to the caller afterwards; what stayed
+// empty is one shared, frozen array, so that a step that does little allocates little. It decides nothing.
+
+import type { ConfirmedRead, Output, Persist, ProposalResult, ReadEntriesRequest } from './io.js';
+import type { Message } from './messages.js';
+import type { HardState, LogEntry, LogIndex } from './types.js';
+
+const nothing: readonly never[] = Object.freeze([]);
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+export class OutputCollector {
+  truncateSuffix: LogIndex | undefined;
+  proposal: ProposalResult | undefined;
+  private entries: readonly LogEntry[] = nothing;
+  private messages: Message[] | undefined;
+  private messagesAfterPersist: Message[] | undefined;
+  private committed: readonly LogEntry[] = nothing;
+  private readEntries: ReadEntriesRequest[] | undefined;
+  private reads: ConfirmedRead[] | undefined;
+  private readsFailed: number[] | undefined;
+
+  /** Whether the log changed in this step, so that the step needs a unit of the disk. */
+  get changesLog(): boolean {
+    return this.entries.length > 0 || this.truncateSuffix !== undefined;
+  }
+
+  /** For messages that promise nothing that is not durable. */
+  send(message: Message): void {
+    (this.messages ??= []).push(message);
+  }
+
+  /** For messages that promise what this step, or an earlier one, puts out for the disk. */
+  sendAfterPersist(message: Message): void {
+    (this.messagesAfterPersist ??= []).push(message);
+  }
+
+  /** The entries appended in this step. */
+  append(entries: readonly LogEntry[]): void {
+    this.entries = this.entries.length === 0 ? entries : [...this.entries, ...entries];
+  }
+
+  /** Entries for the state machine, after those of earlier calls. */
+  commit(entries: readonly LogEntry[]): void {
+    this.committed = this.committed.length === 0 ? entries : [...this.committed, ...entries];
+  }
+
+  requestEntries(request: ReadEntriesRequest): void {
+    (this.readEntries ??= []).push(request);
+  }
+
+  confirmRead(read: ConfirmedRead): void {
+    (this.reads ??= []).push(read);
+  }
+
+  failRead(requestId: number): void {
+    (this.readsFailed ??= []).push(requestId);
+  }
+
+  /**
+   * Everything collected since the last call, with what must become durable and when the next timeout is due.
+   */
+  take(persist: Persist | undefined, hardState: HardState | undefined, deadlineMs: number): Output {
+    const output: Mutable<Output> = {
+      entries: this.entries,
+      messages: this.messages ?? nothing,
+      messagesAfterPersist: this.messagesAfterPersist ?? nothing,
+      committed: this.committed,
+      readEntries: this.readEntries ?? nothing,
+      reads: this.reads ?? nothing,
+      readsFailed: this.readsFailed ?? nothing,
+      deadlineMs,
+    };
+    if (persist !== undefined) output.persist = persist;
+    if (hardState !== undefined) output.hardState = hardState;
+    if (this.truncateSuffix !== undefined) output.truncateSuffix = this.truncateSuffix;
+    if (this.proposal !== undefined) output.proposal = this.proposal;
+    this.reset();
+    return output;
+  }
+
+  private reset(): void {
+    this.truncateSuffix = undefined;
+    this.proposal = undefined;
+    this.entries = nothing;
+    this.messages = undefined;
+    this.messagesAfterPersist = undefined;
+    this.committed = nothing;
+    this.readEntries = undefined;
+    this.reads = undefined;
+    this.readsFailed = undefined;
+  }
+}

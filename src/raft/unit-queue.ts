@@ -1,0 +1,81 @@
+// The units of output that were given to the disk and are not known to be durable, in order. The completion
+// of a unit is an input; between the two the log may have been truncated and grown again, so that the unit's
+// last index now means other entries. What a unit covers is therefore lowered by every truncation: the
+// completion of an old append must never mark newer entries durable (the ABA race; etcd-io/raft
+// async_storage_writes_append_aba_race).
+
+import { assert } from '../base/assert.js';
+import type { Persist } from './io.js';
+import type { LogIndex, Term } from './types.js';
+
+interface Unit {
+  readonly sequence: number;
+  readonly term: Term;
+  readonly index: LogIndex;
+  /** coveredIndex <= index: entries of today's log through here are in this unit or in an earlier one. */
+  coveredIndex: LogIndex;
+  readonly putOutMs: number;
+}
+
+export class UnitQueue {
+  /** Ascending sequences, without gaps. */
+  private readonly pending: Unit[] = [];
+  private lastSequence = 0;
+  private durable: Term;
+
+  /** `durableTerm`: the currentTerm that recovery found. */
+  constructor(durableTerm: Term) {
+    this.durable = durableTerm;
+  }
+
+  /** The sequence that the next unit will have. */
+  get nextSequence(): number {
+    return this.lastSequence + 1;
+  }
+
+  get isEmpty(): boolean {
+    return this.pending.length === 0;
+  }
+
+  /** The largest currentTerm known to be on disk. */
+  get durableTerm(): Term {
+    return this.durable;
+  }
+
+  /** When the oldest pending unit was put out; Infinity when none is pending. */
+  get oldestPutOutMs(): number {
+    return this.pending[0]?.putOutMs ?? Infinity;
+  }
+
+  /** Adds a unit that ends at `index`. Returns what the loop feeds back when it is durable. */
+  put(term: Term, index: LogIndex, nowMs: number): Persist {
+    const sequence = ++this.lastSequence;
+    this.pending.push({ sequence, term, index, coveredIndex: index, putOutMs: nowMs });
+    return { term, index, sequence };
+  }
+
+  /** The log now ends at `lastIndex`, before it grows again: nothing pending covers more of it than that. */
+  truncatedTo(lastIndex: LogIndex): void {
+    for (const unit of this.pending) unit.coveredIndex = Math.min(unit.coveredIndex, lastIndex);
+  }
+
+  /**
+   * The unit and all before it are durable. Returns the index through which that makes today's log durable, 0
+   * when the completion was known already. Throws `AssertionError` for a completion of a unit that never was.
+   */
+  complete(persisted: Persist): LogIndex {
+    assert(persisted.sequence <= this.lastSequence, `unit ${persisted.sequence} was never put out`);
+    let coveredIndex = 0;
+    for (let first = this.pending[0]; first !== undefined; first = this.pending[0]) {
+      if (first.sequence > persisted.sequence) break;
+      if (first.sequence === persisted.sequence) {
+        assert(first.term === persisted.term, `unit ${first.sequence} came back with another term`);
+        assert(first.index === persisted.index, `unit ${first.sequence} came back with another index`);
+      }
+      this.durable = first.term;
+      coveredIndex = first.coveredIndex;
+      this.pending.shift();
+    }
+    return coveredIndex;
+  }
+}
