@@ -1,0 +1,300 @@
+// The rules of the house, enforced: who may import whom, how long things may be, what may not appear at all.
+// Every rule is a function from parsed files to complaints; the second half breaks each rule once on purpose.
+
+import { readFileSync, readdirSync } from 'node:fs';
+import { posix } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
+import { describe, expect, test } from 'vitest';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+interface Source {
+  /** From the root of the repository, with `/`. */
+  readonly path: string;
+  readonly text: string;
+  readonly tree: ts.SourceFile;
+}
+
+interface Import {
+  readonly specifier: string;
+  readonly typeOnly: boolean;
+  readonly reExport: boolean;
+}
+
+/**
+ * `code`, `types`: folders of src that may be imported whole, or only for their types; `files`: single files beyond
+ * that (the store's limits are part of the format); `modules`: packages and built-ins, `node:*` is all of Node.
+ */
+interface FolderRule {
+  readonly code: readonly string[];
+  readonly types?: readonly string[];
+  readonly files?: readonly string[];
+  readonly modules: readonly string[];
+}
+
+const storeLimits = 'src/kv/commands.ts';
+
+/** The import table of the architecture page (src/README.md). */
+const importTable: Readonly<Record<string, FolderRule>> = {
+  base: { code: [], modules: [] },
+  raft: { code: ['base'], modules: [] },
+  kv: { code: ['base'], modules: [] },
+  wire: { code: ['base'], types: ['raft', 'kv'], files: [storeLimits], modules: ['msgpackr'] },
+  storage: { code: ['base'], types: ['raft', 'kv'], modules: ['node:fs', 'node:path', 'node:zlib', 'level'] },
+  transport: { code: ['base', 'wire'], modules: ['node:http', 'node:net', 'node:stream', 'ws'] },
+  server: {
+    code: ['base', 'raft', 'kv', 'wire', 'storage', 'transport'],
+    modules: ['node:*', 'pino', 'prom-client', 'zod'],
+  },
+  client: { code: ['base', 'wire'], types: ['kv'], modules: ['ws'] },
+  sim: { code: ['base', 'raft', 'kv', 'wire', 'storage', 'server', 'client'], modules: [] },
+  cli: { code: ['server', 'client', 'sim'], modules: ['node:*', 'commander'] },
+};
+
+const entryPoints = ['src/client/index.ts', 'src/server/index.ts', 'src/cli/main.ts'];
+const pureFolders = ['raft', 'kv', 'wire'];
+const bannedInPureFolders = new Set(
+  'Date process performance crypto setTimeout setInterval setImmediate queueMicrotask Promise'.split(' '),
+);
+const caps = { sourceLines: 400, testLines: 600, functionLines: 70, lineLength: 110 };
+
+function parse(path: string, text: string): Source {
+  return { path, text, tree: ts.createSourceFile(path, text, ts.ScriptTarget.ES2022, true) };
+}
+
+function visit(node: ts.Node, see: (node: ts.Node) => void): void {
+  see(node);
+  node.forEachChild((child) => visit(child, see));
+}
+
+function place(source: Source, node: ts.Node): string {
+  return `${source.path}:${source.tree.getLineAndCharacterOfPosition(node.getStart()).line + 1}`;
+}
+
+const folderOf = (path: string): string | undefined => /^src\/([^/]+)\//.exec(path)?.[1];
+
+function importsOf(source: Source): Import[] {
+  const imports: Import[] = [];
+  const add = (specifier: ts.Node | undefined, typeOnly: boolean, reExport = false): void => {
+    if (specifier !== undefined && ts.isStringLiteral(specifier)) {
+      imports.push({ specifier: specifier.text, typeOnly, reExport });
+    }
+  };
+  visit(source.tree, (node) => {
+    if (ts.isImportDeclaration(node)) {
+      const clause = node.importClause;
+      const names = clause?.namedBindings;
+      const allTypes =
+        clause?.name === undefined &&
+        names !== undefined &&
+        ts.isNamedImports(names) &&
+        names.elements.every((element) => element.isTypeOnly);
+      add(node.moduleSpecifier, clause?.isTypeOnly === true || allTypes);
+    } else if (ts.isExportDeclaration(node)) {
+      add(node.moduleSpecifier, node.isTypeOnly, true);
+    } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
+      add(node.arguments[0], false);
+    } else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) {
+      add(node.argument.literal, true);
+    }
+  });
+  return imports;
+}
+
+/** The file a relative import names; `undefined` for packages and built-ins. */
+function target(source: Source, specifier: string): string | undefined {
+  if (!specifier.startsWith('.')) return undefined;
+  return posix.join(posix.dirname(source.path), specifier).replace(/\.js$/, '.ts');
+}
+
+function checkImports(source: Source): string[] {
+  const folder = folderOf(source.path);
+  if (folder === undefined) return [];
+  const rule = importTable[folder];
+  if (rule === undefined) return [`${source.path}: src/${folder} is not in the import table`];
+  const complaints: string[] = [];
+  for (const { specifier, typeOnly, reExport } of importsOf(source)) {
+    const path = target(source, specifier);
+    const other = path === undefined ? undefined : folderOf(path);
+    if (reExport && other !== folder && !entryPoints.includes(source.path) && !typeOnly) {
+      complaints.push(`${source.path}: passes on ${specifier}: only entry points do that`);
+    }
+    if (path === undefined) {
+      const name = /^(node:[^/]+|@[^/]+\/[^/]+|[^/]+)/.exec(specifier)?.[1] ?? specifier;
+      const allowed =
+        rule.modules.includes(name) || (name.startsWith('node:') && rule.modules.includes('node:*'));
+      if (!allowed) complaints.push(`${source.path}: src/${folder} may not import ${specifier}`);
+    } else if (other !== folder && !rule.code.includes(other ?? '') && !rule.files?.includes(path)) {
+      const allowedAsType = rule.types?.includes(other ?? '') === true;
+      if (allowedAsType && typeOnly) continue;
+      const what = allowedAsType ? 'only types of' : 'nothing of';
+      complaints.push(`${source.path}: src/${folder} may import ${what} ${other ?? specifier}`);
+    }
+  }
+  return complaints;
+}
+
+function checkCaps(source: Source): string[] {
+  const complaints: string[] = [];
+  const lines = source.text.replace(/\n$/, '').split('\n');
+  const most = source.path.startsWith('test/') ? caps.testLines : caps.sourceLines;
+  if (lines.length > most) complaints.push(`${source.path}: ${lines.length} lines, at most ${most}`);
+  lines.forEach((line, index) => {
+    if (line.length > caps.lineLength)
+      complaints.push(`${source.path}:${index + 1}: line of ${line.length} characters`);
+  });
+  if (!source.path.startsWith('src/')) return complaints;
+  if (!source.text.startsWith('// ')) complaints.push(`${source.path}: does not open by saying what it is`);
+  visit(source.tree, (node) => {
+    if (!ts.isFunctionLike(node) || !('body' in node) || node.body === undefined) return;
+    const first = source.tree.getLineAndCharacterOfPosition(node.getStart()).line;
+    const length = source.tree.getLineAndCharacterOfPosition(node.getEnd()).line - first + 1;
+    if (length > caps.functionLines) complaints.push(`${place(source, node)}: function of ${length} lines`);
+  });
+  return complaints;
+}
+
+function checkBans(source: Source): string[] {
+  const complaints: string[] = [];
+  const complain = (node: ts.Node, words: string): void =>
+    void complaints.push(`${place(source, node)}: ${words}`);
+  const pure = pureFolders.includes(folderOf(source.path) ?? '');
+  visit(source.tree, (node) => {
+    if (ts.isEnumDeclaration(node)) complain(node, 'enum: use a union of strings');
+    if (ts.isModuleDeclaration(node)) complain(node, 'namespace: use a module');
+    const isDefault =
+      ts.canHaveModifiers(node) &&
+      ts.getModifiers(node)?.some(({ kind }) => kind === ts.SyntaxKind.DefaultKeyword);
+    if (source.path.startsWith('src/') && (ts.isExportAssignment(node) || isDefault === true)) {
+      complain(node, 'default export: use a name');
+    }
+    if (isFocusedTest(node)) complain(node, 'a test that is left out, or leaves out others');
+    if (pure) checkPurity(node, complain);
+  });
+  const unfinished = new RegExp(`\\b(TO${'DO'}|FIX${'ME'}|X${'XX'})\\b(?! \\(issue \\d+\\))`);
+  source.text.split('\n').forEach((line, index) => {
+    if (unfinished.test(line))
+      complaints.push(`${source.path}:${index + 1}: unfinished work without an issue`);
+  });
+  return complaints;
+}
+
+function checkPurity(node: ts.Node, complain: (node: ts.Node, words: string) => void): void {
+  if (ts.isAwaitExpression(node) || node.kind === ts.SyntaxKind.AsyncKeyword)
+    complain(node, 'promises in pure code');
+  if (ts.isPropertyAccessExpression(node) && node.getText() === 'Math.random')
+    complain(node, 'Math.random in pure code');
+  if (!ts.isIdentifier(node) || !bannedInPureFolders.has(node.text)) return;
+  const { parent } = node;
+  const isMemberName =
+    (ts.isPropertyAccessExpression(parent) &&
+      parent.name === node &&
+      parent.expression.getText() !== 'globalThis') ||
+    ((ts.isPropertyAssignment(parent) || ts.isPropertySignature(parent) || ts.isMethodDeclaration(parent)) &&
+      parent.name === node);
+  if (!isMemberName) complain(node, `${node.text} in pure code`);
+}
+
+function isFocusedTest(node: ts.Node): boolean {
+  if (!ts.isPropertyAccessExpression(node)) return false;
+  return ['only', 'skip', 'todo'].includes(node.name.text) && /^(describe|test|it)\b/.test(node.getText());
+}
+
+/** Every file of src is reached from an entry point; those of the simulator also from the tests, its users. */
+function checkReachable(sources: readonly Source[]): string[] {
+  const byPath = new Map(sources.map((source) => [source.path, source]));
+  const reached = new Set<string>();
+  const follow = (path: string): void => {
+    const source = byPath.get(path);
+    if (source === undefined || reached.has(path)) return;
+    reached.add(path);
+    for (const { specifier } of importsOf(source)) {
+      const next = target(source, specifier);
+      if (next !== undefined) follow(next);
+    }
+  };
+  entryPoints.forEach(follow);
+  for (const source of sources.filter(({ path }) => path.startsWith('test/'))) {
+    for (const { specifier } of importsOf(source)) {
+      const next = target(source, specifier);
+      if (next !== undefined && folderOf(next) === 'sim') follow(next);
+    }
+  }
+  return sources
+    .filter(({ path }) => path.startsWith('src/') && !reached.has(path))
+    .map(({ path }) => `${path}: no entry point leads here`);
+}
+
+function complaintsAbout(sources: readonly Source[]): string[] {
+  return sources.flatMap((source) => [...checkImports(source), ...checkCaps(source), ...checkBans(source)]);
+}
+
+function repositorySources(): Source[] {
+  return ['src', 'test'].flatMap((folder) =>
+    readdirSync(posix.join(root, folder), { recursive: true, encoding: 'utf8' })
+      .filter((path) => /\.(ts|js)$/.test(path))
+      .map((path) => parse(`${folder}/${path}`, readFileSync(posix.join(root, folder, path), 'utf8'))),
+  );
+}
+
+describe('the repository', () => {
+  const sources = repositorySources();
+
+  test('keeps the import table, the caps and the bans', () => {
+    expect(complaintsAbout(sources)).toEqual([]);
+  });
+
+  test('has no file that nothing uses', () => {
+    expect(checkReachable(sources)).toEqual([]);
+  });
+});
+
+describe('the rules find what they forbid', () => {
+  const about = (path: string, code: string): string[] =>
+    complaintsAbout([parse(path, `// Says what it is.\n${code}\n`)]);
+
+  test.each([
+    ['src/raft/a.ts', "import { b } from '../kv/b.js';", 'nothing of kv'],
+    ['src/raft/a.ts', "import { readFileSync } from 'node:fs';", 'may not import node:fs'],
+    ['src/wire/a.ts', "import { apply } from '../kv/apply.js';", 'only types of kv'],
+    ['src/client/a.ts', "const server = import('../server/server.js');", 'nothing of server'],
+    ['src/elsewhere/a.ts', "import { a } from './b.js';", 'not in the import table'],
+    ['src/server/a.ts', "export { b } from '../raft/b.js';", 'only entry points'],
+    ['src/base/a.ts', 'const a = 1;\n'.repeat(400), 'at most 400'],
+    ['test/a.test.ts', 'const a = 1;\n'.repeat(600), 'at most 600'],
+    ['src/base/a.ts', `const a = () => {${'\n'.repeat(70)}};`, 'function of 71 lines'],
+    ['src/base/a.ts', `const a = '${'x'.repeat(100)}';`, 'line of 113 characters'],
+    ['src/base/a.ts', 'export default class {}', 'default export'],
+    ['src/base/a.ts', 'enum A { B }', 'enum'],
+    ['src/base/a.ts', 'namespace A {}', 'namespace'],
+    ['src/raft/a.ts', 'const a = Date.now();', 'Date in pure code'],
+    ['src/kv/a.ts', 'const a = Math.random();', 'Math.random in pure code'],
+    ['src/wire/a.ts', 'setTimeout(() => undefined, 1);', 'setTimeout in pure code'],
+    ['src/raft/a.ts', 'const a = globalThis.process;', 'process in pure code'],
+    ['src/raft/a.ts', 'const a = async () => 1;', 'promises in pure code'],
+    ['src/base/a.ts', `// TO${'DO'}: later`, 'unfinished work'],
+    ['test/a.test.ts', `test.${'only'}('a', () => undefined);`, 'left out'],
+    ['test/a.test.ts', `describe.${'skip'}('a', () => undefined);`, 'left out'],
+  ])('%$ in %s', (path, code, words) => {
+    expect(about(path, code).join('\n')).toContain(words);
+  });
+
+  test.each([
+    ['src/wire/a.ts', "import type { B } from '../kv/b.js';"],
+    ['src/wire/a.ts', "import { type B, type C } from '../raft/b.js';"],
+    ['src/raft/a.ts', 'const a = { process: 1 }; const b = a.process;'],
+    ['src/client/index.ts', "export { KvorumError } from '../base/errors.js';"],
+    ['src/base/a.ts', `// TO${'DO'} (issue 12): later`],
+  ])('and let pass %$ in %s', (path, code) => {
+    expect(about(path, code)).toEqual([]);
+  });
+
+  test('a file that nothing uses', () => {
+    const entry = parse('src/cli/main.ts', "// Entry.\nimport './used.js';");
+    const used = parse('src/cli/used.ts', '// Used.');
+    const dead = parse('src/cli/dead.ts', 'const dead = 1;');
+    expect(checkReachable([entry, used, dead])).toEqual(['src/cli/dead.ts: no entry point leads here']);
+    expect(complaintsAbout([dead])).toEqual(['src/cli/dead.ts: does not open by saying what it is']);
+  });
+});
