@@ -12,10 +12,11 @@ import type { EntryReader, Input, Output, Persist } from './io.js';
 import { Log } from './log.js';
 import { OutputCollector } from './output.js';
 import type { ProgressMode } from './progress.js';
+import { peersOf } from './quorum.js';
 import { readIndex } from './reads.js';
 import { receive } from './receive.js';
 import { advanceCommitIndex, propose, receiveEntriesToSend, sendAppends } from './replication.js';
-import { leaderIdOf, newElectionDeadlineMs } from './roles.js';
+import { canCampaign, leaderIdOf, newElectionDeadlineMs } from './roles.js';
 import type { RaftState, Role } from './state.js';
 import { startTransfer } from './transfer.js';
 import type { Configuration, LogEntry, LogIndex, NodeId, RecoveredState, Term } from './types.js';
@@ -97,7 +98,9 @@ export class Raft {
       commitIndexPutOut: Math.min(commitIndex, recovered.hardState.commitIndex),
       role,
     };
-    role.electionDeadlineMs = newElectionDeadlineMs(this.state);
+    // A member that is alone waits for nobody.
+    const isAlone = canCampaign(this.state) && peersOf(configuration, nodeId).length === 0;
+    if (!isAlone) role.electionDeadlineMs = newElectionDeadlineMs(this.state);
     log.evict(config.entryCacheBytesMax);
   }
 

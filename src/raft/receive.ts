@@ -14,7 +14,7 @@ import {
   refuseOldVoteRequest,
 } from './election.js';
 import { handleHeartbeat, handleHeartbeatResult, sendHeartbeatResult } from './heartbeat.js';
-import type { AppendEntries, AppendEntriesResult, Message } from './messages.js';
+import type { AppendEntries, Message } from './messages.js';
 import { isMember, isVoter } from './quorum.js';
 import { handleReadIndexRequest, handleReadIndexResult } from './reads.js';
 import { handleAppendEntriesResult } from './replication.js';
@@ -171,7 +171,7 @@ function checkMessage(state: RaftState, message: Message): void {
     throw malformed(message, `goes from ${message.from} to ${message.to}, not to ${state.nodeId}`);
   }
   if (message.kind === 'appendEntries') checkEntries(message);
-  if (message.kind === 'appendEntriesResult' && message.success) checkAcknowledgement(state, message);
+  if (state.role.name === 'leader') checkResult(state, state.role, message);
 }
 
 /**
@@ -190,13 +190,16 @@ function checkEntries(message: AppendEntries): void {
   if (term > message.term) throw malformed(message, `has an entry of term ${term}, after its own`);
 }
 
-function checkAcknowledgement(state: RaftState, message: AppendEntriesResult): void {
-  if (state.role.name !== 'leader' || message.term !== state.currentTerm) return;
-  if (message.matchIndex <= state.log.lastIndex) return;
-  throw malformed(
-    message,
-    `acknowledges entry ${message.matchIndex}; the log ends at ${state.log.lastIndex}`,
-  );
+/** Nobody acknowledges what was never sent: a leader that believed it would commit what nobody has. */
+function checkResult(state: RaftState, leader: Leader, message: Message): void {
+  if (message.term !== state.currentTerm) return;
+  const { lastIndex } = state.log;
+  if (message.kind === 'appendEntriesResult' && message.success && message.matchIndex > lastIndex) {
+    throw malformed(message, `acknowledges entry ${message.matchIndex}; the log ends at ${lastIndex}`);
+  }
+  if (message.kind === 'heartbeatResult' && message.round > leader.round) {
+    throw malformed(message, `acknowledges round ${message.round}; the last one sent was ${leader.round}`);
+  }
 }
 
 function malformed(message: Message, what: string): KvorumError {
