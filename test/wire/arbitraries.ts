@@ -1,0 +1,284 @@
+// Random frames and commands of every kind, and helpers that the tests of the wire share. Numbers favour the edges at
+// which msgpack changes its encoding.
+
+import fc from 'fast-check';
+import { toByteString } from '../../src/base/bytes.js';
+import { KvorumError } from '../../src/base/errors.js';
+import { kvLimits, type ClientOperation, type Command, type KeyRecord } from '../../src/kv/commands.js';
+import type { Message } from '../../src/raft/messages.js';
+import type { ClientFrame, NodeStatus, PeerFrame, ServerFrame } from '../../src/wire/protocol.js';
+
+export const runs = { numRuns: 300 };
+
+const edges = [
+  0,
+  1,
+  31,
+  32,
+  63,
+  64,
+  127,
+  128,
+  255,
+  256,
+  65_535,
+  65_536,
+  2 ** 31,
+  2 ** 32 - 1,
+  2 ** 32,
+  2 ** 53 - 1,
+];
+
+export const uint = fc.oneof(fc.constantFrom(...edges), fc.maxSafeNat());
+const positive = fc.oneof(fc.constantFrom(...edges.slice(1)), fc.integer({ min: 1, max: 2 ** 31 - 1 }));
+const timeoutMs = fc.integer({ min: 1, max: 2 ** 31 - 1 });
+const bytes = fc.oneof(
+  fc.uint8Array({ maxLength: 40 }),
+  fc.constantFrom(255, 256, 65_535, 65_536, 100_000).map((length) => new Uint8Array(length).fill(7)),
+);
+const shortKey = fc.uint8Array({ minLength: 1, maxLength: 30 }).map(toByteString);
+export const key = fc.oneof(
+  shortKey,
+  fc.constantFrom(255, 256, kvLimits.keyBytesMax).map((length) => '\xc1'.repeat(length)),
+);
+const start = fc.oneof(fc.constant(''), key, fc.constant('\xff'.repeat(kvLimits.keyBytesMax) + '\x00'));
+const end = fc.option(start, { nil: undefined });
+const hex = (digits: number) =>
+  fc.string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: digits, maxLength: digits });
+const ascii = fc.string({ unit: fc.constantFrom(...' !aZ09~-_/:.'), minLength: 1, maxLength: 64 });
+const nodeId = fc.oneof(fc.constantFrom('n1', 'n2', 'n3'), ascii);
+const text = fc.string({ unit: 'grapheme', maxLength: 200 }).filter((value) => value.length <= 1_000);
+
+export const record: fc.Arbitrary<KeyRecord> = fc.record({
+  key,
+  value: bytes,
+  createRevision: uint,
+  modRevision: uint,
+  version: uint,
+  leaseId: uint,
+});
+
+const envelope = { from: nodeId, to: nodeId, term: uint };
+const lastLog = { lastLogIndex: uint, lastLogTerm: uint };
+
+const appendEntries = fc
+  .record({
+    ...envelope,
+    kind: fc.constant('appendEntries' as const),
+    prevLogIndex: fc.oneof(
+      fc.constantFrom(0, 2 ** 32),
+      fc.maxSafeNat().map((index) => Math.floor(index / 2)),
+    ),
+    prevLogTerm: uint,
+    leaderCommit: uint,
+    bodies: fc.array(
+      fc.record({
+        term: positive,
+        kind: fc.constantFrom('command' as const, 'noop' as const, 'configuration' as const),
+        payload: bytes,
+      }),
+      { maxLength: 8 },
+    ),
+  })
+  .map(({ bodies, ...message }) => ({
+    ...message,
+    entries: bodies.map((body, offset) => ({ ...body, index: message.prevLogIndex + 1 + offset })),
+  }));
+
+export const raftMessage: fc.Arbitrary<Message> = fc.oneof(
+  appendEntries,
+  fc.record({ ...envelope, kind: fc.constant('preVote' as const), ...lastLog }),
+  fc.record({ ...envelope, kind: fc.constant('preVoteResult' as const), voteGranted: fc.boolean() }),
+  fc.record({
+    ...envelope,
+    kind: fc.constant('requestVote' as const),
+    ...lastLog,
+    leadershipTransfer: fc.boolean(),
+  }),
+  fc.record({ ...envelope, kind: fc.constant('requestVoteResult' as const), voteGranted: fc.boolean() }),
+  fc.record({
+    ...envelope,
+    kind: fc.constant('appendEntriesResult' as const),
+    success: fc.boolean(),
+    matchIndex: uint,
+    hintIndex: uint,
+    hintTerm: uint,
+  }),
+  fc.record({ ...envelope, kind: fc.constant('heartbeat' as const), leaderCommit: uint, round: uint }),
+  fc.record({ ...envelope, kind: fc.constant('heartbeatResult' as const), round: uint }),
+  fc.record({ ...envelope, kind: fc.constant('readIndex' as const), requestId: uint }),
+  fc.record({ ...envelope, kind: fc.constant('readIndexResult' as const), requestId: uint, readIndex: uint }),
+  fc.record({ ...envelope, kind: fc.constant('timeoutNow' as const) }),
+);
+
+export const peerFrame: fc.Arbitrary<PeerFrame> = fc.oneof(
+  { weight: 6, arbitrary: raftMessage.map((message) => ({ kind: 'raft' as const, message })) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('hello' as const),
+      protocolVersion: uint,
+      nodeId,
+      instanceId: hex(32),
+      incarnation: hex(32),
+      clusterId: fc.option(ascii, { nil: undefined }),
+      memberIds: fc.array(nodeId, { maxLength: 7 }),
+      formation: fc.option(fc.uint8Array({ maxLength: 500 }), { nil: undefined }),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('refusal' as const),
+      code: fc.constantFrom('PROTOCOL' as const, 'IDENTITY' as const),
+      message: text,
+    }),
+  },
+);
+
+const consistency = fc.oneof(
+  fc.constantFrom(
+    { kind: 'linearizable' as const },
+    { kind: 'leaderLease' as const },
+    { kind: 'serializable' as const },
+  ),
+  fc.record({ kind: fc.constant('bounded' as const), maxStalenessMs: uint }),
+);
+const timed = { requestId: uint, timeoutMs };
+const read = { ...timed, consistency, revision: uint, minRevision: uint };
+
+export const clientFrame: fc.Arbitrary<ClientFrame> = fc.oneof(
+  fc.record({
+    kind: fc.constant('hello' as const),
+    protocolVersion: uint,
+    clusterId: fc.option(ascii, { nil: undefined }),
+  }),
+  fc.record({ kind: fc.constant('write' as const), ...timed, command: bytes }),
+  fc.record({ kind: fc.constant('get' as const), ...read, key }),
+  fc.record({
+    kind: fc.constant('range' as const),
+    ...read,
+    start,
+    end,
+    limit: positive,
+    reverse: fc.boolean(),
+    keysOnly: fc.boolean(),
+  }),
+  fc.record({ kind: fc.constant('count' as const), ...read, start, end }),
+  fc.record({ kind: fc.constant('status' as const), ...timed }),
+  fc.record({ kind: fc.constantFrom('cancel' as const, 'ping' as const), requestId: uint }),
+);
+
+const status: fc.Arbitrary<NodeStatus> = fc.record({
+  clusterId: fc.oneof(fc.constant(''), ascii),
+  nodeId,
+  role: fc.constantFrom('leader', 'follower', 'candidate', 'precandidate', 'recovering', 'forming'),
+  leaderId: fc.option(nodeId, { nil: undefined }),
+  term: uint,
+  commitIndex: uint,
+  appliedIndex: uint,
+  revision: uint,
+  stateHash: hex(16),
+  stateHashIndex: uint,
+  stateHashes: fc.array(fc.tuple(uint, hex(16)), { maxLength: 64 }),
+  version: ascii,
+  pid: uint,
+  dbBytes: uint,
+  logBytes: uint,
+});
+const optionalNode = fc.option(nodeId, { nil: undefined });
+
+export const serverFrame: fc.Arbitrary<ServerFrame> = fc.oneof(
+  fc.record({
+    kind: fc.constant('hello' as const),
+    protocolVersion: uint,
+    clusterId: fc.oneof(fc.constant(''), ascii),
+    nodeId,
+    members: fc.array(fc.record({ nodeId, address: ascii }), { maxLength: 7 }),
+    leaderId: optionalNode,
+    term: uint,
+    clusterTimeMs: uint,
+  }),
+  fc.record({
+    kind: fc.constant('leader' as const),
+    leaderId: optionalNode,
+    term: uint,
+    clusterTimeMs: uint,
+  }),
+  fc.record({
+    kind: fc.constant('error' as const),
+    requestId: uint,
+    code: ascii,
+    message: text,
+    outcome: fc.constantFrom('none' as const, 'unknown' as const),
+  }),
+  fc.record({
+    kind: fc.constant('written' as const),
+    requestId: uint,
+    code: fc.constantFrom('OK' as const, 'CONFLICT' as const),
+    revision: uint,
+    count: uint,
+    current: fc.option(record, { nil: undefined }),
+  }),
+  fc.record({
+    kind: fc.constant('got' as const),
+    requestId: uint,
+    revision: uint,
+    record: fc.option(record, { nil: undefined }),
+  }),
+  fc.record({
+    kind: fc.constant('page' as const),
+    requestId: uint,
+    revision: uint,
+    records: fc.array(record, { maxLength: 5 }),
+    more: fc.boolean(),
+  }),
+  fc.record({ kind: fc.constant('counted' as const), requestId: uint, revision: uint, count: uint }),
+  fc.record({ kind: fc.constant('status' as const), requestId: uint, status }),
+  fc.record({ kind: fc.constant('pong' as const), requestId: uint }),
+);
+
+const condition = fc.record({ kind: fc.constant('modRevision' as const), revision: uint });
+const operation: fc.Arbitrary<ClientOperation> = fc.oneof(
+  fc.record({ kind: fc.constant('put' as const), key, value: bytes }),
+  fc.record({ kind: fc.constant('put' as const), key, value: bytes, condition }),
+  fc.record({ kind: fc.constant('delete' as const), key }),
+  fc.record({ kind: fc.constant('delete' as const), key, condition }),
+  fc.record({ kind: fc.constant('deleteRange' as const), start, end }),
+  fc.record({ kind: fc.constant('closeSession' as const) }),
+);
+
+export const clientCommand: fc.Arbitrary<Command> = fc.record({
+  kind: fc.constant('client' as const),
+  session: fc.record({
+    sessionId: fc.uint8Array({ minLength: 16, maxLength: 16 }).map(toByteString),
+    createdClusterTimeMs: uint,
+    sequence: positive,
+    acknowledgedThrough: uint,
+  }),
+  operation,
+});
+
+export const command: fc.Arbitrary<Command> = fc.oneof(
+  { weight: 8, arbitrary: clientCommand },
+  { weight: 1, arbitrary: fc.constant({ kind: 'expireSessions' as const }) },
+);
+
+/** The value with all bytes as text, so that views, Buffers and arrays of equal content are equal. */
+export function plain(value: unknown): unknown {
+  if (value instanceof Uint8Array) return `bytes ${Buffer.from(value).toString('hex')}`;
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, plain(field)]));
+}
+
+/** Runs `action`; the KvorumError it threw, or undefined when it threw none. Any other error is passed on. */
+export function errorOf(action: () => unknown): KvorumError | undefined {
+  try {
+    action();
+    return undefined;
+  } catch (error) {
+    if (KvorumError.is(error)) return error;
+    throw error;
+  }
+}
