@@ -94,8 +94,8 @@ export class Member implements LoopSink {
     });
     this.tickTimerMs = config.raft.heartbeatIntervalMs;
     this.armTick();
-    // What was committed before the restart waits to be applied; a first step asks the core for it.
-    this.loop.step({ kind: 'applied', index: stateMachine.appliedIndex });
+    // What was committed before the restart waits to be applied: a first step brings it out.
+    this.loop.step({ kind: 'timeout' });
   }
 
   get clusterTimeMs(): number {

@@ -22,9 +22,21 @@ const figures: readonly Figure[] = [
     help: '1 while this node knows a leader.',
     read: (node) => Number(node.raft?.leaderId !== undefined),
   },
-  { name: 'kvorum_raft_commit_index', help: 'Highest committed index.', read: (node) => node.raft?.commitIndex ?? 0 },
-  { name: 'kvorum_raft_last_index', help: 'Highest index in the log.', read: (node) => node.raft?.lastIndex ?? 0 },
-  { name: 'kvorum_applied_index', help: 'Highest applied index.', read: (node) => node.stateMachine.appliedIndex },
+  {
+    name: 'kvorum_raft_commit_index',
+    help: 'Highest committed index.',
+    read: (node) => node.raft?.commitIndex ?? 0,
+  },
+  {
+    name: 'kvorum_raft_last_index',
+    help: 'Highest index in the log.',
+    read: (node) => node.raft?.lastIndex ?? 0,
+  },
+  {
+    name: 'kvorum_applied_index',
+    help: 'Highest applied index.',
+    read: (node) => node.stateMachine.appliedIndex,
+  },
   {
     name: 'kvorum_store_applied_index',
     help: 'Highest applied index that is durable in the store.',
@@ -33,7 +45,11 @@ const figures: readonly Figure[] = [
   { name: 'kvorum_revision', help: 'Newest revision.', read: (node) => node.stateMachine.revision },
   { name: 'kvorum_sessions', help: 'Open client sessions.', read: (node) => node.stateMachine.sessionCount },
   { name: 'kvorum_clients', help: 'Client connections.', read: (node) => node.gauges.clients },
-  { name: 'kvorum_pending_writes', help: 'Writes not yet answered.', read: (node) => node.gauges.pendingWrites },
+  {
+    name: 'kvorum_pending_writes',
+    help: 'Writes not yet answered.',
+    read: (node) => node.gauges.pendingWrites,
+  },
   { name: 'kvorum_pending_reads', help: 'Reads not yet answered.', read: (node) => node.gauges.pendingReads },
   { name: 'kvorum_log_bytes', help: 'Bytes of the log on disk.', read: (node) => node.status().logBytes },
   { name: 'kvorum_db_bytes', help: 'Bytes of the store on disk.', read: (node) => node.status().dbBytes },

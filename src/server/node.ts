@@ -32,7 +32,9 @@ export interface NodeOptions {
   /** Of the cluster file. */
   readonly members: readonly ClusterMember[];
   readonly config: NodeConfig;
-  readonly store: OrderedStore & { bytesOnDisk?(): number };
+  readonly store: OrderedStore;
+  /** Bytes of the store on disk, for `status`. Default: 0. */
+  readonly dbBytes?: () => number;
   readonly version: string;
   readonly pid: number;
   /** The node has ended: `undefined` after `stop`, otherwise what ended it. Called once. */
@@ -138,7 +140,7 @@ export class ServerNode {
   }
 
   status(): NodeStatus {
-    const { nodeId, version, pid, store } = this.options;
+    const { nodeId, version, pid, dbBytes } = this.options;
     const { appliedIndex, revision, stateHash } = this.stateMachine;
     return {
       clusterId: this.formed?.formation.clusterId ?? '',
@@ -154,7 +156,7 @@ export class ServerNode {
       stateHashes: this.stateMachine.stateHashes(statusHashesMax),
       version,
       pid,
-      dbBytes: store.bytesOnDisk?.() ?? 0,
+      dbBytes: dbBytes?.() ?? 0,
       logBytes: this.formed?.wal.logBytes ?? 0,
     };
   }

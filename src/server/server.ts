@@ -77,6 +77,7 @@ async function startLocked(
     members: cluster.members,
     config: cluster.node,
     store,
+    dbBytes: () => dbBytes,
     version: packageVersion,
     pid: process.pid,
     onStopped: (error) => resolveStopped(error),
@@ -96,11 +97,19 @@ async function startLocked(
         return undefined;
     }
   };
+  let dbBytes = await store.bytesOnDisk();
+  const measuring = setInterval(() => {
+    void store.bytesOnDisk().then(
+      (bytes) => (dbBytes = bytes),
+      () => undefined,
+    );
+  }, dbBytesIntervalMs).unref();
   network.setHandler(node.handler);
   await network.listen();
   node.start();
   const stopped = ended.then(async (error) => {
-    await network.close();
+    clearInterval(measuring);
+    await network.stop();
     await store.close();
     return error;
   });
@@ -115,6 +124,9 @@ async function startLocked(
     status: () => node.status(),
   };
 }
+
+/** How often the size of the store is measured: it walks the folder. */
+const dbBytesIntervalMs = 5_000;
 
 interface HttpAnswer {
   readonly status: number;
@@ -133,7 +145,9 @@ function makeDataDirectory(path: string): void {
   try {
     mkdirSync(path, { recursive: true });
   } catch (cause) {
-    throw new KvorumError('DISK', `cannot make the data folder ${path}: ${(cause as Error).message}`, { cause });
+    throw new KvorumError('DISK', `cannot make the data folder ${path}: ${(cause as Error).message}`, {
+      cause,
+    });
   }
 }
 

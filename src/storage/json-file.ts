@@ -1,0 +1,70 @@
+// Small JSON files of the data folder that are replaced whole: written under another name, synced, renamed, and the
+// folder synced, so that a crash leaves the old or the new one and never a half.
+
+import type { Disk } from '../base/env.js';
+import { KvorumError } from '../base/errors.js';
+
+const bytesMax = 65_536;
+
+/**
+ * The object in the file without its `formatVersion`, or `undefined` when there is no such file. Throws `CORRUPT` for
+ * a file that is damaged or of a newer format.
+ */
+export function readJsonFile(
+  disk: Disk,
+  path: string,
+  formatVersion: number,
+): Record<string, unknown> | undefined {
+  if (!disk.existsSync(path)) return undefined;
+  const file = disk.openSync(path, { create: false });
+  let text: string;
+  try {
+    text = Buffer.from(file.readSync(0, Math.min(file.sizeSync(), bytesMax))).toString('utf8');
+  } finally {
+    file.closeSync();
+  }
+  const { formatVersion: found, ...fields } = parseObject(path, text);
+  if (typeof found !== 'number' || found < 1) throw damaged(path, 'it has no formatVersion');
+  if (found > formatVersion) {
+    const message = `${path} has format ${found}, this version knows ${formatVersion}: use a newer kvorum`;
+    throw new KvorumError('CORRUPT', message, { details: { path, found, known: formatVersion } });
+  }
+  return fields;
+}
+
+/** Makes the object durable in the file, replacing what was there. Throws `DISK`. */
+export function writeJsonFile(
+  disk: Disk,
+  path: string,
+  formatVersion: number,
+  fields: Record<string, unknown>,
+): void {
+  const unfinished = `${path}.tmp`;
+  if (disk.existsSync(unfinished)) disk.removeSync(unfinished);
+  const file = disk.openSync(unfinished, { create: true });
+  try {
+    file.writeSync(0, Buffer.from(`${JSON.stringify({ formatVersion, ...fields }, undefined, 2)}\n`, 'utf8'));
+    file.syncSync();
+  } finally {
+    file.closeSync();
+  }
+  disk.renameSync(unfinished, path);
+  disk.syncDirectorySync('.');
+}
+
+function parseObject(path: string, text: string): Record<string, unknown> {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw damaged(path, (cause as Error).message);
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json))
+    throw damaged(path, 'it holds no object');
+  return json as Record<string, unknown>;
+}
+
+function damaged(path: string, why: string): KvorumError {
+  const message = `${path} is damaged (${why}): restore the data folder, or replace the member`;
+  return new KvorumError('CORRUPT', message, { details: { path } });
+}
