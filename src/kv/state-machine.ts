@@ -62,6 +62,7 @@ export class StateMachine {
   private visibleRevision: Revision = 0;
   private visibleClusterTimeMs = 0;
   private visibleWallTimeMs = 0;
+  private visibleSessionCount = 0;
   private stateHigh = 0;
   private stateLow = 0;
   private contentHigh = 0;
@@ -113,7 +114,7 @@ export class StateMachine {
 
   /** Open sessions. */
   get sessionCount(): number {
-    return this.sessions.size;
+    return this.visibleSessionCount;
   }
 
   /** No session ends before this cluster time. May be early, never late; exact after each `expireSessions`. */
@@ -277,6 +278,7 @@ export class StateMachine {
           this.sessions.restore(decodeSession(last, record.value));
         }
       });
+      this.visibleSessionCount = this.sessions.size;
       if (failure !== undefined || records.length < sessionPageRecords) return done(failure);
       this.loadSessions(last, done);
     });
@@ -306,6 +308,7 @@ export class StateMachine {
     this.visibleRevision = this.writer.revision;
     this.visibleClusterTimeMs = run.clusterTimeMs;
     this.visibleWallTimeMs = run.wallTimeMs;
+    this.visibleSessionCount = this.sessions.size;
     this.hashes.push(run.index, high, low);
     this.run = undefined;
   }

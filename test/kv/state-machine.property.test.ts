@@ -242,9 +242,11 @@ class World {
 
   private visible(): unknown {
     const { machine } = this;
-    const { appliedIndex, revision, stateHash, contentHash, clusterTimeMs, wallTimeMs } = machine;
-    const records = keys.map((key) => machine.get(key));
-    return { appliedIndex, revision, stateHash, contentHash, clusterTimeMs, wallTimeMs, records };
+    const { appliedIndex, revision, stateHash, contentHash, clusterTimeMs, wallTimeMs, sessionCount } =
+      machine;
+    const records = keys.map((key) => plain(machine.get(key)));
+    const hashes = { stateHash, contentHash, stateHashes: machine.stateHashes(3) };
+    return { appliedIndex, revision, ...hashes, clusterTimeMs, wallTimeMs, sessionCount, records };
   }
 
   private applied(entry: EntryToApply, results: readonly CommandResult[]): void {
