@@ -41,6 +41,8 @@ export class Scheduler {
   /** Binary heap: every parent is due before its children. */
   private readonly heap: ScheduledEvent[] = [];
   private nextSequence = 1;
+  /** Of the event that runs now. */
+  private currentSequence = 0;
   private readonly rolling = new Hash64();
   /** Microseconds since the world began. Never goes back. */
   nowUs = 0;
@@ -79,11 +81,16 @@ export class Scheduler {
     return this.schedule(timeUs - this.nowUs, kind, process, run);
   }
 
-  /** Puts an event that was held back into the heap again, due now, behind everything already there. */
-  release(event: ScheduledEvent): void {
-    event.timeUs = this.nowUs;
-    event.sequence = this.nextSequence++;
-    this.push(event);
+  /**
+   * Puts events that were held back into the heap again, due now, in the given order and before everything else that
+   * is due now: what waited longer on a link must not be overtaken by what arrives at this very moment.
+   */
+  release(events: readonly ScheduledEvent[]): void {
+    for (const [position, event] of events.entries()) {
+      event.timeUs = this.nowUs;
+      event.sequence = this.currentSequence + (position + 1) / (events.length + 1);
+      this.push(event);
+    }
   }
 
   /** Runs the next event that is due up to `untilUs` and returns it; `undefined` when there is none. */
@@ -101,10 +108,18 @@ export class Scheduler {
         if (process.state === 'paused') process.hold(event);
         continue;
       }
+      if (process !== undefined && process.busyUntilUs > event.timeUs) {
+        // Its sequence stays, so that events that wait for the same processor keep their order.
+        event.timeUs = process.busyUntilUs;
+        this.push(event);
+        continue;
+      }
       this.nowUs = event.timeUs;
+      this.currentSequence = Math.floor(event.sequence);
       this.eventCount++;
       this.addToHash(event);
       event.run();
+      if (process !== undefined) process.spend();
       return event;
     }
   }

@@ -35,7 +35,7 @@ export class VirtualFile {
 
   read(offset: number, length: number): Uint8Array {
     const end = Math.min(offset + length, this.size);
-    return offset >= end ? new Uint8Array(0) : Uint8Array.prototype.slice.call(this.current, offset, end);
+    return offset >= end ? new Uint8Array(0) : new Uint8Array(this.current.subarray(offset, end));
   }
 
   /** Writes into the page cache. The bytes are copied. */

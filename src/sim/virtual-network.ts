@@ -15,7 +15,7 @@ export type PeerTap = (fromHost: string, toHost: string, message: Uint8Array) =>
 interface Listener {
   readonly hostName: string;
   readonly process: VirtualProcess;
-  readonly handler: NetworkHandler;
+  readonly handler: () => NetworkHandler;
   readonly network: NodeNetwork;
 }
 
@@ -48,11 +48,11 @@ export class VirtualNetwork {
     this.dice = new Dice(this.seed, 'dialing');
   }
 
-  /** A node's process starts and listens at `address`. The handler may be given after the node is made. */
+  /** A node's process starts and listens at `address`. The handler is asked for only once the node is made. */
   attachNode(
     process: VirtualProcess,
     address: string,
-    handler: NetworkHandler,
+    handler: () => NetworkHandler,
     onEffect: () => void,
   ): Network {
     const network = new NodeNetwork(this, process, handler, onEffect);
@@ -126,8 +126,8 @@ export class VirtualNetwork {
     connection.acceptAt(acceptUs);
     this.scheduler.scheduleAt(acceptUs, 'link', process, () => {
       if (!acceptor.open) return;
-      if (accept === 'peer') handler.onPeerAccepted(acceptor.link);
-      else handler.onClientAccepted(acceptor.link);
+      if (accept === 'peer') handler().onPeerAccepted(acceptor.link);
+      else handler().onClientAccepted(acceptor.link);
     });
     return connection;
   }
@@ -182,12 +182,17 @@ interface Dialing {
 class NodeNetwork implements Network {
   private readonly world: VirtualNetwork;
   private readonly process: VirtualProcess;
-  private readonly handler: NetworkHandler;
+  private readonly handler: () => NetworkHandler;
   private readonly onEffect: () => void;
   private readonly table = new LinkTable();
   private readonly dialings = new Map<NodeId, Dialing>();
 
-  constructor(world: VirtualNetwork, process: VirtualProcess, handler: NetworkHandler, onEffect: () => void) {
+  constructor(
+    world: VirtualNetwork,
+    process: VirtualProcess,
+    handler: () => NetworkHandler,
+    onEffect: () => void,
+  ) {
     this.world = world;
     this.process = process;
     this.handler = handler;
@@ -240,11 +245,11 @@ class NodeNetwork implements Network {
       process: this.process,
       link,
       open: true,
-      onMessage: (message) => this.handler.onMessage(link, message),
+      onMessage: (message) => this.handler().onMessage(link, message),
       onClosed: () => {
         this.table.remove(link);
         this.redial(link);
-        this.handler.onClosed(link);
+        this.handler().onClosed(link);
       },
     };
   }
@@ -268,7 +273,7 @@ class NodeNetwork implements Network {
         dialing.link = endpoint.link;
         dialing.failures = 0;
         this.register(endpoint, this.world.connect(this.world.peerMode, endpoint, found, 'peer'), true);
-        this.handler.onPeerDialed(endpoint.link, peerId);
+        this.handler().onPeerDialed(endpoint.link, peerId);
       }
     });
   }
@@ -277,7 +282,7 @@ class NodeNetwork implements Network {
     if (dialing.stopped) return;
     dialing.failures++;
     this.tryToConnect(peerId, dialing, this.backOffUs(dialing));
-    this.handler.onPeerUnreachable(peerId);
+    this.handler().onPeerUnreachable(peerId);
   }
 
   private redial(link: LinkId): void {

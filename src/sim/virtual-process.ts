@@ -19,6 +19,9 @@ export interface ProcessOptions {
   readonly clockStartMs: Millis;
   /** Wall clock minus virtual time. */
   readonly wallOffsetMs: Millis;
+  /** Processor time, in virtual microseconds: of each event, and of each look at the clock within one. */
+  readonly eventCostUs: number;
+  readonly clockReadCostUs: number;
 }
 
 export class VirtualProcess {
@@ -32,6 +35,9 @@ export class VirtualProcess {
   /** Crashed in the middle of an event: from here on it has no effect outside, and dies when the event ends. */
   doomed = false;
   wallOffsetMs: Millis;
+  /** The processor is at work until then; later events of this process wait. Virtual microseconds. */
+  busyUntilUs = 0;
+  private readonly eventCostUs: number;
   /** Events that came due during the pause, in order. */
   private held: ScheduledEvent[] = [];
   private readonly scheduler: Scheduler;
@@ -41,17 +47,23 @@ export class VirtualProcess {
     this.name = options.name;
     this.ordinal = options.ordinal;
     this.wallOffsetMs = options.wallOffsetMs;
+    this.eventCostUs = options.eventCostUs;
     const random = new Prng(options.seed);
     const startUs = scheduler.nowUs;
     this.entropy = { bytes: (length) => random.bytes(length) };
     this.clock = {
-      nowMs: () => options.clockStartMs + ((scheduler.nowUs - startUs) * options.clockRate) / 1000,
-      wallMs: () => Math.floor(scheduler.nowUs / 1000 + this.wallOffsetMs),
+      nowMs: () => {
+        this.busyUntilUs = this.localUs + options.clockReadCostUs;
+        return options.clockStartMs + ((this.localUs - startUs) * options.clockRate) / 1000;
+      },
+      wallMs: () => Math.floor(this.localUs / 1000 + this.wallOffsetMs),
     };
     this.timers = {
-      set: (delayMs, callback): TimerHandle =>
+      set: (delayMs, callback): TimerHandle => {
         // Rounded up: a timer that fires early by a fraction would have to be set again at once.
-        scheduler.schedule(Math.ceil((delayMs * 1000) / options.clockRate), 'timer', this, callback),
+        const dueUs = this.localUs + Math.ceil((delayMs * 1000) / options.clockRate);
+        return scheduler.scheduleAt(dueUs, 'timer', this, callback);
+      },
       clear: (handle): void => {
         if (handle !== undefined) (handle as ScheduledEvent).cancelled = true;
       },
@@ -64,6 +76,16 @@ export class VirtualProcess {
   /** Whether what the process does now still reaches the outside. */
   get effective(): boolean {
     return this.state !== 'dead' && !this.doomed;
+  }
+
+  /** Virtual time as far as this process has got within its event. */
+  private get localUs(): number {
+    return Math.max(this.busyUntilUs, this.scheduler.nowUs);
+  }
+
+  /** An event of this process has run. */
+  spend(): void {
+    if (this.eventCostUs > 0) this.busyUntilUs = this.localUs + this.eventCostUs;
   }
 
   hold(event: ScheduledEvent): void {
@@ -84,7 +106,7 @@ export class VirtualProcess {
     const deferred = held.filter((event) => event.kind === 'defer');
     const input = held.filter((event) => event.kind !== 'timer' && event.kind !== 'defer');
     const groups = order === 'timersFirst' ? [timers, input, deferred] : [input, deferred, timers];
-    for (const event of groups.flat()) this.scheduler.release(event);
+    this.scheduler.release(groups.flat());
   }
 
   kill(): void {

@@ -47,13 +47,13 @@ export class RaftCheckers {
     ];
   }
 
-  /** Looks at a node after an event of its. `incarnation` counts its starts. */
+  /** Looks at a node after an event of its. `incarnation` counts its starts. Returns what changed, if anything did. */
   observe(
     nodeId: NodeId,
     incarnation: number,
     raft: RaftView,
     stateMachine: StateMachineView | undefined,
-  ): Observation | undefined {
+  ): { readonly now: Observation; readonly before: Observation | undefined } | undefined {
     const watched = this.watch(nodeId, incarnation);
     if (watched.last !== undefined && isUnchanged(watched, raft, stateMachine)) return undefined;
     const { currentTerm, role, votedFor, commitIndex, appliedIndex, lastIndex } = raft;
@@ -69,7 +69,7 @@ export class RaftCheckers {
     watched.lastTerm = raft.termAt(lastIndex);
     watched.stateIndex = stateMachine?.appliedIndex ?? 0;
     for (const checker of this.checkers) checker.observe(now, before);
-    return now;
+    return { now, before };
   }
 
   /** A message leaves a node that was observed before. */

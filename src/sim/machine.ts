@@ -1,0 +1,265 @@
+// One machine of the virtual cluster: its disk and store, which last, and the production node that runs on them, which
+// comes and goes. It starts the node, takes it down in the ways a plan knows, and judges how a node ended by itself: a
+// node may stop because its disk failed, never for another reason. Source: design §9.
+
+import type { NodeEnv } from '../base/env.js';
+import { KvorumError } from '../base/errors.js';
+import { defaultNodeConfig, type NodeConfig } from '../server/node-config.js';
+import { ServerNode } from '../server/node.js';
+import type { Member } from '../wire/protocol.js';
+import type { Violations } from './checkers/violations.js';
+import { roll32, streamOf } from './dice.js';
+import type { Fault, Knobs, MachinePlan, Plan } from './plan.js';
+import type { ScheduledEvent, Scheduler } from './scheduler.js';
+import { type DiskCrash, VirtualDisk } from './virtual-disk.js';
+import type { VirtualNetwork } from './virtual-network.js';
+import { type LogSink, type ResumeOrder, VirtualProcess, virtualLogger } from './virtual-process.js';
+import { VirtualStore } from './virtual-store.js';
+
+export type CrashFault = Extract<Fault, { kind: 'crash' }>;
+
+/** The world around a machine. */
+export interface MachineContext {
+  readonly scheduler: Scheduler;
+  readonly network: VirtualNetwork;
+  readonly violations: Violations;
+  readonly members: readonly Member[];
+  readonly plan: Plan;
+  readonly log: LogSink;
+  count(mark: string): void;
+}
+
+/** After a node stopped by itself, an operator starts it again. */
+const operatorDelayMs = 700;
+
+export class Machine {
+  readonly name: string;
+  readonly address: string;
+  readonly ordinal: number;
+  readonly disk: VirtualDisk;
+  readonly store: VirtualStore;
+  /** Starts so far. */
+  incarnation = 0;
+  process: VirtualProcess | undefined;
+  node: ServerNode | undefined;
+  private readonly context: MachineContext;
+  private readonly plan: MachinePlan;
+  private wallOffsetMs: number;
+  private startEvent: ScheduledEvent | undefined;
+  /** A crash in the middle of an event: how many effects are still let through before it. */
+  private effectsLeft = 0;
+  private midwayCrash: CrashFault | undefined;
+  /** The node may end with a disk error: a fault was injected and nothing has ended by it yet. */
+  private diskFaultPending = false;
+
+  constructor(context: MachineContext, plan: MachinePlan, ordinal: number, address: string) {
+    const { scheduler } = context;
+    const { seed, disk, store } = context.plan;
+    this.context = context;
+    this.plan = plan;
+    this.name = plan.name;
+    this.ordinal = ordinal;
+    this.address = address;
+    this.wallOffsetMs = plan.wallOffsetMs;
+    this.disk = new VirtualDisk(scheduler, seed, plan.name, disk);
+    this.store = new VirtualStore(scheduler, seed, plan.name, store);
+    this.disk.onEffect = () => this.onEffect();
+    this.store.onEffect = () => this.onEffect();
+  }
+
+  get isUp(): boolean {
+    return this.process !== undefined;
+  }
+
+  startIn(delayMs: number): void {
+    if (this.startEvent !== undefined) this.startEvent.cancelled = true;
+    this.startEvent = this.context.scheduler.schedule(delayMs * 1000, 'fault', undefined, () => this.start());
+  }
+
+  /** Starts the node on what the disk and the store hold; without effect when it runs. */
+  start(): void {
+    if (this.startEvent !== undefined) this.startEvent.cancelled = true;
+    this.startEvent = undefined;
+    if (this.process !== undefined) return;
+    const { scheduler, network, plan, members, log } = this.context;
+    this.incarnation++;
+    const process = new VirtualProcess(scheduler, {
+      ...this.plan,
+      ordinal: this.ordinal,
+      wallOffsetMs: this.wallOffsetMs,
+      // A restarted process has another monotonic clock.
+      clockStartMs: this.plan.clockStartMs + 7_919 * this.incarnation,
+      seed: roll32(plan.seed, streamOf(`process ${this.name}`), this.incarnation),
+    });
+    const nodeNetwork = network.attachNode(
+      process,
+      this.address,
+      () => node.handler,
+      () => this.onEffect(),
+    );
+    const env: NodeEnv = {
+      clock: process.clock,
+      timers: process.timers,
+      entropy: process.entropy,
+      disk: this.disk.attach(process),
+      network: nodeNetwork,
+      logger: virtualLogger(this.name, log),
+    };
+    const node: ServerNode = new ServerNode({
+      env,
+      nodeId: this.name,
+      members,
+      config: nodeConfig(plan.knobs),
+      store: this.store.attach(process),
+      version: 'simulated',
+      pid: this.incarnation,
+      onStopped: (error) => this.onStopped(process, error),
+    });
+    this.process = process;
+    this.node = node;
+    log(this.name, 'world', `starts, for the ${this.incarnation}. time`, {});
+    node.start();
+  }
+
+  /** The plan's crash; one that is to come midway waits for its effect. */
+  crash(fault: CrashFault): void {
+    if (this.process === undefined) return;
+    if (fault.afterEffects === 0) {
+      this.crashNow(fault);
+      return;
+    }
+    this.midwayCrash = fault;
+    this.effectsLeft = fault.afterEffects;
+  }
+
+  /** To be called after each event of the machine: completes a crash that came in the middle of it. */
+  afterEvent(): void {
+    if (this.process?.doomed === true && this.midwayCrash !== undefined) this.crashNow(this.midwayCrash);
+  }
+
+  restart(downMs: number): void {
+    const { process, node } = this;
+    if (process?.state !== 'running' || node === undefined) return;
+    this.context.log(this.name, 'world', 'is asked to stop', {});
+    node.stop(() => {
+      if (this.process !== process) return;
+      this.takeDown({ kind: 'kill' });
+      this.context.count('stopped in order');
+      this.startIn(downMs);
+    });
+  }
+
+  pause(): void {
+    this.context.log(this.name, 'world', 'is paused', {});
+    this.process?.pause();
+  }
+
+  resume(order: ResumeOrder): void {
+    this.context.log(this.name, 'world', `goes on, ${order}`, {});
+    this.process?.resume(order);
+  }
+
+  jumpWallClock(byMs: number): void {
+    this.wallOffsetMs += byMs;
+    if (this.process !== undefined) this.process.wallOffsetMs = this.wallOffsetMs;
+  }
+
+  failDisk(operation: 'write' | 'sync' | 'batch'): void {
+    if (operation === 'write') this.disk.failNextWrite = true;
+    if (operation === 'sync') this.disk.failNextSync = true;
+    if (operation === 'batch') this.store.failNextBatch = true;
+    this.diskFaultPending = true;
+  }
+
+  limitDisk(freeBytes: number): void {
+    this.disk.capacityBytes = this.disk.usedBytes() + freeBytes;
+    this.diskFaultPending = true;
+  }
+
+  freeDisk(): void {
+    this.disk.capacityBytes = Number.POSITIVE_INFINITY;
+  }
+
+  /** Everything about the machine works from now on, and the node runs. */
+  heal(): void {
+    this.midwayCrash = undefined;
+    this.disk.failNextSync = false;
+    this.disk.failNextWrite = false;
+    this.store.failNextBatch = false;
+    this.disk.slowness = 1;
+    this.store.slowness = 1;
+    this.disk.stuckUntilUs = 0;
+    this.freeDisk();
+    this.resume('messagesFirst');
+    this.start();
+  }
+
+  private crashNow(fault: CrashFault): void {
+    const { machine, unsynced, entries, downMs } = fault;
+    this.context.log(this.name, 'world', machine === 'kill' ? 'is killed' : 'loses power', {
+      unsynced,
+      entries,
+    });
+    this.context.count(fault.afterEffects > 0 ? `${machine} midway` : machine);
+    this.takeDown(machine === 'kill' ? { kind: 'kill' } : { kind: 'power', unsynced, entries });
+    this.startIn(downMs);
+  }
+
+  private onStopped(process: VirtualProcess, error: Error | undefined): void {
+    if (!process.effective || this.process !== process || error === undefined) return;
+    const expected = KvorumError.is(error, 'DISK') && this.diskFaultPending;
+    if (!expected) this.context.violations.add('unexpectedStop', this.name, error.stack ?? error.message);
+    this.diskFaultPending = false;
+    this.context.count(expected ? 'stopped by its disk' : 'stopped by an error');
+    // The call comes from inside the node; the process ends with the event, and nothing more leaves it.
+    process.doomed = true;
+    this.midwayCrash = {
+      kind: 'crash',
+      atMs: 0,
+      node: this.ordinal,
+      downMs: operatorDelayMs,
+      // After a failed sync the kernel may have dropped pages that the program believes written: worst case, all.
+      machine: expected ? 'power' : 'kill',
+      unsynced: 'none',
+      entries: 'all',
+      afterEffects: 0,
+    };
+  }
+
+  private takeDown(crash: DiskCrash): void {
+    const { process } = this;
+    if (process === undefined) return;
+    this.midwayCrash = undefined;
+    process.kill();
+    this.context.network.detach(process, this.address, crash.kind);
+    this.disk.crash(crash);
+    this.store.crash();
+    this.process = undefined;
+    this.node = undefined;
+  }
+
+  private onEffect(): void {
+    if (this.midwayCrash === undefined || this.process === undefined || this.process.doomed) return;
+    this.effectsLeft--;
+    if (this.effectsLeft < 0) this.process.doomed = true;
+  }
+}
+
+function nodeConfig(knobs: Knobs): NodeConfig {
+  const raft = {
+    ...defaultNodeConfig.raft,
+    appendEntriesMax: knobs.appendEntriesMax,
+    appendBytesMax: knobs.appendBytesMax,
+    inFlightMessagesMax: knobs.inFlightMessagesMax,
+    inFlightBytesMax: knobs.inFlightBytesMax,
+    applyBytesMax: knobs.applyBytesMax,
+    entryCacheBytesMax: knobs.entryCacheBytesMax,
+  };
+  return {
+    ...defaultNodeConfig,
+    raft,
+    wal: { segmentBytes: knobs.segmentBytes, quotaBytes: knobs.quotaBytes },
+    store: { groupBytesMax: knobs.groupBytesMax, groupIntervalMs: knobs.groupIntervalMs },
+    sliceMs: knobs.sliceMs,
+  };
+}
