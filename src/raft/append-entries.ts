@@ -67,8 +67,11 @@ export function commitThrough(state: RaftState, index: LogIndex): void {
   state.commitIndex = Math.max(state.commitIndex, index);
 }
 
-/** Answers a leader of a term that is over, so that it learns of this one and steps down. */
-export function refuseOldLeader(state: RaftState, to: NodeId, prevLogIndex: LogIndex): void {
+/**
+ * Answers a leader of a term that is over, so that it learns of this one and steps down. Says nothing about the log: if
+ * the sender leads this term again by now, it would take it for an answer to a message of this term.
+ */
+export function refuseOldLeader(state: RaftState, to: NodeId): void {
   // 1. "Reply false if term < currentTerm".
   sendResult(state, {
     kind: 'appendEntriesResult',
@@ -76,7 +79,7 @@ export function refuseOldLeader(state: RaftState, to: NodeId, prevLogIndex: LogI
     to,
     term: state.currentTerm,
     success: false,
-    matchIndex: prevLogIndex,
+    matchIndex: 0,
     hintIndex: 0,
     hintTerm: 0,
   });

@@ -114,7 +114,7 @@ export function handlePreVoteResult(state: RaftState, message: PreVoteResult): v
   // Late answers: the pre-vote is over. They are never votes (canonical/raft#196).
   if (role.name !== 'precandidate') return;
   if (message.voteGranted && message.term !== state.currentTerm + 1) return;
-  role.votes.set(message.from, message.voteGranted);
+  recordVote(role, message);
   countPreVotes(state, role);
 }
 
@@ -162,7 +162,7 @@ export function handleRequestVote(state: RaftState, message: RequestVote): void 
 export function handleRequestVoteResult(state: RaftState, message: RequestVoteResult): void {
   const { role } = state;
   if (role.name !== 'candidate') return;
-  role.votes.set(message.from, message.voteGranted);
+  recordVote(role, message);
   countVotes(state, role);
 }
 
@@ -192,6 +192,11 @@ export function noteLinkDown(state: RaftState, peer: NodeId): void {
 /** Whether nothing that this member put out for its disk is still under way. */
 export function isDiskIdle(state: RaftState): boolean {
   return state.units.isEmpty && !state.output.changesLog && !state.hardStateChanged;
+}
+
+/** A grant stays: a refusal after it answers an older request, from before this member's present term. */
+function recordVote(role: PreCandidate | Candidate, result: PreVoteResult | RequestVoteResult): void {
+  if (result.voteGranted || !role.votes.has(result.from)) role.votes.set(result.from, result.voteGranted);
 }
 
 function countPreVotes(state: RaftState, precandidate: PreCandidate): void {

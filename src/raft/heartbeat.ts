@@ -14,6 +14,7 @@ import { becomeFollower } from './roles.js';
 import { sendResult } from './send.js';
 import type { Leader, RaftState } from './state.js';
 import { abandonLateTransfer, continueTransfer } from './transfer.js';
+import type { NodeId } from './types.js';
 
 /** The leader's timer: steps down if it must, else sends what is due. */
 export function leaderTimeout(state: RaftState, leader: Leader): void {
@@ -59,19 +60,16 @@ export function handleHeartbeat(state: RaftState, message: Heartbeat): void {
     `entry ${message.leaderCommit} was acknowledged by this disk, but its log ends at ${state.log.lastIndex}`,
   );
   commitThrough(state, message.leaderCommit);
-  sendHeartbeatResult(state, message);
+  sendHeartbeatResult(state, message.from, message.round);
   repeatReadRequest(state, follower);
 }
 
-/** Answers a heartbeat, also one of a term that is over: then with this member's term. */
-export function sendHeartbeatResult(state: RaftState, message: Heartbeat): void {
-  sendResult(state, {
-    kind: 'heartbeatResult',
-    from: state.nodeId,
-    to: message.from,
-    term: state.currentTerm,
-    round: message.round,
-  });
+/**
+ * Tells the sender of a heartbeat of a term that is over that it is over. Never with that heartbeat's round: if the
+ * sender leads this term again by now, it would take it for the acknowledgement of a round it has yet to send.
+ */
+export function refuseOldHeartbeat(state: RaftState, to: NodeId): void {
+  sendHeartbeatResult(state, to, 0);
 }
 
 /** Precondition: the message's term is currentTerm. */
@@ -112,6 +110,10 @@ function sendCommitNotices(state: RaftState, leader: Leader): void {
       sendHeartbeat(state, leader, progress);
     }
   }
+}
+
+function sendHeartbeatResult(state: RaftState, to: NodeId, round: number): void {
+  sendResult(state, { kind: 'heartbeatResult', from: state.nodeId, to, term: state.currentTerm, round });
 }
 
 function sendHeartbeat(state: RaftState, leader: Leader, progress: Progress): void {

@@ -86,6 +86,7 @@ export interface Heartbeat extends Envelope {
 
 export interface HeartbeatResult extends Envelope {
   readonly kind: 'heartbeatResult';
+  /** Of the heartbeat answered; 0, which acknowledges nothing, when that one was of an earlier term. */
   readonly round: number;
 }
 

@@ -13,7 +13,7 @@ import {
   isDisruptive,
   refuseOldVoteRequest,
 } from './election.js';
-import { handleHeartbeat, handleHeartbeatResult, sendHeartbeatResult } from './heartbeat.js';
+import { handleHeartbeat, handleHeartbeatResult, refuseOldHeartbeat } from './heartbeat.js';
 import type { AppendEntries, Message } from './messages.js';
 import { isMember, isVoter } from './quorum.js';
 import { handleReadIndexRequest, handleReadIndexResult } from './reads.js';
@@ -58,10 +58,10 @@ function receiveOld(state: RaftState, message: Message): void {
       refuseOldVoteRequest(state, message.from);
       return;
     case 'appendEntries':
-      refuseOldLeader(state, message.from, message.prevLogIndex);
+      refuseOldLeader(state, message.from);
       return;
     case 'heartbeat':
-      sendHeartbeatResult(state, message);
+      refuseOldHeartbeat(state, message.from);
       return;
     case 'preVoteResult':
       // A refusal by a member that is behind in terms is a refusal all the same.

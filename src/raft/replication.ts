@@ -3,13 +3,13 @@
 // where it can. It never overwrites or deletes an entry (Leader Append-Only, Figure 3.2).
 // Source: Raft dissertation §3.5, §3.6.2, §10.2; Figure 2 "Leaders".
 
-import { assert, defined } from '../base/assert.js';
+import { assert } from '../base/assert.js';
 import type { Proposal, ProposalResult } from './io.js';
 import type { AppendEntriesResult } from './messages.js';
 import type { Progress } from './progress.js';
 import { quorumValue } from './quorum.js';
 import type { Leader, RaftState } from './state.js';
-import type { LogEntry, LogIndex } from './types.js';
+import type { LogEntry, LogIndex, NodeId } from './types.js';
 
 /** How much sooner than a heartbeat followers hear of a commit when no entries carry the news. */
 const commitNoticesPerHeartbeat = 10;
@@ -107,28 +107,31 @@ export function askForLost(state: RaftState, progress: Progress): void {
 export function receiveEntriesToSend(
   state: RaftState,
   leader: Leader,
-  peer: string,
+  peer: NodeId,
   entries: readonly LogEntry[],
 ): void {
+  const { log, config } = state;
   const progress = leader.progress.get(peer);
   if (progress === undefined || progress.mode !== 'replicate') return;
-  let bytes = 0;
-  let index = progress.nextIndex - 1;
-  for (const entry of entries) {
-    index++;
-    bytes += entry.payload.length;
-    // Read before a truncation, or for another position: what is to be sent now is asked for again.
-    if (entry.index !== index || entry.term !== state.log.termAt(index)) return;
-  }
   if (entries.length === 0) {
     // Not again at once, or a log that cannot be read would be asked for without end.
     progress.pause();
     return;
   }
-  const first = defined(entries[0], 'first entry read');
-  if (!progress.canSend(first.payload.length, state.config)) return;
-  transmit(state, progress, entries);
-  progress.sent(index, bytes);
+  const firstIndex = progress.nextIndex;
+  let bytes = 0;
+  let count = 0;
+  for (const entry of entries) {
+    const index = firstIndex + count;
+    // Read before a truncation, or for another position: what is to be sent now is asked for again.
+    if (entry.index !== index || entry.term !== log.termAt(index)) return;
+    if (count > 0 && bytes + entry.payload.length > config.appendBytesMax) break;
+    bytes += entry.payload.length;
+    count++;
+  }
+  // Room was made sure of before asking. One large entry may exceed it, as it may where nothing is in flight.
+  transmit(state, progress, entries.slice(0, count));
+  progress.sent(firstIndex + count - 1, bytes);
 }
 
 /** Sends one message to the peer if it may. True when another one may follow. */
@@ -137,7 +140,9 @@ function sendAppend(state: RaftState, progress: Progress): boolean {
   const firstIndex = progress.nextIndex;
   const isProbe = progress.mode === 'probe';
   const inMemory = firstIndex >= log.cacheFirstIndex && firstIndex <= log.lastIndex;
-  if (!progress.canSend(log.entry(firstIndex)?.payload.length ?? 0, config)) return false;
+  // How large an entry on disk is, is not known: ask for it when there is room for a whole message.
+  const firstBytes = log.entry(firstIndex)?.payload.length ?? config.appendBytesMax;
+  if (!progress.canSend(firstBytes, config)) return false;
   if (isProbe && !inMemory) {
     // The answer to a probe does not need entries; reading some from the disk for it would be in vain half
     // the time.

@@ -1,0 +1,256 @@
+// Members on virtual disks and a virtual network, in one process, for the tests of the core. Nothing happens by itself:
+// a test says what is delivered, what becomes durable and how time passes. Every step is checked against the
+// invariants of one member and of all.
+
+import type { RaftConfig } from '../../src/raft/config.js';
+import { defaultRaftConfig } from '../../src/raft/config.js';
+import { checkInvariants, snapshotOf } from '../../src/raft/invariants.js';
+import type { EntryReader, Input, Output, ReadEntriesRequest } from '../../src/raft/io.js';
+import type { Message } from '../../src/raft/messages.js';
+import { Raft } from '../../src/raft/raft.js';
+import type { Configuration, LogEntry, LogIndex, NodeId, Term } from '../../src/raft/types.js';
+import { SafetyChecker } from './safety-checker.js';
+import { VirtualDisk } from './virtual-disk.js';
+
+type Untimed<T> = T extends unknown ? Omit<T, 'now'> : never;
+export type VirtualInput = Untimed<Input>;
+
+export interface VirtualMember {
+  readonly nodeId: NodeId;
+  readonly disk: VirtualDisk;
+  /** `undefined` while crashed. */
+  raft: Raft | undefined;
+  /** What its state machine holds; survives a crash. */
+  applied: LogEntry[];
+  /** Handed out, not applied. */
+  toApply: LogEntry[];
+  toRead: ReadEntriesRequest[];
+  /** ReadIndex answers: requestId → readIndex, or 'failed'. */
+  readonly reads: Map<number, LogIndex | 'failed'>;
+  lastOutput: Output | undefined;
+}
+
+export interface ClusterOptions {
+  readonly voters: readonly NodeId[];
+  readonly learners?: readonly NodeId[];
+  readonly config?: Partial<RaftConfig>;
+  readonly seed?: number;
+  /** Units wait for `persist` instead of being durable at once. */
+  readonly slowDisks?: boolean;
+  /** How many payloads recovery keeps in memory. Default all. */
+  readonly recentMax?: number;
+}
+
+/** What the members start with: the terms of their logs. */
+export type PresetLogs = Readonly<
+  Record<NodeId, { terms: Term[]; currentTerm: Term; commitIndex?: LogIndex }>
+>;
+
+export class VirtualCluster {
+  now = 1_000;
+  readonly members = new Map<NodeId, VirtualMember>();
+  readonly checker = new SafetyChecker();
+  /** Sent and not delivered, oldest first. */
+  network: Message[] = [];
+  /** Called for each message that leaves; false drops it. */
+  passes: (message: Message) => boolean = () => true;
+  onStep: (member: VirtualMember, input: VirtualInput, output: Output) => void = () => {};
+  slowDisks: boolean;
+  private readonly configuration: Configuration;
+  private readonly config: RaftConfig;
+  private readonly options: ClusterOptions;
+  private starts = 0;
+
+  constructor(options: ClusterOptions, preset: PresetLogs = {}) {
+    this.options = options;
+    this.slowDisks = options.slowDisks ?? false;
+    this.config = { ...defaultRaftConfig, ...options.config };
+    this.configuration = { voters: options.voters, learners: options.learners ?? [] };
+    for (const nodeId of [...options.voters, ...(options.learners ?? [])]) {
+      const disk = new VirtualDisk();
+      const logs = preset[nodeId];
+      if (logs !== undefined) disk.preset(logs.terms, logs);
+      const member = { nodeId, disk, raft: undefined, applied: [], toApply: [], toRead: [] };
+      this.members.set(nodeId, { ...member, reads: new Map(), lastOutput: undefined });
+      this.restart(nodeId);
+    }
+  }
+
+  member(nodeId: NodeId): VirtualMember {
+    const member = this.members.get(nodeId);
+    if (member === undefined) throw new Error(`no member ${nodeId}`);
+    return member;
+  }
+
+  raft(nodeId: NodeId): Raft {
+    const { raft } = this.member(nodeId);
+    if (raft === undefined) throw new Error(`${nodeId} is down`);
+    return raft;
+  }
+
+  get running(): Raft[] {
+    return [...this.members.values()].flatMap(({ raft }) => (raft === undefined ? [] : [raft]));
+  }
+
+  /** The leader of the highest term. */
+  get leader(): Raft | undefined {
+    const leaders = this.running.filter((raft) => raft.role === 'leader');
+    return leaders.sort((a, b) => b.currentTerm - a.currentTerm)[0];
+  }
+
+  step(nodeId: NodeId, input: VirtualInput): Output {
+    const member = this.member(nodeId);
+    const raft = this.raft(nodeId);
+    const before = snapshotOf(raft);
+    if (input.kind === 'readIndex') this.checker.noteReadAsked(nodeId, input.requestId);
+    const output = raft.step({ ...input, now: this.now } as Input);
+    checkInvariants(before, snapshotOf(raft));
+    this.onStep(member, input, output);
+    this.carryOut(member, output, before.commitIndex);
+    return output;
+  }
+
+  /** The oldest unit under way becomes durable. False when there is none. */
+  persist(nodeId: NodeId): boolean {
+    const member = this.member(nodeId);
+    const unit = member.disk.complete();
+    if (unit === undefined) return false;
+    for (const message of unit.messages) this.send(member, message);
+    if (member.raft !== undefined) this.step(nodeId, { kind: 'persisted', ...unit.persist });
+    return true;
+  }
+
+  /** The state machine applies up to `count` entries. */
+  apply(nodeId: NodeId, count = Infinity): boolean {
+    const member = this.member(nodeId);
+    const entries = member.toApply.splice(0, count);
+    const last = entries.at(-1);
+    if (last === undefined) return false;
+    for (const entry of entries) this.checker.noteApplied(nodeId, entry);
+    member.applied.push(...entries);
+    this.step(nodeId, { kind: 'applied', index: last.index });
+    return true;
+  }
+
+  /** The disk answers the oldest `readEntries`. */
+  answerRead(nodeId: NodeId): boolean {
+    const member = this.member(nodeId);
+    const request = member.toRead.shift();
+    if (request === undefined) return false;
+    const reader: EntryReader = request.reader;
+    this.step(nodeId, { kind: 'entriesRead', reader, entries: member.disk.read(request) });
+    return true;
+  }
+
+  /** Delivers the message at `position`; `keep` leaves a copy of it in the network. */
+  deliver(position = 0, options: { keep?: boolean } = {}): Message | undefined {
+    const message = this.network[position];
+    if (message === undefined) return undefined;
+    if (options.keep !== true) this.network.splice(position, 1);
+    if (this.members.get(message.to)?.raft !== undefined) this.step(message.to, { kind: 'message', message });
+    return message;
+  }
+
+  /** Delivers, persists, reads and applies until nothing is left to do at this moment. */
+  stabilize(): void {
+    for (let rounds = 0; rounds < 100_000; rounds++) {
+      if (this.deliver() !== undefined) continue;
+      const isBusy = [...this.members.values()].some(({ nodeId, raft }) => {
+        if (raft === undefined) return false;
+        return (!this.slowDisks && this.persist(nodeId)) || this.answerRead(nodeId) || this.apply(nodeId);
+      });
+      if (!isBusy) return;
+    }
+    throw new Error('the cluster does not come to rest');
+  }
+
+  /** Time passes for all; whose deadline passes is told. Stable at every moment. */
+  pass(milliseconds: number): void {
+    const end = this.now + milliseconds;
+    this.stabilize();
+    for (;;) {
+      const next = Math.min(...this.running.map((raft) => raft.deadlineMs));
+      if (next > end) break;
+      this.now = Math.max(this.now, next);
+      for (const raft of this.running) {
+        if (raft.deadlineMs <= this.now) this.step(raft.nodeId, { kind: 'timeout' });
+      }
+      this.stabilize();
+    }
+    this.now = end;
+  }
+
+  /** Time passes until this member's deadline, and only this one is told. */
+  timeout(nodeId: NodeId): Output {
+    this.now = Math.max(this.now, this.raft(nodeId).deadlineMs);
+    return this.step(nodeId, { kind: 'timeout' });
+  }
+
+  /** Makes `nodeId` the leader, if the others let it. */
+  elect(nodeId: NodeId): Raft {
+    this.timeout(nodeId);
+    this.stabilize();
+    return this.raft(nodeId);
+  }
+
+  propose(nodeId: NodeId, ...payloads: string[]): Output {
+    const proposals = payloads.map((text) => ({ kind: 'command' as const, payload: Buffer.from(text) }));
+    return this.step(nodeId, { kind: 'propose', proposals });
+  }
+
+  crash(nodeId: NodeId): void {
+    const member = this.member(nodeId);
+    member.raft = undefined;
+    member.disk.crash();
+    member.toApply = [];
+    member.toRead = [];
+    member.reads.clear();
+    // Answers to a process that is gone: the links between two processes end with either.
+    this.network = this.network.filter(
+      (message) => message.to !== nodeId || message.kind !== 'readIndexResult',
+    );
+  }
+
+  restart(nodeId: NodeId): void {
+    const member = this.member(nodeId);
+    this.starts++;
+    const raft = new Raft({
+      nodeId,
+      config: this.config,
+      configuration: this.configuration,
+      recovered: member.disk.recovered(this.options.recentMax ?? Infinity),
+      appliedIndex: member.applied.length,
+      seed: (this.options.seed ?? 1) * 1_000 + this.starts,
+      now: this.now,
+    });
+    member.raft = raft;
+    this.checker.noteAppended(raft, member.disk.entries);
+    this.checker.noteCommitIndex(raft, 0);
+  }
+
+  private carryOut(member: VirtualMember, output: Output, commitIndexBefore: LogIndex): void {
+    const raft = this.raft(member.nodeId);
+    const { checker } = this;
+    member.lastOutput = output;
+    checker.noteAppended(raft, output.entries);
+    checker.noteRole(raft);
+    checker.noteCommitIndex(raft, commitIndexBefore);
+    for (const message of output.messages) this.send(member, message);
+    for (const message of member.disk.put(output)) this.send(member, message);
+    member.toApply.push(...output.committed);
+    member.toRead.push(...output.readEntries);
+    for (const { requestId, readIndex } of output.reads) {
+      checker.noteReadAnswered(member.nodeId, requestId, readIndex);
+      member.reads.set(requestId, readIndex);
+    }
+    for (const requestId of output.readsFailed) {
+      checker.noteReadFailed(member.nodeId, requestId);
+      member.reads.set(requestId, 'failed');
+    }
+  }
+
+  private send(member: VirtualMember, message: Message): void {
+    this.checker.noteSent(message, member.disk);
+    if (this.passes(message)) this.network.push(message);
+  }
+}
