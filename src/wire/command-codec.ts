@@ -34,14 +34,16 @@ const sessionIdBytes = 16;
 export function encodeCommand(command: Command): Uint8Array {
   if (command.kind === 'expireSessions') return packValue([commandNumbers.expireSessions]);
   const { sessionId, createdClusterTimeMs, sequence, acknowledgedThrough } = command.session;
-  return packValue([
+  const id = fromByteString(sessionId);
+  const positions: WireValue[] = [
     commandNumbers.client,
-    fromByteString(sessionId),
+    id,
     createdClusterTimeMs,
     sequence,
     acknowledgedThrough,
-    ...operationToWire(command.operation),
-  ]);
+  ];
+  pushOperation(positions, command.operation);
+  return packValue(positions);
 }
 
 /**
@@ -81,22 +83,26 @@ export function decodeClientCommand(bytes: Uint8Array): ClientCommand {
   throw new KvorumError('PROTOCOL', `a client must not send the command ${command.kind}`);
 }
 
-function operationToWire(operation: ClientOperation): WireValue[] {
+function pushOperation(positions: WireValue[], operation: ClientOperation): void {
   switch (operation.kind) {
     case 'put': {
-      const key = fromByteString(operation.key);
-      return [operationNumbers.put, key, operation.value, conditionToWire(operation.condition)];
+      const condition = conditionToWire(operation.condition);
+      positions.push(operationNumbers.put, fromByteString(operation.key), operation.value, condition);
+      break;
     }
     case 'delete': {
-      const key = fromByteString(operation.key);
-      return [operationNumbers.delete, key, conditionToWire(operation.condition)];
+      const condition = conditionToWire(operation.condition);
+      positions.push(operationNumbers.delete, fromByteString(operation.key), condition);
+      break;
     }
     case 'deleteRange': {
       const end = operation.end === undefined ? undefined : fromByteString(operation.end);
-      return [operationNumbers.deleteRange, fromByteString(operation.start), end];
+      positions.push(operationNumbers.deleteRange, fromByteString(operation.start), end);
+      break;
     }
     case 'closeSession':
-      return [operationNumbers.closeSession];
+      positions.push(operationNumbers.closeSession);
+      break;
   }
 }
 
