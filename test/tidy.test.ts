@@ -23,8 +23,8 @@ interface Import {
 }
 
 /**
- * `code`, `types`: folders of src that may be imported whole, or only for their types; `files`: single files beyond
- * that (the store's limits are part of the format); `modules`: packages and built-ins, `node:*` is all of Node.
+ * `code`, `types`: folders that may be imported whole, or for their types only; `files`: single files beyond that
+ * (the store's limits are part of the format); `modules`: packages and built-ins, `node:*` is all of Node.
  */
 interface FolderRule {
   readonly code: readonly string[];
@@ -201,7 +201,7 @@ function isFocusedTest(node: ts.Node): boolean {
   return ['only', 'skip', 'todo'].includes(node.name.text) && /^(describe|test|it)\b/.test(node.getText());
 }
 
-/** Every file of src is reached from an entry point; those of the simulator also from the tests, its users. */
+/** Every file of src is reached from an entry point; those of the simulator also from the tests. */
 function checkReachable(sources: readonly Source[]): string[] {
   const byPath = new Map(sources.map((source) => [source.path, source]));
   const reached = new Set<string>();

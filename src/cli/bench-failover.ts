@@ -1,4 +1,5 @@
-// `kvorum bench --failover`: how long writes stand still when the leader is killed, and when it is told to stop.
+// `kvorum bench --failover`: how long writes stand still when the leader is killed, and when it is told to
+// stop.
 
 import { KvorumError } from '../client/index.js';
 import { benchKey } from './bench-load.js';
@@ -29,7 +30,10 @@ export interface FailoverResult {
 const observeMs = 2_000;
 const recoverTimeoutMs = 60_000;
 
-/** Kills and stops the leader in turn, `rounds` times each, under write load. The node is started again each time. */
+/**
+ * Kills and stops the leader in turn, `rounds` times each, under write load. The node is started again each
+ * time.
+ */
 export async function runFailover(
   cluster: LocalCluster,
   connections: readonly Client[],
@@ -42,13 +46,12 @@ export async function runFailover(
       const observer = connections[0];
       if (observer === undefined) return results;
       const leader = await waitUntilWhole(cluster, observer);
-      report(
-        `round ${round} of ${options.rounds}: ${event === 'kill' ? 'SIGKILL' : 'SIGTERM'} to the leader ${leader}`,
-      );
+      const signal = event === 'kill' ? 'SIGKILL' : 'SIGTERM';
+      report(`round ${round} of ${options.rounds}: ${signal} to the leader ${leader}`);
       const writers = new Writers(connections, options);
       await sleep(observeMs);
       writers.mark();
-      cluster.signal(leader, event === 'kill' ? 'SIGKILL' : 'SIGTERM');
+      cluster.signal(leader, signal);
       await sleep(observeMs);
       const figures = await writers.stop();
       results.push({ round, event, leader, ...figures });
@@ -111,7 +114,10 @@ class Writers {
   }
 }
 
-/** Waits until every node runs, is reachable and has applied what the leader had committed; returns the leader. */
+/**
+ * Waits until every node runs, is reachable and has applied what the leader had committed; returns the
+ * leader.
+ */
 export async function waitUntilWhole(cluster: LocalCluster, client: Client): Promise<string> {
   const giveUpAt = performance.now() + recoverTimeoutMs;
   let words = 'no status yet';

@@ -1,5 +1,5 @@
-// The closed loops of `kvorum bench`: each simulated client sends its next request when the last one was answered.
-// The same workloads as test/bench/etcd/load.go, so that both can be measured side by side.
+// The closed loops of `kvorum bench`: each simulated client sends its next request when the last one was
+// answered. The same workloads as test/bench/etcd/load.go, so that both can be measured side by side.
 
 import { createHistogram } from 'node:perf_hooks';
 import { KvorumError } from '../client/index.js';
@@ -48,8 +48,8 @@ export function benchKey(index: number, keys: number): string {
 }
 
 /**
- * Runs one workload over the connections, dealt out evenly. `counter` is updated while it runs. A failed request is
- * counted and its loop goes on; an error that is not kvorum's is thrown.
+ * Runs one workload over the connections, dealt out evenly. `counter` is updated while it runs. A failed
+ * request is counted and its loop goes on; an error that is not kvorum's is thrown.
  */
 export async function runLoad(
   connections: readonly Client[],

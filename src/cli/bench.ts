@@ -1,5 +1,5 @@
-// `kvorum bench`: closed loops of writes and reads against a cluster, by default one of its own that it starts in a
-// temporary folder and removes again. Figures go to stdout, what happens meanwhile to stderr.
+// `kvorum bench`: closed loops of writes and reads against a cluster, by default one of its own that it
+// starts in a temporary folder and removes again. Figures go to stdout, what happens meanwhile to stderr.
 
 import { Option, type Command } from 'commander';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -120,7 +120,10 @@ interface OwnCluster {
   end(): Promise<void>;
 }
 
-/** Starts a cluster in a new temporary folder. It ends with this process, whatever ends it; so does its folder. */
+/**
+ * Starts a cluster in a new temporary folder. It ends with this process, whatever ends it; so does its
+ * folder.
+ */
 async function startOwnCluster(flags: BenchFlags): Promise<OwnCluster> {
   const directory = mkdtempSync(join(flags.dataDir ?? tmpdir(), 'kvorum-bench-'));
   const remove = (): void => rmSync(directory, { recursive: true, force: true, maxRetries: 5 });

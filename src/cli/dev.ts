@@ -1,5 +1,5 @@
-// `kvorum dev`: a whole cluster on this machine, one process per node, in the foreground. Says when it can serve,
-// and leaves no process behind, however it ends.
+// `kvorum dev`: a whole cluster on this machine, one process per node, in the foreground. Says when it can
+// serve, and leaves no process behind, however it ends.
 
 import { Option, type Command } from 'commander';
 import { existsSync } from 'node:fs';
@@ -46,7 +46,10 @@ export function addDevCommand(program: Command): void {
     });
 }
 
-/** The ports of the cluster in the folder, or new ones by the flags. A folder's cluster keeps its size and ports. */
+/**
+ * The ports of the cluster in the folder, or new ones by the flags. A folder's cluster keeps its size and
+ * ports.
+ */
 export function choosePorts(flags: DevFlags): number[] {
   const saved = savedPorts(flags.dataDir);
   const first = saved?.[0] ?? flags.port ?? defaultDevPort;
@@ -99,7 +102,7 @@ class DevSession {
     this.cluster.startAll();
     this.progress = new Progress(() => {
       const seconds = ((performance.now() - this.startedAt) / 1_000).toFixed(1);
-      return `starting ${this.cluster.nodes.map((node) => node.id).join(', ')}: waiting for a leader (${seconds} s)`;
+      return `starting ${this.cluster.nodes.length} nodes: waiting for a leader (${seconds} s)`;
     });
     await Promise.race([this.becomeReady(), this.stopRequested]);
     const stopListening = this.listenToKeys();

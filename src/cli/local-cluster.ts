@@ -1,5 +1,6 @@
-// The nodes of one cluster as child processes on this machine: for `dev`, `bench` and the end-to-end tests. Never
-// leaves a process behind: children stop when the channel to this process closes, however this process ended.
+// The nodes of one cluster as child processes on this machine: for `dev`, `bench` and the end-to-end tests.
+// Never leaves a process behind: children stop when the channel to this process closes, however this process
+// ended.
 
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -202,8 +203,8 @@ export async function freePorts(count: number): Promise<number[]> {
 }
 
 /**
- * The ports of the cluster whose data `directory` holds, or `undefined` when it holds none. Throws `UsageError` when
- * the file there is not one that `LocalCluster` wrote.
+ * The ports of the cluster whose data `directory` holds, or `undefined` when it holds none. Throws
+ * `UsageError` when the file there is not one that `LocalCluster` wrote.
  */
 export function savedPorts(directory: string): number[] | undefined {
   const path = join(directory, 'cluster.json');

@@ -1,4 +1,5 @@
-// The options that several commands share, read once and the same everywhere: flag over environment over default.
+// The options that several commands share, read once and the same everywhere: flag over environment over
+// default.
 
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { connect, KvorumError } from '../client/index.js';

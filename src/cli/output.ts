@@ -1,6 +1,6 @@
-// What commands print: data on stdout, words on stderr. Bytes of keys and values never reach a terminal as control
-// sequences: text that is printed for people is escaped, raw bytes go only to pipes and files. A reader that goes away
-// (`kvorum range | head`) ends the command quietly.
+// What commands print: data on stdout, words on stderr. Bytes of keys and values never reach a terminal as
+// control sequences: text that is printed for people is escaped, raw bytes go only to pipes and files. A
+// reader that goes away (`kvorum range | head`) ends the command quietly.
 
 import { Buffer } from 'node:buffer';
 
@@ -26,8 +26,8 @@ export function decodeText(bytes: Uint8Array): string | undefined {
 }
 
 /**
- * One line of visible text that stands for exactly these bytes: control characters and bytes that are not UTF-8 as
- * `\n`, `\t`, `\r` or `\xNN`, a backslash as `\\`.
+ * One line of visible text that stands for exactly these bytes: control characters and bytes that are not
+ * UTF-8 as `\n`, `\t`, `\r` or `\xNN`, a backslash as `\\`.
  */
 export function escapeBytes(bytes: Uint8Array): string {
   const text = decodeText(bytes);

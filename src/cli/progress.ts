@@ -1,4 +1,5 @@
-// A line on stderr that says how far long work is: redrawn in place on a terminal, plain lines now and then elsewhere.
+// A line on stderr that says how far long work is: redrawn in place on a terminal, plain lines now and then
+// elsewhere.
 
 import { say } from './output.js';
 

@@ -14,7 +14,10 @@ interface StartFlags {
   readonly logLevel: (typeof logLevels)[number];
 }
 
-/** After this long a node that was told to stop ends without having closed everything; its log makes that safe. */
+/**
+ * After this long a node that was told to stop ends without having closed everything; its log makes that
+ * safe.
+ */
 const stopTimeMs = 7_000;
 
 export function addStartCommand(program: Command): void {
@@ -71,8 +74,9 @@ async function runStart(flags: StartFlags): Promise<void> {
 }
 
 /**
- * Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. A node started by `dev` or `bench`
- * has a channel to its parent: it stops when that closes, and leaves the keyboard's signals to the parent.
+ * Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. A node started by `dev` or
+ * `bench` has a channel to its parent: it stops when that closes, and leaves the keyboard's signals to the
+ * parent.
  */
 function listenForStop(): Promise<void> {
   return new Promise((resolve) => {

@@ -1,0 +1,119 @@
+// Three real processes under the faults an operating system can deal out: SIGKILL, restart, SIGSTOP, SIGTERM.
+
+import { afterEach, describe, expect, test } from 'vitest';
+import { waitUntilWhole } from '../../src/cli/bench-failover.js';
+import { KvorumError } from '../../src/client/index.js';
+import {
+  agreedStatus,
+  connectTo,
+  currentLeader,
+  endAll,
+  eventually,
+  startCluster,
+  startProgram,
+} from './processes.js';
+
+afterEach(endAll);
+
+describe('three processes', () => {
+  test('keep every acknowledged write when all are killed at once', async () => {
+    const { cluster, client } = await startCluster();
+    const written = await Promise.all(
+      Array.from({ length: 200 }, async (_, index) => ({
+        key: `k/${index}`,
+        revision: (await client.put(`k/${index}`, `v${index}`)).revision,
+      })),
+    );
+    await Promise.all(cluster.nodes.map((node) => cluster.kill(node.id)));
+    cluster.startAll();
+    for (const { key, revision } of written) {
+      const entry = await client.get(key);
+      expect(entry?.modRevision, key).toBe(revision);
+      expect(entry?.version, key).toBe(1);
+    }
+    const { nodes } = await agreedStatus(client);
+    expect(new Set(nodes.map((node) => node.stateHash)).size).toBe(1);
+  });
+
+  test('go on when the leader is killed, and it catches up when it is started again', async () => {
+    const { cluster, client } = await startCluster();
+    const first = await currentLeader(client);
+    await client.put('a', '1');
+    await cluster.kill(first);
+    await client.put('a', '2');
+    const second = await currentLeader(client);
+    expect(second).not.toBe(first);
+    expect((await client.get('a'))?.text()).toBe('2');
+    cluster.start(first);
+    await waitUntilWhole(cluster, client);
+    const { nodes } = await agreedStatus(client);
+    expect(new Set(nodes.map((node) => node.stateHash)).size).toBe(1);
+    expect(nodes.find((node) => node.id === first)?.role).toBe('follower');
+  });
+
+  test('elect another leader while one is stopped by SIGSTOP, which never answers with old data', async () => {
+    const { cluster, client } = await startCluster();
+    const stopped = await currentLeader(client);
+    const address = cluster.nodes.find((node) => node.id === stopped)?.address ?? '';
+    const direct = await connectTo([address]);
+    await direct.put('a', 'before');
+    cluster.signal(stopped, 'SIGSTOP');
+    await client.put('a', 'after');
+    // The first node still believes that it leads at the moment it wakes up.
+    const reading = direct.get('a');
+    cluster.signal(stopped, 'SIGCONT');
+    expect((await reading)?.text()).toBe('after');
+    await waitUntilWhole(cluster, client);
+    const { nodes } = await agreedStatus(client);
+    expect(new Set(nodes.map((node) => node.stateHash)).size).toBe(1);
+  });
+
+  test('hand leadership over on SIGTERM: no write fails, and the node ends with code 0', async () => {
+    const { cluster, client } = await startCluster();
+    const leader = await currentLeader(client);
+    let stop = false;
+    let written = 0;
+    const writers = Array.from({ length: 8 }, async (_, writer) => {
+      while (!stop) {
+        await client.put(`w/${writer}`, String(written));
+        written += 1;
+      }
+    });
+    await eventually('writes before', () => (written > 50 ? true : undefined));
+    const ended = cluster.ended(leader);
+    cluster.signal(leader, 'SIGTERM');
+    expect(await ended).toMatchObject({ code: 0, signal: null });
+    const until = written + 50;
+    await eventually('writes after', () => (written > until ? true : undefined));
+    stop = true;
+    await Promise.all(writers);
+    expect(await currentLeader(client)).not.toBe(leader);
+  });
+
+  test('without a quorum calls end with UNAVAILABLE by their deadline, and work again after', async () => {
+    const { cluster, client } = await startCluster();
+    await client.put('a', '1');
+    await cluster.kill('n2');
+    await cluster.kill('n3');
+    const startedAt = performance.now();
+    const calls = [client.put('a', '2', { timeoutMs: 1_500 }), client.get('a', { timeoutMs: 1_500 })];
+    for (const outcome of await Promise.allSettled(calls)) {
+      expect(outcome.status).toBe('rejected');
+      if (outcome.status !== 'rejected') continue;
+      expect(KvorumError.is(outcome.reason, 'UNAVAILABLE'), String(outcome.reason)).toBe(true);
+    }
+    expect(performance.now() - startedAt).toBeLessThan(10_000);
+    cluster.start('n2');
+    await client.put('b', '1');
+    // What a majority does not have is not lost for ever either: the write above may or may not have
+    // happened.
+    expect(['1', '2']).toContain((await client.get('a'))?.text());
+  });
+
+  test('lose nothing while each in turn is killed and started again under load', async () => {
+    const script = new URL('./kill-each.js', import.meta.url).pathname;
+    const result = await startProgram(process.execPath, [script, '--writes', '3000', '--turns', '1']).result;
+    expect(result.code, `${result.stdout}\n${result.stderr}`).toBe(0);
+    expect(result.stdout).toContain('3000 of 3000 writes acknowledged, 0 unknown, 3 nodes killed');
+  });
+});

@@ -1,0 +1,154 @@
+// `kvorum dev` as a user meets it: ready, usable, and never a process left behind.
+
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from 'vitest';
+import { freePorts } from '../../src/cli/local-cluster.js';
+import type { ClusterStatus } from '../../src/cli/status.js';
+import {
+  endAll,
+  eventually,
+  onEnd,
+  processRuns,
+  runCommand,
+  startCommand,
+  temporaryFolder,
+  type RunningCommand,
+} from './processes.js';
+
+afterEach(endAll);
+
+interface Dev {
+  readonly command: RunningCommand;
+  readonly endpoints: string;
+}
+
+/** Three ports in a row of which the first was free. */
+async function firstPort(): Promise<number> {
+  return eventually('a free port with room after it', async () => {
+    const [port] = await freePorts(1);
+    return port !== undefined && port < 65_000 ? port : undefined;
+  });
+}
+
+function startDev(folder: string, port: number, ...more: string[]): Dev {
+  const command = startCommand(['dev', '--data-dir', folder, '--port', String(port), ...more]);
+  const endpoints = [0, 1, 2].map((offset) => `127.0.0.1:${port + offset}`).join(',');
+  return { command, endpoints };
+}
+
+async function untilReady(dev: Dev): Promise<void> {
+  await eventually('ready', () => {
+    if (dev.command.child.exitCode !== null) throw new Error(dev.command.stderr());
+    return dev.command.stdout().includes('try in another terminal') ? true : undefined;
+  });
+}
+
+async function nodePids(dev: Dev): Promise<number[]> {
+  const { stdout, stderr } = await runCommand(['status', '--json', '--endpoints', dev.endpoints]);
+  const status = JSON.parse(stdout || stderr) as ClusterStatus;
+  const pids = status.nodes.flatMap((node) => (node.pid === undefined ? [] : [node.pid]));
+  for (const pid of pids) onEnd(() => processRuns(pid) && process.kill(pid, 'SIGKILL'));
+  return pids;
+}
+
+async function untilGone(pids: readonly number[]): Promise<void> {
+  await eventually('all processes ended', () => (pids.some(processRuns) ? undefined : true));
+}
+
+describe('kvorum dev', () => {
+  test('says when it is ready, how to use it, stops on Ctrl-C, and finds all data again', async () => {
+    const folder = join(temporaryFolder(), 'data');
+    const dev = startDev(folder, await firstPort());
+    await untilReady(dev);
+    expect(dev.command.stdout()).toMatch(/ready after \d+\.\d s: 3 nodes, leader n[123]/);
+    expect(dev.command.stdout()).toContain(dev.endpoints);
+
+    // The three commands it prints work as they stand.
+    const commands = dev.command
+      .stdout()
+      .split('\n')
+      .filter((line) => line.startsWith('  '));
+    expect(commands).toHaveLength(3);
+    const outputs: string[] = [];
+    for (const line of commands) {
+      const words = line.trim().split(' ');
+      const { code, stdout, stderr } = await runCommand(words.slice(words[0] === 'node' ? 2 : 2));
+      expect(code, stderr).toBe(0);
+      outputs.push(stdout);
+    }
+    expect(outputs[0]).toMatch(/^revision \d+\n$/);
+    expect(outputs[1]).toBe('hello');
+    expect(outputs[2]).toMatch(/n1.*\n.*n2.*\n.*n3/);
+
+    const pids = await nodePids(dev);
+    expect(pids).toHaveLength(3);
+    dev.command.child.kill('SIGINT');
+    expect((await dev.command.result).code).toBe(0);
+    await untilGone(pids);
+
+    const again = startCommand(['dev', '--data-dir', folder]);
+    const second = { command: again, endpoints: dev.endpoints };
+    await untilReady(second);
+    const { stdout } = await runCommand(['get', 'greeting', '--endpoints', dev.endpoints]);
+    expect(stdout).toBe('hello');
+    const secondPids = await nodePids(second);
+    again.child.kill('SIGTERM');
+    expect((await again.result).code).toBe(0);
+    await untilGone(secondPids);
+  });
+
+  test('leaves no process behind when it is killed with SIGKILL', async () => {
+    const dev = startDev(join(temporaryFolder(), 'data'), await firstPort());
+    await untilReady(dev);
+    const pids = await nodePids(dev);
+    expect(pids).toHaveLength(3);
+    dev.command.child.kill('SIGKILL');
+    await dev.command.result;
+    await untilGone(pids);
+  });
+
+  test.each([0, 100, 400, 800])('leaves no process behind on Ctrl-C after %d ms', async (delayMs) => {
+    const port = await firstPort();
+    const dev = startDev(join(temporaryFolder(), 'data'), port);
+    await eventually('the process runs', () => (dev.command.stderr() !== '' ? true : undefined));
+    await new Promise((resolve) => setTimeout(resolve, delayMs));
+    dev.command.child.kill('SIGINT');
+    expect((await dev.command.result).code).toBe(0);
+    // Whatever was started has let go of its port and its folder: the same again comes up.
+    const again = startDev(join(temporaryFolder(), 'data'), port);
+    await untilReady(again);
+    again.command.child.kill('SIGINT');
+    await again.command.result;
+  });
+
+  test('refuses another size or port for a folder with a cluster, and ends when a port is taken', async () => {
+    const folder = join(temporaryFolder(), 'data');
+    const port = await firstPort();
+    const dev = startDev(folder, port);
+    await untilReady(dev);
+    const resized = await runCommand(['dev', '--data-dir', folder, '--nodes', '5']);
+    expect(resized.code, resized.stderr).toBe(2);
+    expect(resized.stderr).toContain('--data-dir');
+    const moved = await runCommand([
+      'dev',
+      '--data-dir',
+      folder,
+      '--port',
+      String(port === 9_000 ? 9_100 : 9_000),
+    ]);
+    expect(moved.code, moved.stderr).toBe(2);
+    const clash = await runCommand([
+      'dev',
+      '--data-dir',
+      join(temporaryFolder(), 'data'),
+      '--port',
+      String(port),
+    ]);
+    expect(clash.code, clash.stderr).toBeGreaterThan(0);
+    expect(clash.stderr).toMatch(/in use/);
+    const { code } = await runCommand(['put', 'a', 'b', '--endpoints', dev.endpoints]);
+    expect(code).toBe(0);
+    dev.command.child.kill('SIGINT');
+    await dev.command.result;
+  });
+});
