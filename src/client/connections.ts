@@ -1,0 +1,252 @@
+// All connections of one client: to the endpoints it was given and to the members it hears of. Knows which cluster the
+// client belongs to, who leads, and where a request can go. A notice of a higher term supersedes all of lower ones; a
+// node that does not act as leader is not taken for one because others still say so.
+
+import { KvorumError } from '../base/errors.js';
+import { protocolVersion, type Member, type ServerHello } from '../wire/protocol.js';
+import { Connection, type ConnectionEvents } from './connection.js';
+import type { EngineContext } from './context.js';
+import { addressesMax } from './limits.js';
+import type { PendingRequest } from './requests.js';
+import { Alarm } from './timer-queue.js';
+
+export class Connections {
+  private readonly context: EngineContext;
+  private readonly events: ConnectionEvents;
+  private readonly onLeaderChange: (leader: Connection | undefined) => void;
+  private readonly endpoints: readonly string[];
+  /** At most `addressesMax`, one per address. */
+  private readonly byAddress = new Map<string, Connection>();
+  /** As the node said that answered last. */
+  private members: readonly Member[] = [];
+  /** The ready connection to the leader. */
+  private leaderConnection: Connection | undefined;
+  /** The highest term heard of. */
+  private termMax = 0;
+  /** Since when nobody is known to lead in `termMax`; `undefined` while somebody is. */
+  private leaderlessSinceMs: number | undefined;
+  /** Looks again when a denial ends, or when it is time to try a leader of a lower term. */
+  private readonly reviewAlarm: Alarm;
+
+  /** `onLeaderChange` is called whenever `leader` has become another connection, or none. */
+  constructor(
+    context: EngineContext,
+    endpoints: readonly string[],
+    events: ConnectionEvents,
+    onLeaderChange: (leader: Connection | undefined) => void,
+  ) {
+    this.context = context;
+    this.endpoints = endpoints;
+    this.events = events;
+    this.onLeaderChange = onLeaderChange;
+    this.reviewAlarm = new Alarm(context.alarms, () => this.review());
+    for (const endpoint of endpoints) this.add(endpoint);
+  }
+
+  get leader(): Connection | undefined {
+    return this.leaderConnection;
+  }
+
+  get all(): Iterable<Connection> {
+    return this.byAddress.values();
+  }
+
+  start(): void {
+    for (const connection of this.byAddress.values()) connection.dial();
+  }
+
+  stop(reason: string): void {
+    this.reviewAlarm.clear();
+    for (const connection of this.byAddress.values()) connection.stop(reason);
+    this.leaderConnection = undefined;
+  }
+
+  /** Whom to ask for the state of the cluster: the members, or before any is known the endpoints, without an id. */
+  nodes(): { readonly nodeId: string | undefined; readonly address: string }[] {
+    if (this.members.length > 0) return [...this.members];
+    return this.endpoints.map((address) => ({ nodeId: undefined, address }));
+  }
+
+  /** The connection that leads to the node at `address`, ready or not. */
+  forAddress(address: string): Connection | undefined {
+    const direct = this.byAddress.get(address);
+    if (direct?.state === 'ready') return direct;
+    const nodeId = this.members.find((member) => member.address === address)?.nodeId ?? direct?.nodeId;
+    return (nodeId === undefined ? undefined : this.readyTo(nodeId)) ?? direct;
+  }
+
+  /** The connection for a read now; `undefined`: none has room. */
+  forRead(request: PendingRequest, nowMs: number): Connection | undefined {
+    const { leader } = this;
+    if (request.needsLeader) return leader?.hasRoom(nowMs) === true ? leader : undefined;
+    const read = request.request;
+    const nearest = read.kind !== 'write' && read.kind !== 'status' && read.readFrom === 'nearest';
+    if (
+      !nearest &&
+      leader !== undefined &&
+      leader !== request.avoid &&
+      leader.readsOutstanding < this.context.limits.leaderReadsMax &&
+      leader.hasRoom(nowMs)
+    ) {
+      return leader;
+    }
+    let best: Connection | undefined;
+    for (const connection of this.byAddress.values()) {
+      if (!connection.hasRoom(nowMs)) continue;
+      if (best === undefined || isBetter(connection, best, request, nearest)) best = connection;
+    }
+    return best;
+  }
+
+  /** What every address is doing, for messages to people. */
+  describe(): string {
+    const parts: string[] = [];
+    for (const connection of this.byAddress.values()) {
+      const { address, state, lastError } = connection;
+      if (state === 'parked') continue;
+      parts.push(`${address}: ${state === 'ready' ? 'connected' : (lastError?.message ?? 'no answer yet')}`);
+    }
+    return parts.join('; ');
+  }
+
+  // ---- what connections report ---------------------------------------------------------------------------------------
+
+  /** Whether a node that greets is the right one. Learns the cluster from the first, and the members from each. */
+  greeted(connection: Connection, hello: ServerHello): KvorumError | 'duplicate' | undefined {
+    const { context } = this;
+    if (hello.protocolVersion !== protocolVersion) {
+      const message =
+        `the node speaks protocol version ${hello.protocolVersion}, this client ${protocolVersion}; ` +
+        `use versions of kvorum that match`;
+      return new KvorumError('PROTOCOL', message);
+    }
+    if (hello.clusterId === '')
+      return new KvorumError('UNAVAILABLE', 'the node has not formed a cluster yet');
+    context.clusterId ??= hello.clusterId;
+    if (hello.clusterId !== context.clusterId) {
+      const message =
+        `the node belongs to cluster ${hello.clusterId}, this client to ${context.clusterId}; ` +
+        `give endpoints of one cluster only`;
+      return new KvorumError('IDENTITY', message);
+    }
+    this.members = hello.members;
+    const other = this.readyTo(hello.nodeId);
+    return other !== undefined && other !== connection ? 'duplicate' : undefined;
+  }
+
+  ready(): void {
+    this.dialMembers();
+    this.review();
+  }
+
+  lost(connection: Connection): void {
+    // Other addresses of the same node were not needed so far.
+    for (const other of this.byAddress.values()) {
+      if (other.state === 'parked' && other.nodeId === connection.nodeId) other.dial();
+    }
+    this.dropFormer(connection);
+    this.dialMembers();
+    this.review();
+  }
+
+  /** A node told who leads. A leader that is not connected is dialed without waiting. */
+  noticed(leaderId: string | undefined): void {
+    this.review();
+    if (leaderId === undefined || this.leaderConnection !== undefined) return;
+    for (const connection of this.byAddress.values()) {
+      if (connection.state === 'down' && this.leadsTo(connection, leaderId)) connection.dial();
+    }
+  }
+
+  /** The node answered that it does not lead, whatever it and others said before. */
+  denied(connection: Connection): void {
+    const { env, limits } = this.context;
+    connection.deniedUntilMs = env.clock.nowMs() + limits.leaderDenialMs;
+    this.review();
+  }
+
+  /** Finds out again who leads. */
+  review(): void {
+    const nowMs = this.context.env.clock.nowMs();
+    let leaderId: string | undefined;
+    let fallbackId: string | undefined;
+    let fallbackTerm = -1;
+    let reviewAtMs = Infinity;
+    for (const connection of this.byAddress.values()) {
+      if (connection.state !== 'ready') continue;
+      this.termMax = Math.max(this.termMax, connection.leaderTerm);
+      if (connection.deniedUntilMs > nowMs) reviewAtMs = Math.min(reviewAtMs, connection.deniedUntilMs);
+    }
+    for (const connection of this.byAddress.values()) {
+      const { state, leaderId: named, leaderTerm } = connection;
+      if (state !== 'ready' || named === undefined || this.denies(named, leaderTerm, nowMs)) continue;
+      if (leaderTerm === this.termMax) leaderId = named;
+      if (leaderTerm > fallbackTerm) {
+        fallbackTerm = leaderTerm;
+        fallbackId = named;
+      }
+    }
+    if (leaderId !== undefined) {
+      this.leaderlessSinceMs = undefined;
+    } else {
+      this.leaderlessSinceMs ??= nowMs;
+      const fallbackAtMs = this.leaderlessSinceMs + this.context.limits.leaderlessMs;
+      if (nowMs >= fallbackAtMs) leaderId = fallbackId;
+      else if (fallbackId !== undefined) reviewAtMs = Math.min(reviewAtMs, fallbackAtMs);
+    }
+    this.reviewAlarm.clear();
+    if (reviewAtMs !== Infinity) this.reviewAlarm.set(reviewAtMs);
+    const before = this.leaderConnection;
+    this.leaderConnection = leaderId === undefined ? undefined : this.readyTo(leaderId);
+    if (this.leaderConnection !== before) this.onLeaderChange(this.leaderConnection);
+  }
+
+  /** Whether the node said to lead in `term` says otherwise itself. */
+  private denies(nodeId: string, term: number, nowMs: number): boolean {
+    const itself = this.readyTo(nodeId);
+    if (itself === undefined) return false;
+    if (itself.deniedUntilMs > nowMs) return true;
+    return itself.leaderTerm >= term && itself.leaderId !== nodeId;
+  }
+
+  private readyTo(nodeId: string): Connection | undefined {
+    for (const connection of this.byAddress.values()) {
+      if (connection.state === 'ready' && connection.nodeId === nodeId) return connection;
+    }
+    return undefined;
+  }
+
+  private leadsTo(connection: Connection, nodeId: string): boolean {
+    const member = this.members.find(({ address }) => address === connection.address);
+    return (member?.nodeId ?? connection.nodeId) === nodeId;
+  }
+
+  /** An address that was a member's and is not any more is given up once its connection is gone. */
+  private dropFormer(connection: Connection): void {
+    const { address } = connection;
+    if (this.endpoints.includes(address)) return;
+    if (this.members.some((member) => member.address === address)) return;
+    connection.stop('not a member any more');
+    this.byAddress.delete(address);
+  }
+
+  private dialMembers(): void {
+    for (const { nodeId, address } of this.members) {
+      if (this.byAddress.has(address) || this.byAddress.size >= addressesMax) continue;
+      if (this.readyTo(nodeId) === undefined) this.add(address).dial();
+    }
+  }
+
+  private add(address: string): Connection {
+    const connection = new Connection(this.context, address, this.events);
+    this.byAddress.set(address, connection);
+    return connection;
+  }
+}
+
+/** Not the one to avoid, not a silent one, then the nearest or the one with the fewest reads. */
+function isBetter(a: Connection, b: Connection, request: PendingRequest, nearest: boolean): boolean {
+  if ((a === request.avoid) !== (b === request.avoid)) return b === request.avoid;
+  if (a.isSuspect !== b.isSuspect) return b.isSuspect;
+  return nearest ? a.latencyMs < b.latencyMs : a.readsOutstanding < b.readsOutstanding;
+}

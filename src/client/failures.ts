@@ -1,0 +1,48 @@
+// The errors of requests that the client itself gives up: what the caller is told, and with which outcome. `none` is
+// said of a write only when no copy of it can take effect any more.
+
+import { KvorumError, type ErrorCode, type Outcome } from '../base/errors.js';
+import type { PendingRequest } from './requests.js';
+
+/** The error of a call that nobody waits for any more. */
+export function givenUp(
+  request: PendingRequest,
+  code: Extract<ErrorCode, 'ABORTED' | 'CLOSED'>,
+  message: string,
+  cause: unknown,
+): KvorumError {
+  const outcome = currentOutcome(request);
+  const options = cause === undefined ? { outcome } : { outcome, cause };
+  return new KvorumError(code, message + remark(outcome), options);
+}
+
+/**
+ * The error of a call whose time is over: OVERLOADED when nodes refused it as more than they can do, UNAVAILABLE when
+ * nobody could be asked, TIMEOUT when the answer did not come in time. `describe`: what every address is doing.
+ */
+export function timedOut(request: PendingRequest, leaderKnown: boolean, describe: () => string): KvorumError {
+  const outcome = currentOutcome(request);
+  const { cause, timeoutMs } = request;
+  const details = { timeoutMs, ...(cause === undefined ? {} : { cause: cause.code }) };
+  const last = cause === undefined ? '' : `; last cause: ${cause.code}: ${cause.message}`;
+  const tail = last + remark(outcome);
+  if (request.state !== 'sent') {
+    if (cause?.code === 'OVERLOADED') {
+      const message = `the cluster had more to do than its limits allow for ${timeoutMs} ms${tail}`;
+      return new KvorumError('OVERLOADED', message, { outcome, details });
+    }
+    if (!leaderKnown || cause?.code === 'UNAVAILABLE' || cause?.code === 'NOT_LEADER') {
+      const message = `no leader could be reached within ${timeoutMs} ms (${describe()})${tail}`;
+      return new KvorumError('UNAVAILABLE', message, { outcome, details });
+    }
+  }
+  return new KvorumError('TIMEOUT', `no answer within ${timeoutMs} ms${tail}`, { outcome, details });
+}
+
+function currentOutcome(request: PendingRequest): Outcome {
+  return request.isWrite && request.copiesOpen > 0 ? 'unknown' : 'none';
+}
+
+function remark(outcome: Outcome): string {
+  return outcome === 'unknown' ? '; the write may have taken effect' : '';
+}
