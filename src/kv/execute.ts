@@ -8,7 +8,13 @@ import type { Writer } from './apply.js';
 import type { ClientCommand, Command, CommandResult, EntryTimes } from './commands.js';
 import { DeleteRangeLoad } from './delete-range.js';
 import type { Layers } from './layers.js';
-import { storedOutcomeBytes, storedSessionBytes, type Session, type SessionTable } from './sessions.js';
+import {
+  isSound,
+  storedOutcomeBytes,
+  storedSessionBytes,
+  type Session,
+  type SessionTable,
+} from './sessions.js';
 import type { StoreRange, StoreRecord } from './store.js';
 
 export interface EntryToApply {
@@ -109,9 +115,12 @@ export class Executor {
   execute(run: Run, command: Command): CommandResult | undefined {
     if (command.kind === 'expireSessions') return this.expireSessions(run);
     const stamp = command.session;
-    const verdict = this.sessions.judge(stamp, run.clusterTimeMs);
+    // Unsound stamps are nobody's: never executed, no session touched.
+    const sound = isSound(stamp);
+    const closes = command.operation.kind === 'closeSession';
+    const verdict = sound ? this.sessions.judge(stamp, run.clusterTimeMs, closes) : 'STALE';
     if (verdict === 'execute' && !this.isLoaded(run, command)) return undefined;
-    const session = this.sessions.enter(stamp, run.clusterTimeMs, verdict);
+    const session = sound ? this.sessions.enter(stamp, run.clusterTimeMs, verdict) : undefined;
     let result: CommandResult;
     if (verdict === 'execute') {
       result = this.perform(run, command, defined(session, 'the session of a command that is executed'));

@@ -68,8 +68,8 @@ export class SessionTable {
     return this.sessions.get(id);
   }
 
-  /** What is to be done with a command. Changes nothing. */
-  judge(stamp: SessionStamp, nowMs: number): Verdict {
+  /** What is to be done with a command, whose stamp is sound. `closes`: it ends its session. Changes nothing. */
+  judge(stamp: SessionStamp, nowMs: number, closes: boolean): Verdict {
     const session = this.sessions.get(stamp.sessionId);
     if (session === undefined) return this.judgeFirst(stamp, nowMs);
     if (session.closed) return 'SESSION_EXPIRED';
@@ -79,8 +79,9 @@ export class SessionTable {
     if (outcome !== undefined) return outcome;
     const acknowledged = Math.max(session.acknowledgedThrough, acknowledgedBy(stamp));
     if (sequence > acknowledged + kvLimits.sessionWindow) return 'SESSION_LIMIT';
-    if (this.bytes + outcomeBytes > kvLimits.sessionTableBytesMax) return 'SESSION_LIMIT';
-    return 'execute';
+    // Closing keeps no outcome and makes room.
+    const full = !closes && this.bytes + outcomeBytes > kvLimits.sessionTableBytesMax;
+    return full ? 'SESSION_LIMIT' : 'execute';
   }
 
   /**
@@ -178,6 +179,19 @@ export class SessionTable {
     this.sessions.delete(session.id);
     this.bytes -= sessionBytes;
   }
+}
+
+/**
+ * Whether a stamp's numbers can be kept and read back as they are. The door for requests lets no other in; a replica
+ * that met one all the same must not come to another state by storing it.
+ */
+export function isSound(stamp: SessionStamp): boolean {
+  return (
+    Number.isSafeInteger(stamp.sequence) &&
+    Number.isSafeInteger(stamp.acknowledgedThrough) &&
+    Number.isSafeInteger(stamp.createdClusterTimeMs) &&
+    stamp.createdClusterTimeMs >= 0
+  );
 }
 
 /** Nobody can have the outcome of a command that is only now executed, whatever the client says. */

@@ -85,6 +85,21 @@ describe('sequences', () => {
     expect(bench.one(command(put('a', 'late'), 3)).code).toBe('STALE');
   });
 
+  it('never executes nor keeps a stamp whose numbers could not be stored', () => {
+    const bench = new Bench();
+    bench.one(command(put('a', '1'), 1));
+    const bad = [1.5, NaN, Infinity, 2 ** 53];
+    for (const number of bad) {
+      const stale = { code: 'STALE', revision: 1, count: 0 };
+      expect(bench.one(command(put('a', 'x'), number))).toEqual(stale);
+      expect(bench.one(command(put('a', 'x'), 2, { acknowledged: number }))).toEqual(stale);
+      expect(bench.one(command(put('a', 'x'), 1, { session: 'new', created: number }))).toEqual(stale);
+    }
+    expect(bench.one(command(put('a', 'x'), 1, { session: 'new', created: -1 })).code).toBe('STALE');
+    expect(bench.machine.sessionCount).toBe(1);
+    expect(bench.one(command(put('a', '2'), 2))).toMatchObject({ code: 'OK', revision: 2 });
+  });
+
   it('has one effect per command in a storm of retries over restarts', () => {
     const storm = fc.array(fc.record({ sequence: fc.integer({ min: 1, max: 8 }), write: fc.boolean() }), {
       minLength: 30,
@@ -175,7 +190,7 @@ describe('opening', () => {
     let kept = 0;
     let name = 0;
     let sequence = 1;
-    for (; table.judge(stamp(name, sequence), 0) === 'execute'; kept++) {
+    for (; table.judge(stamp(name, sequence), 0, false) === 'execute'; kept++) {
       const session = table.enter(stamp(name, sequence), 0, 'execute');
       if (session !== undefined) table.keep(session, sequence, result);
       sequence++;
@@ -183,13 +198,14 @@ describe('opening', () => {
     }
     expect(kept * 96).toBeGreaterThan(kvLimits.sessionTableBytesMax * 0.99);
     expect(kept * 96).toBeLessThanOrEqual(kvLimits.sessionTableBytesMax);
-    expect(table.judge(stamp(9_999, 1), 0)).toBe('SESSION_LIMIT');
-    expect(table.judge(stamp(name, sequence), 0)).toBe('SESSION_LIMIT');
+    expect(table.judge(stamp(9_999, 1), 0, false)).toBe('SESSION_LIMIT');
+    expect(table.judge(stamp(name, sequence), 0, false)).toBe('SESSION_LIMIT');
+    expect(table.judge(stamp(name, sequence), 0, true)).toBe('execute');
     table.enter(stamp(name, sequence, sequence - 1), 0, 'SESSION_LIMIT');
-    expect(table.judge(stamp(name, sequence), 0)).toBe('execute');
+    expect(table.judge(stamp(name, sequence), 0, false)).toBe('execute');
     table.expire(life);
     expect(table.size).toBe(0);
-    expect(table.judge({ ...stamp(1, 1), createdClusterTimeMs: life }, life)).toBe('execute');
+    expect(table.judge({ ...stamp(1, 1), createdClusterTimeMs: life }, life, false)).toBe('execute');
   });
 });
 
