@@ -72,28 +72,22 @@ export function packMessage(frames: readonly WireFrame[]): Uint8Array {
 }
 
 /**
- * The frames in order, in as few messages as keep to `messageBytesTarget` and `elementsMax`; a larger frame
- * gets a message of its own. Throws `TOO_LARGE` when a single frame is over what receivers accept.
+ * The frames in order, in as few messages as keep to `messageBytesTarget`; a larger frame gets a message of its
+ * own. Throws `TOO_LARGE` when a single frame is over what receivers accept.
  */
 export function packMessages(frames: readonly WireFrame[]): Uint8Array[] {
   const messages: Uint8Array[] = [];
   let first = 0;
   let bytes = 0;
-  let values = 1;
   for (let i = 0; i < frames.length; i++) {
     const frame = frames[i] as WireFrame;
     const frameBytes = estimateBytes(frame);
-    const frameValues = countValues(frame);
-    const full =
-      bytes + frameBytes > wireLimits.messageBytesTarget || values + frameValues > wireLimits.elementsMax;
-    if (full && i > first) {
+    if (i > first && bytes + frameBytes > wireLimits.messageBytesTarget) {
       messages.push(packMessage(frames.slice(first, i)));
       first = i;
       bytes = 0;
-      values = 1;
     }
     bytes += frameBytes;
-    values += frameValues;
   }
   if (first < frames.length) messages.push(packMessage(first === 0 ? frames : frames.slice(first)));
   return messages;
@@ -137,7 +131,10 @@ function countValues(frame: WireFrame): number {
   return values;
 }
 
-/** At least the bytes that a frame packs to. */
+/**
+ * At least the bytes that a frame packs to, and at least 5 for every value: so frames that keep to
+ * `messageBytesTarget` keep to `elementsMax` as well.
+ */
 function estimateBytes(frame: WireFrame): number {
   let bytes = 5;
   for (const value of frame) {
