@@ -30,6 +30,8 @@ export interface LoopSink {
   confirmReads(reads: readonly ConfirmedRead[]): void;
   failReads(requestIds: readonly number[]): void;
   leadershipChanged(now: Leadership, before: Leadership): void;
+  /** The log has nothing under way any more. */
+  logIdle(): void;
 }
 
 export interface LoopOptions {
@@ -65,6 +67,11 @@ export class RaftLoop {
     this.lateTimerMs = options.lateTimerMs;
     this.leadership = this.currentLeadership();
     this.arm(this.raft.deadlineMs);
+  }
+
+  /** The log is writing or syncing: what is proposed now waits for that to end anyway. */
+  get isLogBusy(): boolean {
+    return this.unitsInFlight.length > 0;
   }
 
   /** Feeds one input to the core and carries out its output. Returns it for what the caller asked (`proposal`). */
@@ -116,6 +123,7 @@ export class RaftLoop {
         if (this.halted) return;
         for (const message of messages) this.sink.sendToPeer(message);
         this.step({ kind: 'persisted', ...persist });
+        if (this.unitsInFlight.length === 0) this.sink.logIdle();
       },
     );
   }

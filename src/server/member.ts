@@ -125,7 +125,9 @@ export class Member implements LoopSink {
   /** End of a turn: what gathered goes into the log and into one ReadIndex round. */
   flush(): void {
     if (this.halted) return;
-    if (this.proposals.hasGathered) this.propose();
+    // Commit when idle, batch when busy: what arrives while the log syncs becomes the next entry, and costs one sync,
+    // one message to each peer and one acknowledgement, however many writes it holds.
+    if (this.proposals.hasGathered && (!this.loop.isLogBusy || this.proposals.hasFullEntry)) this.propose();
     this.reads.flush();
   }
 
@@ -196,6 +198,10 @@ export class Member implements LoopSink {
     }
     const { leaderId, term } = now;
     this.options.clients.notifyLeader({ kind: 'leader', leaderId, term, clusterTimeMs: this.clusterTimeMs });
+  }
+
+  logIdle(): void {
+    if (this.proposals.hasGathered) this.options.wake();
   }
 
   // ---- wiring --------------------------------------------------------------------------------------------------------

@@ -274,7 +274,11 @@ export class ServerNode {
     const { own } = this;
     if (own === undefined) throw new KvorumError('UNAVAILABLE', 'the node is still opening its data');
     const refusal = refusePeer(own, this.formed?.formation, hello);
-    if (refusal === undefined && this.forming !== undefined) this.takeFormingStep(this.forming.heard(hello));
+    const { forming } = this;
+    // Guarded here: what goes wrong in forming is this node's own end, not a fault of the link that told it.
+    if (refusal === undefined && forming !== undefined) {
+      this.guard(() => this.takeFormingStep(forming.heard(hello)));
+    }
     return refusal;
   }
 

@@ -35,6 +35,7 @@ export interface ProposalLimits {
 export class Proposals {
   private readonly limits: ProposalLimits;
   private gathered: PendingWrite[] = [];
+  private gatheredBytes = 0;
   private readonly inFlight = new Map<LogIndex, InFlight>();
   /** Of all writes gathered or in flight: what the limits count. */
   private commands = 0;
@@ -52,6 +53,11 @@ export class Proposals {
     return this.gathered.length > 0;
   }
 
+  /** What has gathered fills an entry: there is nothing to gain by gathering more. */
+  get hasFullEntry(): boolean {
+    return this.gathered.length >= entryLimits.commandsMax || this.gatheredBytes >= entryLimits.bytesMax;
+  }
+
   /** False when the limits do not allow one more; then nothing was kept. */
   add(write: PendingWrite): boolean {
     if (this.commands >= this.limits.pendingCommandsMax) return false;
@@ -60,6 +66,7 @@ export class Proposals {
     this.commands++;
     this.bytes += write.bytes.length;
     this.gathered.push(write);
+    this.gatheredBytes += write.bytes.length;
     return true;
   }
 
@@ -87,6 +94,7 @@ export class Proposals {
     }
     close();
     this.gathered = [];
+    this.gatheredBytes = 0;
     return batches;
   }
 
@@ -131,6 +139,7 @@ export class Proposals {
   dropAll(answer: (write: PendingWrite, sent: boolean) => void): void {
     const gathered = this.gathered;
     this.gathered = [];
+    this.gatheredBytes = 0;
     const batches = [...this.inFlight.values()].map((entry) => entry.batch);
     this.inFlight.clear();
     for (const write of gathered) {

@@ -37,6 +37,12 @@ export class StoreWriter {
     return this.writing && this.options.stateMachine.activeBytes > this.options.backlogBytesMax;
   }
 
+  /** Entries without effects count too: an idle node's store catches up with its applied index. */
+  private get isBehindApplied(): boolean {
+    const { appliedIndex, durableAppliedIndex } = this.options.stateMachine;
+    return durableAppliedIndex < appliedIndex;
+  }
+
   /** Something was applied: starts a group when it is large enough, else lets the interval gather more. */
   noteApplied(): void {
     if (this.halted || this.writing) return;
@@ -79,7 +85,7 @@ export class StoreWriter {
       }
       this.options.stateMachine.writeResolved();
       if (this.afterDrain !== undefined) this.write();
-      else if (this.options.stateMachine.activeBytes > 0) this.noteApplied();
+      else if (this.isBehindApplied) this.noteApplied();
       this.options.onProgress();
     });
   }
