@@ -53,10 +53,14 @@ export class SealedSegments {
     return this.segments[segmentNumber - (this.segments[0]?.number ?? 0)];
   }
 
-  /** Removes, in the background, the segments that hold nothing above `baseIndex`, a base that is durable. */
+  /**
+   * Removes, in the background, the segments that hold nothing above `baseIndex`, a base that is durable. The newest
+   * one always stays: the segment after it may not hold a batch yet, and then this one has the only hard state.
+   */
   dropUpTo(baseIndex: LogIndex): void {
     const oldest = this.segments[0];
-    if (this.dropping || this.stopped || oldest === undefined || oldest.lastIndex > baseIndex) return;
+    if (this.dropping || this.stopped || this.segments.length < 2) return;
+    if (oldest === undefined || oldest.lastIndex > baseIndex) return;
     this.dropping = true;
     this.segments.shift();
     this.sumBytes -= oldest.bytes;

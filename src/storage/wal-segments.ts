@@ -123,6 +123,10 @@ export class SegmentPool {
     return this.diskFull;
   }
 
+  get hasReady(): boolean {
+    return this.ready.length > 0;
+  }
+
   /** The next segment, if it is ready; `onChange` tells when it is. */
   take(): Segment | undefined {
     const segment = this.ready.shift();

@@ -119,8 +119,8 @@ export class WalWriter {
 
   /**
    * Starts writing a batch of as many units as fit, taken from the front of `waiting`; of none if it is empty. `synced`
-   * gets them when they are durable. May write the end of the segment instead. False when the next segment is not
-   * ready yet. In both cases `onChange` asks to be called again. Not while busy.
+   * gets them when they are durable. May write the end of the segment instead. False when it waits for the next
+   * segment to be ready. In both cases `onChange` asks to be called again. Not while busy.
    */
   start(waiting: Waiting[], commitIndex: LogIndex, synced: (batch: readonly Waiting[]) => void): boolean {
     assert(!this.busy, 'a batch is being written already');
@@ -134,6 +134,8 @@ export class WalWriter {
     const room = active.capacityBytes - this.offset - startBytes - 2 * commitFrameBytes;
     const count = countFitting(waiting, room, isFresh);
     if (count === undefined) {
+      // The end of a segment says that there is a next one, so that the loss of that file can be told.
+      if (!this.pool.hasReady) return false;
       this.seal(active);
       return true;
     }
