@@ -1,7 +1,7 @@
-// The cluster time of one node, for drawing sessions. It is heard in the handshake and in the leader's own notices; when
-// that is too long ago, it is asked for over a link of its own that is closed right after the handshake. The time is
-// taken as the node says it, without adding what has passed here: cluster time may have stood still, and nothing may
-// be drawn in its future.
+// The cluster time of one node, for drawing sessions. It is heard in the handshake and in the leader's own
+// notices; when that is too long ago, it is asked for over a link of its own that is closed right after the
+// handshake. The time is taken as the node says it, without adding what has passed here: cluster time may
+// have stood still, and nothing may be drawn in its future.
 
 import { KvorumError } from '../base/errors.js';
 import { encodeClientFrames } from '../wire/client-codec.js';

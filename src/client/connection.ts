@@ -1,6 +1,7 @@
-// The link to one address: dialing with back-off, handshake, frames gathered into messages, answers matched to
-// requests, and the detection of a node that is connected but dead. It decides nothing about requests: what is
-// answered, unsent or lost goes to `ConnectionEvents`. Requests leave it exactly once, by one of these three.
+// The link to one address: dialing with back-off, handshake, frames gathered into messages, answers matched
+// to requests, and the detection of a node that is connected but dead. It decides nothing about requests:
+// what is answered, unsent or lost goes to `ConnectionEvents`. Requests leave it exactly once, by one of
+// these three.
 
 import { KvorumError } from '../base/errors.js';
 import { encodeClientFrames } from '../wire/client-codec.js';
@@ -14,8 +15,8 @@ import { answerKind, type EngineResult, type PendingRequest } from './requests.j
 import { Alarm } from './timer-queue.js';
 
 /**
- * `down`: waits to dial again; `parked`: leads to a node that has a connection already, waits until that one is lost;
- * `dialing`: no hello yet; `ready`: requests may be sent; `stopped`: for good.
+ * `down`: waits to dial again; `parked`: leads to a node that has a connection already, waits until that one
+ * is lost; `dialing`: no hello yet; `ready`: requests may be sent; `stopped`: for good.
  */
 export type ConnectionState = 'down' | 'parked' | 'dialing' | 'ready' | 'stopped';
 
@@ -118,7 +119,8 @@ export class Connection implements LinkOwner {
     this.state = 'stopped';
   }
 
-  // ---- requests ------------------------------------------------------------------------------------------------------
+  // ---- requests
+  // ------------------------------------------------------------------------------------------------------
 
   /** Whether a further request may be added now. */
   hasRoom(nowMs: number): boolean {
@@ -211,7 +213,8 @@ export class Connection implements LinkOwner {
     this.gatheredBytes += bytes + frameOverheadBytes;
   }
 
-  // ---- the link ------------------------------------------------------------------------------------------------------
+  // ---- the link
+  // ------------------------------------------------------------------------------------------------------
 
   linkOpened(): void {
     const { clusterId } = this.context;
@@ -355,7 +358,8 @@ export class Connection implements LinkOwner {
       this.fail(new KvorumError('UNAVAILABLE', `no answer within ${this.context.limits.dialTimeoutMs} ms`));
   }
 
-  // ---- is the node alive? --------------------------------------------------------------------------------------------
+  // ---- is the node alive?
+  // --------------------------------------------------------------------------------------------
 
   private beginWaiting(nowMs: number): void {
     this.waitingSinceMs = nowMs;

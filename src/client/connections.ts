@@ -1,6 +1,6 @@
-// All connections of one client: to the endpoints it was given and to the members it hears of. Knows which cluster the
-// client belongs to, who leads, and where a request can go. A notice of a higher term supersedes all of lower ones; a
-// node that does not act as leader is not taken for one because others still say so.
+// All connections of one client: to the endpoints it was given and to the members it hears of. Knows which
+// cluster the client belongs to, who leads, and where a request can go. A notice of a higher term supersedes
+// all of lower ones; a node that does not act as leader is not taken for one because others still say so.
 
 import { KvorumError } from '../base/errors.js';
 import { protocolVersion, type Member, type ServerHello } from '../wire/protocol.js';
@@ -61,7 +61,10 @@ export class Connections {
     this.leaderConnection = undefined;
   }
 
-  /** Whom to ask for the state of the cluster: the members, or before any is known the endpoints, without an id. */
+  /**
+   * Whom to ask for the state of the cluster: the members, or before any is known the endpoints, without an
+   * id.
+   */
   nodes(): { readonly nodeId: string | undefined; readonly address: string }[] {
     if (this.members.length > 0) return [...this.members];
     return this.endpoints.map((address) => ({ nodeId: undefined, address }));
@@ -109,9 +112,13 @@ export class Connections {
     return parts.join('; ');
   }
 
-  // ---- what connections report ---------------------------------------------------------------------------------------
+  // ---- what connections report
+  // ---------------------------------------------------------------------------------------
 
-  /** Whether a node that greets is the right one. Learns the cluster from the first, and the members from each. */
+  /**
+   * Whether a node that greets is the right one. Learns the cluster from the first, and the members from
+   * each.
+   */
   greeted(connection: Connection, hello: ServerHello): KvorumError | 'duplicate' | undefined {
     const { context } = this;
     if (hello.protocolVersion !== protocolVersion) {

@@ -1,5 +1,5 @@
-// What the parts of one engine share: the outside, the limits, the timers, who owns which link, and the cluster that
-// the client belongs to. No behaviour beyond drawing numbers.
+// What the parts of one engine share: the outside, the limits, the timers, who owns which link, and the
+// cluster that the client belongs to. No behaviour beyond drawing numbers.
 
 import { Prng } from '../base/prng.js';
 import type { ClientEnv, LinkId } from './env.js';

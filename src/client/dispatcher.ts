@@ -1,5 +1,6 @@
-// Sends what waits: once per tick, many requests in one message, writes in the order of their sequences. Chooses the
-// connection for each request and stamps writes. It never completes a request, except a status that cannot be asked.
+// Sends what waits: once per tick, many requests in one message, writes in the order of their sequences.
+// Chooses the connection for each request and stamps writes. It never completes a request, except a status
+// that cannot be asked.
 
 import { KvorumError } from '../base/errors.js';
 import { encodeCommand } from '../wire/command-codec.js';

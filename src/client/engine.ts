@@ -1,7 +1,7 @@
-// The client's engine: requests in, answers out. It finds the leader, keeps sessions, sends again what may be sent
-// again, and holds every deadline. Synchronous and without promises, so that the simulator runs it as it is. Must never
-// complete a request twice or not at all, never say `none` of a write that may take effect, and never send a write
-// with a new stamp while a copy with the old one can take effect.
+// The client's engine: requests in, answers out. It finds the leader, keeps sessions, sends again what may be
+// sent again, and holds every deadline. Synchronous and without promises, so that the simulator runs it as it
+// is. Must never complete a request twice or not at all, never say `none` of a write that may take effect,
+// and never send a write with a new stamp while a copy with the old one can take effect.
 // Source: dissertation §6.2 (finding the leader) and §6.3 (linearizable semantics by sessions).
 
 import { KvorumError } from '../base/errors.js';
@@ -100,8 +100,8 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
   }
 
   /**
-   * Takes a request; `done` is called exactly once and not before this returns, within `timeoutMs` (1 .. 2^31-1).
-   * The arguments have been checked: what is wrong with them is an answer of the node.
+   * Takes a request; `done` is called exactly once and not before this returns, within `timeoutMs` (1 ..
+   * 2^31-1). The arguments have been checked: what is wrong with them is an answer of the node.
    */
   submit(request: EngineRequest, timeoutMs: number, done: EngineDone): PendingRequest {
     const pending = new PendingRequest(this, request, this.context.env.clock.nowMs(), timeoutMs, done);
@@ -115,7 +115,10 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
     return pending;
   }
 
-  /** Ends the session, fails what waits with CLOSED, closes all connections. `done` is called when all is closed. */
+  /**
+   * Ends the session, fails what waits with CLOSED, closes all connections. `done` is called when all is
+   * closed.
+   */
   close(done: () => void): void {
     if (this.phase === 'closed') {
       this.context.env.timers.defer(done);
@@ -168,8 +171,8 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
     }
     if (this.pendingBytes + request.bytes > requestBytesMax) {
       const message =
-        `the requests of this client that wait hold ${this.pendingBytes} bytes, its limit is ${requestBytesMax}; ` +
-        `wait for some of them`;
+        `the waiting requests of this client hold ${this.pendingBytes} bytes, its limit is ` +
+        `${requestBytesMax}; wait for some of them`;
       return new KvorumError('OVERLOADED', message, { details: { requestBytesMax } });
     }
     const { request: asked } = request;
@@ -195,7 +198,8 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
     this.dispatcher.schedule();
   }
 
-  // ---- what connections report ---------------------------------------------------------------------------------------
+  // ---- what connections report
+  // ---------------------------------------------------------------------------------------
 
   onHello(connection: Connection, hello: ServerHello): KvorumError | 'duplicate' | undefined {
     return this.connections.greeted(connection, hello);
@@ -219,7 +223,10 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
     this.dispatcher.schedule();
   }
 
-  /** Copies of writes that were on the connection may still take effect: they stay counted, and are sent again. */
+  /**
+   * Copies of writes that were on the connection may still take effect: they stay counted, and are sent
+   * again.
+   */
   onLost(connection: Connection, requests: readonly PendingRequest[]): void {
     const message = connection.lastError?.message ?? 'connection lost';
     for (const request of requests) {
@@ -265,7 +272,8 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
     this.queues.add(request);
   }
 
-  // ---- refusals ------------------------------------------------------------------------------------------------------
+  // ---- refusals
+  // ------------------------------------------------------------------------------------------------------
 
   private refused(connection: Connection, request: PendingRequest, answer: ErrorAnswer): void {
     const { code } = answer;
@@ -324,7 +332,8 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
     this.enqueue(request);
   }
 
-  // ---- completion ----------------------------------------------------------------------------------------------------
+  // ---- completion
+  // ----------------------------------------------------------------------------------------------------
 
   onDeadline(request: PendingRequest): void {
     const { connections } = this;
@@ -343,7 +352,8 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
     const { connection } = request;
     let end: StampEnd = 'dropped';
     if (request.state === 'sent' && connection !== undefined) {
-      // The first write of a session is not cancelled even when its caller is gone: what follows needs the session.
+      // The first write of a session is not cancelled even when its caller is gone: what follows needs the
+      // session.
       const opens = request.session?.state === 'opening';
       connection.forget(request, opens);
       if (request.isWrite) end = 'leftOnTheWay';

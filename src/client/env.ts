@@ -1,6 +1,6 @@
-// What the client engine may know of the outside, as interfaces: the real ones are `web-socket-client` and `connect`,
-// the virtual ones belong to the simulator. No promise crosses this line, and the handler is never called from inside
-// a call to `ClientNetwork`.
+// What the client engine may know of the outside, as interfaces: the real ones are `web-socket-client` and
+// `connect`, the virtual ones belong to the simulator. No promise crosses this line, and the handler is never
+// called from inside a call to `ClientNetwork`.
 
 import type { Clock, Entropy, LinkId, Timers } from '../base/env.js';
 
@@ -8,9 +8,13 @@ export type { LinkId };
 
 /** Outbound connections of one client: message-oriented, ordered, and possibly gone at any moment. */
 export interface ClientNetwork {
-  /** Begins to dial `host:port`. Ends in `onOpen` or `onClosed`; the number is not used again in this process. */
+  /**
+   * Begins to dial `host:port`. Ends in `onOpen` or `onClosed`; the number is not used again in this process.
+   */
   open(address: string): LinkId;
-  /** Sends one message; false when the link is gone, not open, or its buffer is full, and nothing was sent. */
+  /**
+   * Sends one message; false when the link is gone, not open, or its buffer is full, and nothing was sent.
+   */
   send(link: LinkId, message: Uint8Array): boolean;
   /** Closes after what was sent has left; `onClosed` is not called for it. A link that is gone is fine. */
   close(link: LinkId, reason: string): void;

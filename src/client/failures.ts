@@ -1,5 +1,5 @@
-// The errors of requests that the client itself gives up: what the caller is told, and with which outcome. `none` is
-// said of a write only when no copy of it can take effect any more.
+// The errors of requests that the client itself gives up: what the caller is told, and with which outcome.
+// `none` is said of a write only when no copy of it can take effect any more.
 
 import { KvorumError, type ErrorCode, type Outcome } from '../base/errors.js';
 import type { PendingRequest } from './requests.js';
@@ -17,8 +17,9 @@ export function givenUp(
 }
 
 /**
- * The error of a call whose time is over: OVERLOADED when nodes refused it as more than they can do, UNAVAILABLE when
- * nobody could be asked, TIMEOUT when the answer did not come in time. `describe`: what every address is doing.
+ * The error of a call whose time is over: OVERLOADED when nodes refused it as more than they can do,
+ * UNAVAILABLE when nobody could be asked, TIMEOUT when the answer did not come in time. `describe`: what
+ * every address is doing.
  */
 export function timedOut(request: PendingRequest, leaderKnown: boolean, describe: () => string): KvorumError {
   const outcome = currentOutcome(request);

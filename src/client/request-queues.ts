@@ -1,5 +1,5 @@
-// Requests that are not on a connection, in the order in which they came, by what they wait for. Sets, because a
-// request that is given up leaves from the middle. A request is in at most one of them.
+// Requests that are not on a connection, in the order in which they came, by what they wait for. Sets,
+// because a request that is given up leaves from the middle. A request is in at most one of them.
 
 import type { PendingRequest } from './requests.js';
 

@@ -1,6 +1,6 @@
-// One request of a caller on its way through the engine: where it is, what is known about its copies on the wire, and
-// when its time is over. It is completed exactly once. `copiesOpen` decides between the outcomes `none` and `unknown`,
-// so it must never be lower than the number of copies that may still take effect.
+// One request of a caller on its way through the engine: where it is, what is known about its copies on the
+// wire, and when its time is over. It is completed exactly once. `copiesOpen` decides between the outcomes
+// `none` and `unknown`, so it must never be lower than the number of copies that may still take effect.
 
 import type { ByteString } from '../base/bytes.js';
 import type { KvorumError } from '../base/errors.js';
@@ -18,8 +18,8 @@ import type { Session } from './session.js';
 import type { Alarm, Timed } from './timer-queue.js';
 
 /**
- * `leader`: the leader's connection unless it is busy or missing; `nearest`: the connected node that answers fastest;
- * `leaderOnly`: nobody but the leader.
+ * `leader`: the leader's connection unless it is busy or missing; `nearest`: the connected node that answers
+ * fastest; `leaderOnly`: nobody but the leader.
  */
 export type ReadFrom = 'leader' | 'nearest' | 'leaderOnly';
 
@@ -73,7 +73,8 @@ export type EngineResult = WriteAnswer | GetAnswer | RangeAnswer | CountAnswer |
 export type EngineDone = (result: EngineResult | KvorumError) => void;
 
 /**
- * `queued`: waits for a session or a connection; `delayed`: backs off; `sent`: on a connection; `done`: completed.
+ * `queued`: waits for a session or a connection; `delayed`: backs off; `sent`: on a connection; `done`:
+ * completed.
  */
 export type RequestState = 'queued' | 'delayed' | 'sent' | 'done';
 

@@ -1,11 +1,12 @@
-// Sessions on the client's side: what makes a write happen exactly once however often it is sent (dissertation §6.3).
-// A session hands out sequences and knows up to where the client has no more use for outcomes. It must never
-// acknowledge a sequence whose caller still waits: the state machine then refuses that write as STALE for ever.
+// Sessions on the client's side: what makes a write happen exactly once however often it is sent
+// (dissertation §6.3). A session hands out sequences and knows up to where the client has no more use for
+// outcomes. It must never acknowledge a sequence whose caller still waits: the state machine then refuses
+// that write as STALE for ever.
 //
-// A sequence is settled when its outcome is known, or when nobody will ever ask for it again because the caller gave
-// up. The second is safe: the client never sends that stamp again, and a copy still on its way is either applied before
-// the first command that acknowledges it (it had effect, once, and the caller was told `unknown`) or after it, and is
-// then refused as STALE.
+// A sequence is settled when its outcome is known, or when nobody will ever ask for it again because the
+// caller gave up. The second is safe: the client never sends that stamp again, and a copy still on its way is
+// either applied before the first command that acknowledges it (it had effect, once, and the caller was told
+// `unknown`) or after it, and is then refused as STALE.
 
 import { toByteString } from '../base/bytes.js';
 import type { Entropy } from '../base/env.js';
@@ -14,8 +15,8 @@ import { retiredSessionsMax, sessionWindow } from './limits.js';
 import type { PendingRequest } from './requests.js';
 
 /**
- * `opening`: sequence 1 was handed out and goes alone; `open`: writes are pipelined; `dead`: the cluster does not know
- * it (any more), or nobody has opened it.
+ * `opening`: sequence 1 was handed out and goes alone; `open`: writes are pipelined; `dead`: the cluster does
+ * not know it (any more), or nobody has opened it.
  */
 export type SessionState = 'opening' | 'open' | 'dead';
 
@@ -25,7 +26,10 @@ export class Session {
   state: SessionState = 'opening';
   /** No new writes are given to it. */
   retired = false;
-  /** Sent at this local time, a write of the session was answered. The cluster heard of the session then or later. */
+  /**
+   * Sent at this local time, a write of the session was answered. The cluster heard of the session then or
+   * later.
+   */
   confirmedAtMs: number;
   /** Given to the next write. */
   private nextSequence = 1;
@@ -117,8 +121,8 @@ export class Sessions {
   }
 
   /**
-   * Takes the stamp back from a write of which no copy can take effect any more, when its session may have expired:
-   * it gets another one. The caller must have made sure of `copiesOpen === 0`.
+   * Takes the stamp back from a write of which no copy can take effect any more, when its session may have
+   * expired: it gets another one. The caller must have made sure of `copiesOpen === 0`.
    */
   unstampIfStale(request: PendingRequest, nowMs: number): boolean {
     const { session } = request;
@@ -142,8 +146,8 @@ export class Sessions {
       session.confirmedAtMs = Math.max(session.confirmedAtMs, request.sentAtMs);
       if (session.state === 'opening') session.state = 'open';
     } else if (session.state === 'opening') {
-      // Sequence 1 may still be on its way, and then what follows on the same connection finds the session open. If
-      // not, an unknown session never executes anything, says so, and the writes go to a new one.
+      // Sequence 1 may still be on its way, and then what follows on the same connection finds the session
+      // open. If not, an unknown session never executes anything, says so, and the writes go to a new one.
       if (how === 'leftOnTheWay') session.state = 'open';
       else this.kill(session);
     }

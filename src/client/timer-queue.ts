@@ -1,6 +1,6 @@
-// Many points in time on one timer of the outside: a binary heap in which every item knows its place, so that the
-// deadline of a request that was answered is taken out at once and keeps nothing alive. Items due at the same moment
-// fire in an order that depends on the calls alone, never on the outside.
+// Many points in time on one timer of the outside: a binary heap in which every item knows its place, so that
+// the deadline of a request that was answered is taken out at once and keeps nothing alive. Items due at the
+// same moment fire in an order that depends on the calls alone, never on the outside.
 
 import type { Clock, TimerHandle, Timers } from '../base/env.js';
 import { timeoutMsMax } from './limits.js';

@@ -1,6 +1,7 @@
-// What is to be done when a node refuses a request: the table of the client's retries. Pure. A write may be sent again
-// with the same stamp whenever the refusal is about the node and not about the request, because the state machine
-// recognises the stamp; it may get a new stamp only when no copy with the old one can still take effect.
+// What is to be done when a node refuses a request: the table of the client's retries. Pure. A write may be
+// sent again with the same stamp whenever the refusal is about the node and not about the request, because
+// the state machine recognises the stamp; it may get a new stamp only when no copy with the old one can still
+// take effect.
 
 import { isErrorCode, KvorumError, type Outcome } from '../base/errors.js';
 import type { ErrorAnswer } from '../wire/protocol.js';
@@ -16,8 +17,8 @@ export type Verdict =
   | 'fail';
 
 /**
- * Whether the refused copy of a write can still take effect. For these two codes the state machine has judged the copy
- * and not executed it, whatever the node says of the write as a whole.
+ * Whether the refused copy of a write can still take effect. For these two codes the state machine has judged
+ * the copy and not executed it, whatever the node says of the write as a whole.
  */
 export function copyIsDead(answer: ErrorAnswer): boolean {
   return answer.outcome === 'none' || answer.code === 'SESSION_EXPIRED' || answer.code === 'STALE';
@@ -38,7 +39,10 @@ export function judge(code: string, isWrite: boolean, copiesOpen: number): Verdi
   }
 }
 
-/** `none` only when no copy can take effect. STALE for a write whose caller waits cannot be explained: `unknown`. */
+/**
+ * `none` only when no copy can take effect. STALE for a write whose caller waits cannot be explained:
+ * `unknown`.
+ */
 export function outcomeOf(code: string, isWrite: boolean, copiesOpen: number): Outcome {
   return isWrite && (copiesOpen > 0 || code === 'STALE') ? 'unknown' : 'none';
 }

@@ -1,0 +1,162 @@
+// Checks of what callers give, before anything is sent. Each function returns the value in the form the
+// engine takes, or throws INVALID_ARGUMENT or TOO_LARGE with the argument's name, what is allowed, and what
+// was given.
+
+import { copyBytes, prefixEnd, toByteString, toBytes, type ByteString } from '../base/bytes.js';
+import { KvorumError } from '../base/errors.js';
+import type { Condition, Revision } from '../kv/commands.js';
+import type { Consistency } from '../wire/protocol.js';
+import { storeLimits, timeoutMsMax } from './limits.js';
+import type { ConsistencyLevel, RangeSelection } from './options.js';
+
+const endpointsMax = 32;
+const endpointPattern = /^(?:ws:\/\/)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})\/?$/;
+const loneSurrogate = /\p{Surrogate}/u;
+
+function invalid(message: string): KvorumError {
+  return new KvorumError('INVALID_ARGUMENT', message);
+}
+
+/** What was given, short enough for a message. */
+function shown(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, 80));
+  if (value === null || typeof value === 'object') return value instanceof Uint8Array ? 'bytes' : 'an object';
+  return String(value);
+}
+
+function bytesOf(value: unknown, name: string): Uint8Array {
+  if (typeof value === 'string') {
+    if (!loneSurrogate.test(value)) return toBytes(value);
+    throw invalid(`${name} contains half of a surrogate pair, which UTF-8 cannot carry; give bytes instead`);
+  }
+  if (value instanceof Uint8Array) return value;
+  throw invalid(`${name} must be a string or a Uint8Array, not ${shown(value)}`);
+}
+
+/** A key of 1 .. 4,096 bytes. */
+export function keyOf(value: unknown, name = 'key'): ByteString {
+  const key = boundOf(value, name);
+  if (key.length === 0)
+    throw invalid(`${name} must not be empty; it has 1 .. ${storeLimits.keyBytesMax} bytes`);
+  return key;
+}
+
+/** One end of a range, or a prefix: may be empty. */
+function boundOf(value: unknown, name: string): ByteString {
+  const bytes = bytesOf(value, name);
+  const { keyBytesMax } = storeLimits;
+  if (bytes.length <= keyBytesMax) return toByteString(bytes);
+  throw new KvorumError('TOO_LARGE', `${name} has ${bytes.length} bytes, its limit is ${keyBytesMax}`, {
+    details: { bytes: bytes.length, bytesMax: keyBytesMax },
+  });
+}
+
+/** The value's bytes, as they are now: the caller may change its array afterwards, the write must not. */
+export function valueOf(value: unknown): Uint8Array {
+  const bytes = bytesOf(value, 'value');
+  const { valueBytesMax } = storeLimits;
+  if (bytes.length <= valueBytesMax) return typeof value === 'string' ? bytes : copyBytes(bytes);
+  const message = `value has ${bytes.length} bytes, its limit is ${valueBytesMax}; split it over keys`;
+  throw new KvorumError('TOO_LARGE', message, { details: { bytes: bytes.length, bytesMax: valueBytesMax } });
+}
+
+/** A revision of at least `min`. */
+export function revisionOf(value: unknown, name: string, min: number): Revision {
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min) return value;
+  throw invalid(`${name} must be an integer of at least ${min}, not ${shown(value)}`);
+}
+
+/** `ifRevision` 0 and `ifAbsent` both mean that the key must not exist. */
+export function conditionOf(options: {
+  readonly ifRevision?: Revision | undefined;
+  readonly ifAbsent?: boolean | undefined;
+}): Condition | undefined {
+  const { ifRevision, ifAbsent } = options;
+  if (ifAbsent !== undefined && typeof ifAbsent !== 'boolean') {
+    throw invalid(`ifAbsent must be a boolean, not ${shown(ifAbsent)}`);
+  }
+  if (ifRevision === undefined) return ifAbsent === true ? { kind: 'modRevision', revision: 0 } : undefined;
+  if (ifAbsent === true) throw invalid('ifRevision and ifAbsent exclude each other; give one of them');
+  return { kind: 'modRevision', revision: revisionOf(ifRevision, 'ifRevision', 0) };
+}
+
+/** The range of a prefix, of start and end, or, with neither, of the whole store. */
+export function rangeOf(selection: RangeSelection): { start: ByteString; end: ByteString | undefined } {
+  const { prefix, start, end } = selection;
+  if (prefix !== undefined) {
+    if (start !== undefined || end !== undefined) {
+      throw invalid('prefix excludes start and end; give either prefix, or start and end');
+    }
+    const bytes = boundOf(prefix, 'prefix');
+    return { start: bytes, end: prefixEnd(bytes) };
+  }
+  const from = start === undefined ? '' : boundOf(start, 'start');
+  if (end === undefined) return { start: from, end: undefined };
+  const to = boundOf(end, 'end');
+  if (from < to) return { start: from, end: to };
+  throw invalid(`start must sort before end, byte by byte, and end is not part of the range`);
+}
+
+/** What a delete of several keys selects. To delete everything it must be said: `{ start: '' }`. */
+export function deletionOf(selection: RangeSelection): { start: ByteString; end: ByteString | undefined } {
+  if (selection === null || typeof selection !== 'object') {
+    throw invalid(`delete takes a key, { prefix } or { start, end }, not ${shown(selection)}`);
+  }
+  const { prefix, start, end } = selection;
+  if (prefix === undefined && start === undefined && end === undefined) {
+    throw invalid("delete needs a key, prefix, start or end; to delete every key give { start: '' }");
+  }
+  if (prefix?.length === 0) throw invalid("prefix must not be empty; to delete every key give { start: '' }");
+  return rangeOf(selection);
+}
+
+export function limitOf(value: unknown): number {
+  if (value === undefined) return Number.MAX_SAFE_INTEGER;
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 1) return value;
+  throw invalid(`limit must be an integer of at least 1, not ${shown(value)}`);
+}
+
+export function consistencyOf(value: ConsistencyLevel | undefined): Consistency {
+  if (value === undefined || value === 'linearizable') return { kind: 'linearizable' };
+  if (value === 'leaderLease' || value === 'serializable') return { kind: value };
+  const maxStalenessMs: unknown = typeof value === 'object' ? value?.maxStalenessMs : undefined;
+  if (typeof maxStalenessMs === 'number' && maxStalenessMs >= 0 && maxStalenessMs <= timeoutMsMax) {
+    return { kind: 'bounded', maxStalenessMs: Math.floor(maxStalenessMs) };
+  }
+  throw invalid(
+    `consistency must be 'linearizable', 'leaderLease', 'serializable' or ` +
+      `{ maxStalenessMs: 0 .. ${timeoutMsMax} }, not ${shown(value)}`,
+  );
+}
+
+export function readFromOf(value: unknown): 'leader' | 'nearest' {
+  if (value === undefined || value === 'leader') return 'leader';
+  if (value === 'nearest') return 'nearest';
+  throw invalid(`readFrom must be 'leader' or 'nearest', not ${shown(value)}`);
+}
+
+/** 1 .. 2^31-1 milliseconds; `fallback` when none is given. */
+export function timeoutOf(value: unknown, fallback: number): number {
+  if (value === undefined) return fallback;
+  if (typeof value === 'number' && value >= 1 && value <= timeoutMsMax) return Math.floor(value);
+  throw invalid(`timeoutMs must be 1 .. ${timeoutMsMax}, not ${shown(value)}`);
+}
+
+/** Addresses as host:port, each once. */
+export function endpointsOf(value: unknown): string[] {
+  if (!Array.isArray(value) || value.length === 0 || value.length > endpointsMax) {
+    const given = Array.isArray(value) ? `${value.length} of them` : shown(value);
+    throw invalid(`endpoints must be an array of 1 .. ${endpointsMax} addresses, not ${given}`);
+  }
+  return [...new Set(value.map((endpoint, index) => endpointOf(endpoint, `endpoints[${index}]`)))];
+}
+
+function endpointOf(value: unknown, name: string): string {
+  const parts = typeof value === 'string' ? endpointPattern.exec(value) : null;
+  const port = Number(parts?.[2]);
+  if (parts?.[1] !== undefined && port >= 1 && port <= 65_535) return `${parts[1]}:${port}`;
+  throw invalid(
+    `${name} must be host:port or ws://host:port with a port of 1 .. 65535, for example 127.0.0.1:7401, ` +
+      `not ${shown(value)}`,
+  );
+}

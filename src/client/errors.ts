@@ -1,0 +1,16 @@
+// Errors of single calls that carry more than a code.
+
+import { KvorumError, type KvorumErrorOptions } from '../base/errors.js';
+import type { Entry } from './entry.js';
+
+/** A condition (`ifRevision`, `ifAbsent`) did not hold; nothing was changed. */
+export class ConflictError extends KvorumError {
+  override readonly name: string = 'ConflictError';
+  /** The key as it was when the condition was judged; `undefined`: it did not exist. */
+  readonly current: Entry | undefined;
+
+  constructor(message: string, current: Entry | undefined, options: KvorumErrorOptions = {}) {
+    super('CONFLICT', message, options);
+    this.current = current;
+  }
+}

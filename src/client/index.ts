@@ -1,0 +1,24 @@
+// The package's entry point for applications: connect, the client's classes, and the types of its calls.
+
+export { KvorumError, type ErrorCode, type KvorumErrorOptions, type Outcome } from '../base/errors.js';
+export { KvorumClient } from './client.js';
+export { connect } from './connect.js';
+export { Entry } from './entry.js';
+export { ConflictError } from './errors.js';
+export type { ClientLimits } from './limits.js';
+export type {
+  CallOptions,
+  ClusterStatus,
+  ConnectOptions,
+  ConsistencyLevel,
+  CountOptions,
+  DeleteOptions,
+  DeleteResult,
+  NodeReport,
+  PutOptions,
+  PutResult,
+  RangeOptions,
+  RangeSelection,
+  ReadOptions,
+} from './options.js';
+export type { EntryRange } from './range.js';

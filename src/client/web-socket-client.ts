@@ -1,0 +1,120 @@
+// The client's network over WebSockets. No compression, explicit limits, no timers of its own: the engine
+// decides when a connection has been silent for too long. A closed link is forgotten at once; its socket is
+// destroyed when the other side does not say goodbye soon.
+
+import WebSocket from 'ws';
+import { wireLimits } from '../wire/protocol.js';
+import type { ClientNetwork, ClientNetworkHandler, LinkId } from './env.js';
+
+export interface WebSocketClientOptions {
+  /** For the connection and the upgrade. */
+  readonly dialTimeoutMs: number;
+  /** Bytes in a socket's buffer above which `send` takes no more. */
+  readonly bufferedBytesMax: number;
+}
+
+/** How long a closed socket may wait for the other side's close frame. */
+const closeTimeoutMs = 250;
+/** A close frame carries at most 123 bytes of reason. */
+const closeReasonCharactersMax = 120;
+
+export class WebSocketClient implements ClientNetwork {
+  private readonly options: WebSocketClientOptions;
+  private handler: ClientNetworkHandler | undefined;
+  private lastLink = 0;
+  private readonly sockets = new Map<LinkId, WebSocket>();
+  /** Every socket that has not ended, also those whose link is closed already. */
+  private readonly living = new Set<WebSocket>();
+  private readonly drained: (() => void)[] = [];
+
+  constructor(options: WebSocketClientOptions) {
+    this.options = options;
+  }
+
+  /** Tells who hears of the links. Once, before the first `open`. */
+  attach(handler: ClientNetworkHandler): void {
+    this.handler = handler;
+  }
+
+  open(address: string): LinkId {
+    const link = ++this.lastLink;
+    let socket: WebSocket;
+    try {
+      socket = new WebSocket(`ws://${address}/client`, {
+        perMessageDeflate: false,
+        maxPayload: wireLimits.messageBytesMax,
+        handshakeTimeout: this.options.dialTimeoutMs,
+        closeTimeout: closeTimeoutMs,
+        followRedirects: false,
+        // Masking protects proxies from scripts in browsers; here it would only cost a copy. Zero is a valid
+        // mask.
+        generateMask: () => undefined,
+      } as WebSocket.ClientOptions);
+    } catch (error) {
+      setImmediate(() => this.handler?.onClosed(link, (error as Error).message));
+      return link;
+    }
+    this.sockets.set(link, socket);
+    this.living.add(socket);
+    this.listen(link, socket);
+    return link;
+  }
+
+  send(link: LinkId, message: Uint8Array): boolean {
+    const socket = this.sockets.get(link);
+    if (socket === undefined || socket.readyState !== WebSocket.OPEN) return false;
+    if (socket.bufferedAmount > this.options.bufferedBytesMax) return false;
+    socket.send(message);
+    return true;
+  }
+
+  close(link: LinkId, reason: string): void {
+    const socket = this.sockets.get(link);
+    if (socket === undefined) return;
+    this.sockets.delete(link);
+    if (socket.readyState === WebSocket.OPEN) {
+      socket.close(1000, reason.replace(/[^\x20-\x7e]/g, '?').slice(0, closeReasonCharactersMax));
+    } else {
+      socket.terminate();
+    }
+  }
+
+  bufferedBytes(link: LinkId): number {
+    return this.sockets.get(link)?.bufferedAmount ?? 0;
+  }
+
+  /** Calls `done` once all sockets have ended: nothing of this network keeps the process alive then. */
+  whenDrained(done: () => void): void {
+    this.drained.push(done);
+    if (this.living.size === 0) setImmediate(() => this.reportDrained());
+  }
+
+  private listen(link: LinkId, socket: WebSocket): void {
+    let fault: string | undefined;
+    socket.on('open', () => {
+      if (this.sockets.has(link)) this.handler?.onOpen(link);
+    });
+    socket.on('message', (data, isBinary) => {
+      if (!this.sockets.has(link)) return;
+      if (isBinary) {
+        this.handler?.onMessage(link, data as Buffer);
+        return;
+      }
+      fault = 'the node sent text, which is not of the protocol';
+      socket.terminate();
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      fault ??= error.message === '' ? (error.code ?? 'connection failed') : error.message;
+    });
+    socket.on('close', (code, reason) => {
+      this.living.delete(socket);
+      const text = reason.length > 0 ? reason.toString('utf8') : `connection closed (${code})`;
+      if (this.sockets.delete(link)) this.handler?.onClosed(link, fault ?? text);
+      if (this.living.size === 0) this.reportDrained();
+    });
+  }
+
+  private reportDrained(): void {
+    for (const done of this.drained.splice(0)) done();
+  }
+}
