@@ -193,6 +193,17 @@ describe('hashes', () => {
     expect(chained(0, 0, 'a')).toBe(hashes[0]);
   });
 
+  it('chain what a session acknowledged and when it ends', () => {
+    const chained = (acknowledged: number, created: number): string => {
+      const bench = new Bench();
+      bench.one(command(del('a'), 1, { created }));
+      bench.one(command(del('a'), 2, { acknowledged }));
+      return bench.machine.stateHash;
+    };
+    const hashes = [chained(0, 0), chained(1, 0), chained(0, 1)];
+    expect(new Set(hashes).size).toBe(3);
+  });
+
   it('of the content depend on the records only, not on the way there', () => {
     const one = new Bench();
     one.runAll([put('x', ''), put('a', '1'), del('x')]);

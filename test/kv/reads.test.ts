@@ -68,6 +68,19 @@ describe('pages', () => {
     expect(keysOf(bench.range({ start: 'b', end: 'a' }))).toEqual([]);
   });
 
+  it('go on right after the last key of a slice', () => {
+    const bench = new Bench();
+    const keys = ['', '\x00', 'a', 'a\x00', 'b'];
+    bench.runAll(keys.map((key) => put(key, '')));
+    bench.write();
+    bench.run(deleteRange('', 'a'));
+    // Three keys of the store are a slice here; of the first one only `a` is left.
+    expect(keysOf(bench.range({ limit: 2 }))).toEqual(['a', 'a\x00']);
+    expect(keysOf(bench.range({ limit: 2, revision: 6 }))).toEqual(['a', 'a\x00']);
+    bench.run(deleteRange('a\x00', undefined));
+    expect(keysOf(bench.range({ limit: 1, reverse: true }))).toEqual(['a']);
+  });
+
   it('end before pageBytesMax and pageRecordsMax, but hold at least one record', () => {
     const bench = new Bench();
     bench.runAll([
