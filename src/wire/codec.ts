@@ -72,8 +72,8 @@ export function packMessage(frames: readonly WireFrame[]): Uint8Array {
 }
 
 /**
- * The frames in order, in as few messages as keep to `messageBytesTarget`; a larger frame gets a message of its
- * own. Throws `TOO_LARGE` when a single frame is over what receivers accept.
+ * The frames in order, in as few messages as keep to `messageBytesTarget`; a larger frame gets a message of
+ * its own. Throws `TOO_LARGE` when a single frame is over what receivers accept.
  */
 export function packMessages(frames: readonly WireFrame[]): Uint8Array[] {
   const messages: Uint8Array[] = [];
@@ -118,7 +118,7 @@ export function decodeFrames<T>(bytes: Uint8Array, decode: (frame: WireArray) =>
 
 function checkSize(size: number, max: number, unit: string): void {
   if (size <= max) return;
-  const message = `a message of ${size} ${unit} is over the limit of ${max}; send fewer frames in one message`;
+  const message = `a message of ${size} ${unit} is over the limit of ${max}; send fewer frames at once`;
   throw new KvorumError('TOO_LARGE', message, { details: { size, max, unit } });
 }
 

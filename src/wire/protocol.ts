@@ -1,5 +1,6 @@
-// The frames of both protocols as types, decoded. On the wire each frame is a positional msgpack array whose first
-// element is the frame's number, and a WebSocket message is one array of frames. `codec` turns one into the other.
+// The frames of both protocols as types, decoded. On the wire each frame is a positional msgpack array whose
+// first element is the frame's number, and a WebSocket message is one array of frames. `codec` turns one into
+// the other.
 
 import type { ByteString } from '../base/bytes.js';
 import type { NodeId } from '../base/env.js';
@@ -14,7 +15,9 @@ export const protocolVersion = 1;
 export const wireLimits = {
   /** One WebSocket message. */
   messageBytesMax: 4 * 1_048_576,
-  /** What senders aim for, so that heartbeats never queue behind data; one larger entry or value is allowed. */
+  /**
+   * What senders aim for, so that heartbeats never queue behind data; one larger entry or value is allowed.
+   */
   messageBytesTarget: 256 * 1024,
   depthMax: 16,
   elementsMax: 100_000,
@@ -23,7 +26,7 @@ export const wireLimits = {
   pageRecordsMax: 10_000,
 } as const;
 
-// ---- peers ---------------------------------------------------------------------------------------------------------
+// ---- peers ------------------------------------------------------------------------------------------------
 
 /** First frame on a peer link, from the dialing and then from the accepting node. */
 export interface PeerHello {
@@ -56,7 +59,7 @@ export interface PeerRaft {
 
 export type PeerFrame = PeerHello | PeerRefusal | PeerRaft;
 
-// ---- clients: requests ---------------------------------------------------------------------------------------------
+// ---- clients: requests ------------------------------------------------------------------------------------
 
 export type Consistency =
   | { readonly kind: 'linearizable' }
@@ -70,7 +73,9 @@ interface Request {
 }
 
 interface TimedRequest extends Request {
-  /** What is left of the caller's deadline when the frame is sent; the server gives up after it. 1 .. 2^31-1. */
+  /**
+   * What is left of the caller's deadline when the frame is sent; the server gives up after it. 1 .. 2^31-1.
+   */
   readonly timeoutMs: number;
 }
 
@@ -143,7 +148,7 @@ export type ClientFrame =
   | CancelRequest
   | PingRequest;
 
-// ---- clients: answers ----------------------------------------------------------------------------------------------
+// ---- clients: answers -------------------------------------------------------------------------------------
 
 export interface Member {
   readonly nodeId: NodeId;
@@ -168,7 +173,9 @@ export interface ServerHello {
   readonly members: readonly Member[];
   readonly leaderId: NodeId | undefined;
   readonly term: number;
-  /** This node's newest cluster time: the creation time for session ids. Fresh only from the leader itself. */
+  /**
+   * This node's newest cluster time: the creation time for session ids. Fresh only from the leader itself.
+   */
   readonly clusterTimeMs: number;
 }
 
@@ -225,7 +232,9 @@ export interface NodeStatus {
   /** Hash of the replicated state after `stateHashIndex`, 16 hexadecimal digits. */
   readonly stateHash: string;
   readonly stateHashIndex: number;
-  /** The newest 64 or fewer (index, hash) pairs before that, oldest first, to compare nodes at a common index. */
+  /**
+   * The newest 64 or fewer (index, hash) pairs before that, oldest first, to compare nodes at a common index.
+   */
   readonly stateHashes: readonly (readonly [index: number, hash: string])[];
   readonly version: string;
   readonly pid: number;

@@ -1,5 +1,5 @@
-// Real networks on loopback with free ports, a handler that records what it hears and checks that it hears it in the
-// promised way, and waiting for conditions instead of for time.
+// Real networks on loopback with free ports, a handler that records what it hears and checks that it hears it
+// in the promised way, and waiting for conditions instead of for time.
 
 import { connect, type Socket } from 'node:net';
 import { expect } from 'vitest';
@@ -145,7 +145,10 @@ function watch(
   });
 }
 
-/** For `afterEach`: closes everything that was opened, and fails when a handler was called against its contract. */
+/**
+ * For `afterEach`: closes everything that was opened, and fails when a handler was called against its
+ * contract.
+ */
 export async function stopAll(): Promise<void> {
   for (const socket of sockets.splice(0)) (socket.terminate ?? socket.destroy)?.call(socket);
   const stopped = nodes.splice(0);

@@ -1,4 +1,5 @@
-// The network between honest nodes and clients, on real sockets: order, both directions, closing, dialing again.
+// The network between honest nodes and clients, on real sockets: order, both directions, closing, dialing
+// again.
 
 import { createServer, type Server } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';

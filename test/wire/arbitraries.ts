@@ -1,5 +1,5 @@
-// Random frames and commands of every kind, and helpers that the tests of the wire share. Numbers favour the edges at
-// which msgpack changes its encoding.
+// Random frames and commands of every kind, and helpers that the tests of the wire share. Numbers favour the
+// edges at which msgpack changes its encoding.
 
 import fc from 'fast-check';
 import { toByteString } from '../../src/base/bytes.js';

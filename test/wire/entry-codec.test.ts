@@ -1,4 +1,5 @@
-// Payloads of entries: on disk for as long as the log is, so their bytes are fixed, and damage never passes as content.
+// Payloads of entries: on disk for as long as the log is, so their bytes are fixed, and damage never passes
+// as content.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';

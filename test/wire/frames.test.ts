@@ -1,4 +1,5 @@
-// Frames of all three protocols: what is packed is what arrives, and messages keep to the limits of receivers.
+// Frames of all three protocols: what is packed is what arrives, and messages keep to the limits of
+// receivers.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';

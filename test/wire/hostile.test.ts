@@ -1,5 +1,5 @@
-// Bytes that no honest sender makes: whatever they are, a decoder throws PROTOCOL or gives frames in which every
-// position has its type. It never throws anything else, and never takes long.
+// Bytes that no honest sender makes: whatever they are, a decoder throws PROTOCOL or gives frames in which
+// every position has its type. It never throws anything else, and never takes long.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
