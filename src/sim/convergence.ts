@@ -8,6 +8,8 @@ import type { ClientWorkload } from './workload.js';
 import type { Scheduler } from './scheduler.js';
 
 const pollUs = 100_000;
+/** A node may take so long to notice that its disk has room again. */
+const patienceUs = 2_500_000;
 /** Nothing may stir for so long after convergence, elections least of all. */
 const quietUs = 2_000_000;
 
@@ -33,7 +35,7 @@ export class ConvergenceChecker {
     this.violations = violations;
     this.machines = machines;
     this.clients = clients;
-    scheduler.schedule(beginMs * 1000 + 1, 'workload', undefined, () => this.poll());
+    scheduler.schedule(beginMs * 1000 + patienceUs, 'workload', undefined, () => this.poll());
   }
 
   /** At rest, and quiet since. */
@@ -59,8 +61,9 @@ export class ConvergenceChecker {
   private poll(): void {
     this.scheduler.schedule(pollUs, 'workload', undefined, () => this.poll());
     if (this.convergedAtUs !== undefined || this.clients.some(({ isIdle }) => !isIdle)) return;
+    if (this.unrest() !== undefined) return;
     if (!this.probesBegun) this.probe();
-    else if (this.probesAnswered === this.clients.length && this.unrest() === undefined) {
+    else if (this.probesAnswered === this.clients.length) {
       this.convergedAtUs = this.scheduler.nowUs;
       this.convergedTerm = this.machines[0]?.node?.raft?.currentTerm ?? 0;
     }

@@ -49,8 +49,6 @@ export class Machine {
   /** A crash in the middle of an event: how many effects are still let through before it. */
   private effectsLeft = 0;
   private midwayCrash: CrashFault | undefined;
-  /** The node may end with a disk error: a fault was injected and nothing has ended by it yet. */
-  private diskFaultPending = false;
 
   constructor(context: MachineContext, plan: MachinePlan, ordinal: number, address: string) {
     const { scheduler } = context;
@@ -168,12 +166,10 @@ export class Machine {
     if (operation === 'write') this.disk.failNextWrite = true;
     if (operation === 'sync') this.disk.failNextSync = true;
     if (operation === 'batch') this.store.failNextBatch = true;
-    this.diskFaultPending = true;
   }
 
   limitDisk(freeBytes: number): void {
     this.disk.capacityBytes = this.disk.usedBytes() + freeBytes;
-    this.diskFaultPending = true;
   }
 
   freeDisk(): void {
@@ -207,9 +203,10 @@ export class Machine {
 
   private onStopped(process: VirtualProcess, error: Error | undefined): void {
     if (!process.effective || this.process !== process || error === undefined) return;
-    const expected = KvorumError.is(error, 'DISK') && this.diskFaultPending;
+    // Only faults of the plan raise these two; every other refusal of the disk is a wrong use of it.
+    const errno = KvorumError.is(error, 'DISK') ? error.details['errno'] : undefined;
+    const expected = errno === 'EIO' || errno === 'ENOSPC';
     if (!expected) this.context.violations.add('unexpectedStop', this.name, error.stack ?? error.message);
-    this.diskFaultPending = false;
     this.context.count(expected ? 'stopped by its disk' : 'stopped by an error');
     // The call comes from inside the node; the process ends with the event, and nothing more leaves it.
     process.doomed = true;

@@ -180,7 +180,7 @@ export class Connection {
 
   private transmit(direction: Direction, message: Uint8Array, counter: number): void {
     if (this.isHeld(direction)) {
-      if (this.mode === 'datagram') return;
+      if (this.mode === 'datagram' && counter >= introductionMessages) return;
       direction.undeliveredBytes += message.length;
       direction.held.push(message);
       return;

@@ -61,7 +61,7 @@ export class VirtualNetwork {
     return network;
   }
 
-  attachClient(process: VirtualProcess, handler: ClientNetworkHandler): ClientNetwork {
+  attachClient(process: VirtualProcess, handler: () => ClientNetworkHandler): ClientNetwork {
     return new VirtualClientNetwork(this, process, handler);
   }
 
@@ -303,12 +303,12 @@ class NodeNetwork implements Network {
 class VirtualClientNetwork implements ClientNetwork {
   private readonly world: VirtualNetwork;
   private readonly process: VirtualProcess;
-  private readonly handler: ClientNetworkHandler;
+  private readonly handler: () => ClientNetworkHandler;
   private readonly table = new LinkTable();
   /** Links that are being opened; removed when the client closes them before. */
   private readonly opening = new Set<LinkId>();
 
-  constructor(world: VirtualNetwork, process: VirtualProcess, handler: ClientNetworkHandler) {
+  constructor(world: VirtualNetwork, process: VirtualProcess, handler: () => ClientNetworkHandler) {
     this.world = world;
     this.process = process;
     this.handler = handler;
@@ -329,7 +329,7 @@ class VirtualClientNetwork implements ClientNetwork {
         this.opening.delete(link);
         const endpoint = this.endpoint(link);
         this.table.add(endpoint, world.connect('tcp', endpoint, found, 'client'), false);
-        this.handler.onOpen(link);
+        this.handler().onOpen(link);
       }
     });
     return link;
@@ -359,16 +359,16 @@ class VirtualClientNetwork implements ClientNetwork {
       process: this.process,
       link,
       open: true,
-      onMessage: (message) => this.handler.onMessage(link, message),
+      onMessage: (message) => this.handler().onMessage(link, message),
       onClosed: () => {
         this.table.remove(link);
-        this.handler.onClosed(link, 'connection lost');
+        this.handler().onClosed(link, 'connection lost');
       },
     };
   }
 
   private fail(link: LinkId, reason: string): void {
-    if (this.opening.delete(link)) this.handler.onClosed(link, reason);
+    if (this.opening.delete(link)) this.handler().onClosed(link, reason);
   }
 }
 

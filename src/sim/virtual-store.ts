@@ -17,6 +17,9 @@ export interface StoreTimes {
   readonly batchUsMean: number;
 }
 
+/** However slow: what is asked for before the healing is done soon after. */
+const largestDelayUs = 3_000_000;
+
 interface BatchUnderWay {
   readonly operations: readonly StoreOperation[];
   /** Present once the batch is visible: what it replaced, oldest first. */
@@ -147,6 +150,6 @@ export class VirtualStore {
 
   private later(process: VirtualProcess, meanUs: number, action: () => void, minUs = 5): void {
     const delayUs = (minUs - Math.log(1 - this.dice.fraction()) * meanUs) * this.slowness;
-    this.scheduler.schedule(Math.min(60_000_000, delayUs), 'store', process, action);
+    this.scheduler.schedule(Math.min(largestDelayUs, delayUs), 'store', process, action);
   }
 }

@@ -233,14 +233,14 @@ describe('clients', () => {
     const { scheduler, world, b } = build('tcp');
     const process = processOn(scheduler, 'c1', 100);
     const heard: string[] = [];
-    const links = world.attachClient(process, {
+    const links = world.attachClient(process, () => ({
       onOpen: (link) => {
         heard.push(`open ${link}`);
         links.send(link, new Uint8Array([0, 0, 0, 5]));
       },
       onMessage: (link, message) => heard.push(`message ${link} ${message.length}`),
       onClosed: (link, reason) => heard.push(`closed ${link} ${reason}`),
-    });
+    }));
     const first = links.open('b:1');
     runFor(scheduler, 10_000);
     links.open('nowhere:1');

@@ -1,0 +1,47 @@
+// The writer that brings the applied state to the store in groups.
+
+import { expect, it } from 'vitest';
+import type { Done } from '../../src/base/env.js';
+import { StateMachine } from '../../src/kv/state-machine.js';
+import type { OrderedStore } from '../../src/kv/store.js';
+import { StoreWriter } from '../../src/server/store-writer.js';
+
+it('writes entries without effects that were applied while a batch was under way', () => {
+  const batches: Done[] = [];
+  const timers: (() => void)[] = [];
+  const store: OrderedStore = {
+    getSync: () => undefined,
+    fetchRange: (_range, done) => done(undefined, []),
+    fetchMany: (_keys, done) => done(undefined, []),
+    writeBatch: (_operations, done) => batches.push(done),
+  };
+  const stateMachine = new StateMachine(store);
+  stateMachine.load(() => undefined);
+  const writer = new StoreWriter({
+    stateMachine,
+    store,
+    timers: {
+      set: (_delayMs, callback) => timers.push(callback),
+      clear: () => undefined,
+      defer: (run) => run(),
+    },
+    groupBytesMax: 1_000,
+    groupIntervalMs: 100,
+    backlogBytesMax: 4_000,
+    onFailure: (error) => expect.unreachable(error.message),
+    mayFreeze: () => true,
+    onProgress: () => undefined,
+  });
+  const applyNoop = (index: number): void => {
+    stateMachine.applyEntry({ index, term: 1, times: undefined, commands: [] });
+    writer.noteApplied();
+  };
+  applyNoop(1);
+  timers.shift()?.();
+  applyNoop(2);
+  batches.shift()?.(undefined);
+  expect(stateMachine.durableAppliedIndex).toBe(1);
+  timers.shift()?.();
+  batches.shift()?.(undefined);
+  expect(stateMachine.durableAppliedIndex).toBe(2);
+});
