@@ -127,6 +127,11 @@ export class StateMachine {
     return this.layers.active.bytes;
   }
 
+  /** Durable groups still in memory because a read that began before is open: 0 when nothing is being read. */
+  get keptGroups(): number {
+    return this.layers.keptCount;
+  }
+
   /** Index of the last entry whose effects are durable in the store. */
   get durableAppliedIndex(): number {
     return this.durableIndex;

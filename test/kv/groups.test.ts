@@ -13,7 +13,18 @@ import {
 import { ContentHash, hashHex, hashRecord, StateHashes, stateHashesKept } from '../../src/kv/state-hash.js';
 import { StateMachine } from '../../src/kv/state-machine.js';
 import { FakeStore } from './fake-store.js';
-import { Bench, bytes, command, del, deleteRange, openMachine, put, text } from './helpers.js';
+import {
+  Bench,
+  bytes,
+  command,
+  del,
+  deleteRange,
+  expireSessions,
+  keysOf,
+  openMachine,
+  put,
+  text,
+} from './helpers.js';
 
 function loadError(store: FakeStore): Error | undefined {
   let result: Error | undefined;
@@ -204,6 +215,26 @@ describe('hashes', () => {
     expect(new Set(hashes).size).toBe(3);
   });
 
+  it('tell replicas apart of which one ends a session that the other keeps', () => {
+    const replicas = [0, 1].map((change) => {
+      const bench = new Bench();
+      bench.one(command(del('a'), 1));
+      bench.write();
+      // The other replica has, by some fault, another deadline.
+      const record =
+        [...bench.store.records].find(([key]) => key.startsWith('S/'))?.[1] ?? new Uint8Array(16);
+      record[15] = (record[15] ?? 0) + change;
+      bench.restart();
+      bench.nowMs = 60_000;
+      const before = bench.machine.stateHash;
+      bench.one(expireSessions);
+      return { before, after: bench.machine.stateHash, sessions: bench.machine.sessionCount };
+    });
+    expect(replicas.map((replica) => replica.sessions)).toEqual([0, 1]);
+    expect(replicas[0]?.before).toBe(replicas[1]?.before);
+    expect(replicas[0]?.after).not.toBe(replicas[1]?.after);
+  });
+
   it('of the content depend on the records only, not on the way there', () => {
     const one = new Bench();
     one.runAll([put('x', ''), put('a', '1'), del('x')]);
@@ -257,6 +288,57 @@ describe('layers', () => {
     expect(() => layers.closeHold(after)).toThrow(/not open/);
   });
 
+  it('answer with the newest of several that are kept', () => {
+    const layers = new Layers(new FakeStore());
+    const hold = layers.openHold();
+    for (let revision = 1; revision <= 3; revision++) {
+      layers.active.add({
+        key: 'a',
+        value: new Uint8Array(0),
+        deleted: false,
+        modRevision: revision,
+        sub: 0,
+        createRevision: 1,
+        version: revision,
+        leaseId: 0,
+        valueBytes: 0,
+        hashHigh: 0,
+        hashLow: 0,
+        previousRevision: revision - 1,
+        previousSub: 0,
+        clearsTombstone: false,
+      });
+      layers.freeze();
+      layers.resolve();
+      expect(layers.versionInMemory('a')?.modRevision).toBe(revision);
+    }
+    expect(layers.versionAtInMemory(1, 0)?.version).toBe(1);
+    layers.closeHold(hold);
+    expect(layers.versionInMemory('a')).toBeUndefined();
+  });
+
+  it('are let go by a delete range that is done, by pages, and by counts between their slices', () => {
+    const bench = new Bench();
+    bench.runAll(Array.from({ length: 3_500 }, (_, i) => put(`k${i}`, '')));
+    bench.write();
+    bench.run(deleteRange('k1', 'k2'));
+    bench.write();
+    expect(bench.machine.keptGroups).toBe(0);
+    const page = bench.startRange({ pageRecordsMax: 1 });
+    const count = bench.startCount();
+    bench.run(put('a', ''));
+    bench.startWrite();
+    let mostKept = 0;
+    let keptBeforeCountEnds = 0;
+    while (count.count === undefined) {
+      bench.store.step();
+      mostKept = Math.max(mostKept, bench.machine.keptGroups);
+      if (count.count === undefined) keptBeforeCountEnds = bench.machine.keptGroups;
+    }
+    expect(page.page?.records.length).toBe(1);
+    expect([mostKept, keptBeforeCountEnds, bench.machine.keptGroups]).toEqual([1, 0, 0]);
+  });
+
   it('find keys in thousands of unsorted ones', () => {
     const bench = new Bench();
     const keys = Array.from({ length: 3_000 }, (_, i) => `k${(i * 7_919) % 3_000}`);
@@ -264,7 +346,9 @@ describe('layers', () => {
       bench.runAll(keys.slice(from, from + 500).map((key) => put(key, '')));
       expect(bench.count()).toBe(from + 500);
     }
-    expect(bench.range({ limit: 3 }).records.map((record) => record.key)).toEqual(['k0', 'k1', 'k10']);
+    expect(keysOf(bench.range({ limit: 3 }))).toEqual(['k0', 'k1', 'k10']);
+    expect(keysOf(bench.range({ limit: 3, reverse: true }))).toEqual(['k999', 'k998', 'k997']);
+    expect(keysOf(bench.range({ limit: 2, reverse: true, end: 'k2' }))).toEqual(['k1999', 'k1998']);
   });
 });
 

@@ -187,15 +187,20 @@ describe('opening', () => {
       acknowledgedThrough: acknowledged,
     });
     const result = { code: 'OK', revision: 1, count: 0 } as const;
-    let kept = 0;
     let name = 0;
     let sequence = 1;
-    for (; table.judge(stamp(name, sequence), 0, false) === 'execute'; kept++) {
-      const session = table.enter(stamp(name, sequence), 0, 'execute');
-      if (session !== undefined) table.keep(session, sequence, result);
-      sequence++;
-      if (sequence > kvLimits.sessionWindow) [name, sequence] = [name + 1, 1];
-    }
+    const fill = (nowMs: number): number => {
+      for (let kept = 0; ; kept++) {
+        const next = { ...stamp(name, sequence), createdClusterTimeMs: nowMs };
+        const verdict = table.judge(next, nowMs, false);
+        if (verdict !== 'execute') return kept;
+        const session = table.enter(next, nowMs, verdict);
+        if (session !== undefined) table.keep(session, sequence, result);
+        sequence++;
+        if (sequence > kvLimits.sessionWindow) [name, sequence] = [name + 1, 1];
+      }
+    };
+    const kept = fill(0);
     expect(kept * 96).toBeGreaterThan(kvLimits.sessionTableBytesMax * 0.99);
     expect(kept * 96).toBeLessThanOrEqual(kvLimits.sessionTableBytesMax);
     expect(table.judge(stamp(9_999, 1), 0, false)).toBe('SESSION_LIMIT');
@@ -205,7 +210,8 @@ describe('opening', () => {
     expect(table.judge(stamp(name, sequence), 0, false)).toBe('execute');
     table.expire(life);
     expect(table.size).toBe(0);
-    expect(table.judge({ ...stamp(1, 1), createdClusterTimeMs: life }, life, false)).toBe('execute');
+    [name, sequence] = [0, 1];
+    expect(fill(life)).toBe(kept);
   });
 });
 
