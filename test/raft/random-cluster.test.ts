@@ -1,5 +1,5 @@
-// Many small clusters under random faults. This finds what nobody thought of, before the big simulator does; what it
-// finds becomes a scenario. A failure names its seed: run it alone with KVORUM_SEED.
+// Many small clusters under random faults. This finds what nobody thought of, before the big simulator does;
+// what it finds becomes a scenario. A failure names its seed: run it alone with KVORUM_SEED.
 
 import { describe, expect, it } from 'vitest';
 import { emptyCoverage, randomRun } from './random-cluster.js';

@@ -1,6 +1,7 @@
-// One random run of a small cluster, all of it drawn from a seed: sizes, limits, faults and their order. The network
-// loses, doubles and reorders; disks take their time; members crash back to what is durable; links are cut one way.
-// Every step is checked by the cluster itself; at the end everything heals, and the members must agree and make progress.
+// One random run of a small cluster, all of it drawn from a seed: sizes, limits, faults and their order. The
+// network loses, doubles and reorders; disks take their time; members crash back to what is durable; links
+// are cut one way. Every step is checked by the cluster itself; at the end everything heals, and the members
+// must agree and make progress.
 
 import { expect } from 'vitest';
 import { Prng } from '../../src/base/prng.js';

@@ -1,6 +1,7 @@
-// What must hold between members, checked after every step by someone who sees all of them: Figure 3.2 (Election
-// Safety, Log Matching, Leader Completeness, State Machine Safety), that promises are on disk when they leave, and that
-// no read is answered from before a write that was known to be committed when it was asked.
+// What must hold between members, checked after every step by someone who sees all of them: Figure 3.2
+// (Election Safety, Log Matching, Leader Completeness, State Machine Safety), that promises are on disk when
+// they leave, and that no read is answered from before a write that was known to be committed when it was
+// asked.
 
 import { expect } from 'vitest';
 import type { Message } from '../../src/raft/messages.js';
@@ -14,7 +15,9 @@ function fail(rule: string): never {
 
 export class SafetyChecker {
   private readonly leaders = new Map<Term, NodeId>();
-  /** `index/term` → the term before it and the payload: equal entries have equal predecessors, by induction. */
+  /**
+   * `index/term` → the term before it and the payload: equal entries have equal predecessors, by induction.
+   */
   private readonly entries = new Map<string, { previousTerm: Term; payload: string }>();
   private readonly committedTerms: Term[] = [0];
   private readonly committedPayloads: (string | undefined)[] = [''];

@@ -1,5 +1,5 @@
-// One step of a member as text: the event, then, indented, what came of it. The text is the protocol itself, so that a
-// scenario file reads like the paper.
+// One step of a member as text: the event, then, indented, what came of it. The text is the protocol itself,
+// so that a scenario file reads like the paper.
 
 import type { Output } from '../../src/raft/io.js';
 import type { Message } from '../../src/raft/messages.js';

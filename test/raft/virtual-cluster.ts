@@ -1,6 +1,6 @@
-// Members on virtual disks and a virtual network, in one process, for the tests of the core. Nothing happens by itself:
-// a test says what is delivered, what becomes durable and how time passes. Every step is checked against the
-// invariants of one member and of all.
+// Members on virtual disks and a virtual network, in one process, for the tests of the core. Nothing happens
+// by itself: a test says what is delivered, what becomes durable and how time passes. Every step is checked
+// against the invariants of one member and of all.
 
 import type { RaftConfig } from '../../src/raft/config.js';
 import { defaultRaftConfig } from '../../src/raft/config.js';

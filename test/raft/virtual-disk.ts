@@ -1,5 +1,6 @@
-// One member's disk in memory: the durable image, and the units that were given to it and are still under way. A crash
-// keeps the image and loses the rest. Messages that wait for a unit are kept with it, as the loop does.
+// One member's disk in memory: the durable image, and the units that were given to it and are still under
+// way. A crash keeps the image and loses the rest. Messages that wait for a unit are kept with it, as the
+// loop does.
 
 import type { Message } from '../../src/raft/messages.js';
 import type { Output, Persist, ReadEntriesRequest } from '../../src/raft/io.js';
