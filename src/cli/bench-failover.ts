@@ -1,10 +1,9 @@
 // `kvorum bench --failover`: how long writes stand still when the leader is killed, and when it is told to
 // stop.
 
-import { KvorumError } from '../client/index.js';
+import { KvorumError, type KvorumClient } from '../client/index.js';
 import { benchKey } from './bench-load.js';
 import type { LocalCluster } from './local-cluster.js';
-import type { Client } from './options.js';
 
 export interface FailoverOptions {
   /** Writers in closed loops, 1 or more. */
@@ -36,7 +35,7 @@ const recoverTimeoutMs = 60_000;
  */
 export async function runFailover(
   cluster: LocalCluster,
-  connections: readonly Client[],
+  connections: readonly KvorumClient[],
   options: FailoverOptions,
   report: (line: string) => void,
 ): Promise<FailoverResult[]> {
@@ -73,7 +72,7 @@ class Writers {
   private next = 0;
   private readonly loops: Promise<void>[] = [];
 
-  constructor(connections: readonly Client[], options: FailoverOptions) {
+  constructor(connections: readonly KvorumClient[], options: FailoverOptions) {
     const value = 'x'.repeat(options.valueBytes);
     for (let index = 0; index < options.writers; index++) {
       const client = connections[index % connections.length];
@@ -93,7 +92,7 @@ class Writers {
     return { longestGapMs, longestWriteMs, failedWrites };
   }
 
-  private async write(client: Client, keys: number, value: string): Promise<void> {
+  private async write(client: KvorumClient, keys: number, value: string): Promise<void> {
     while (this.running) {
       const sentAt = performance.now();
       try {
@@ -118,7 +117,7 @@ class Writers {
  * Waits until every node runs, is reachable and has applied what the leader had committed; returns the
  * leader.
  */
-export async function waitUntilWhole(cluster: LocalCluster, client: Client): Promise<string> {
+export async function waitUntilWhole(cluster: LocalCluster, client: KvorumClient): Promise<string> {
   const giveUpAt = performance.now() + recoverTimeoutMs;
   let words = 'no status yet';
   while (performance.now() < giveUpAt) {

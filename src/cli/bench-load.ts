@@ -2,8 +2,7 @@
 // answered. The same workloads as test/bench/etcd/load.go, so that both can be measured side by side.
 
 import { createHistogram } from 'node:perf_hooks';
-import { KvorumError } from '../client/index.js';
-import type { Client } from './options.js';
+import { KvorumError, type KvorumClient } from '../client/index.js';
 
 /** `put`: to key i mod keys; `get`: linearizable; `stale`: serializable, from any node. */
 export const benchOperations = ['put', 'get', 'stale'] as const;
@@ -52,7 +51,7 @@ export function benchKey(index: number, keys: number): string {
  * request is counted and its loop goes on; an error that is not kvorum's is thrown.
  */
 export async function runLoad(
-  connections: readonly Client[],
+  connections: readonly KvorumClient[],
   workload: Workload,
   counter: LoadCounter = { operations: 0 },
 ): Promise<LoadResult> {
@@ -64,7 +63,7 @@ export async function runLoad(
   const startedAt = performance.now();
   const endAt = startedAt + workload.durationMs;
 
-  const loop = async (client: Client): Promise<void> => {
+  const loop = async (client: KvorumClient): Promise<void> => {
     for (;;) {
       const sentAt = performance.now();
       if (next >= workload.operationsMax || sentAt >= endAt) return;
@@ -107,7 +106,12 @@ export async function runLoad(
   };
 }
 
-async function request(client: Client, operation: BenchOperation, key: string, value: string): Promise<void> {
+async function request(
+  client: KvorumClient,
+  operation: BenchOperation,
+  key: string,
+  value: string,
+): Promise<void> {
   switch (operation) {
     case 'put':
       await client.put(key, value, { timeoutMs: requestTimeoutMs });

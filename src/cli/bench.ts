@@ -5,7 +5,7 @@ import { Option, type Command } from 'commander';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { connect } from '../client/index.js';
+import { connect, type KvorumClient } from '../client/index.js';
 import { runFailover, waitUntilWhole, type FailoverResult } from './bench-failover.js';
 import {
   benchOperations,
@@ -17,7 +17,7 @@ import {
 import { exitCodes, UsageError } from './exit-codes.js';
 import { freePorts, LocalCluster } from './local-cluster.js';
 import { readableLogLine } from './log-lines.js';
-import { integerListParser, integerParser, parseEndpoints, wordListParser, type Client } from './options.js';
+import { integerListParser, integerParser, parseEndpoints, wordListParser } from './options.js';
 import { alignColumns, formatBytes, say, writeJson, writeLine } from './output.js';
 import { bar, Progress } from './progress.js';
 
@@ -93,7 +93,7 @@ async function runBench(flags: BenchFlags): Promise<void> {
     throw new UsageError('--failover kills nodes: it runs on a cluster of its own, without --endpoints');
   }
   const own = flags.endpoints === undefined ? await startOwnCluster(flags) : undefined;
-  const connections: Client[] = [];
+  const connections: KvorumClient[] = [];
   try {
     const endpoints = flags.endpoints ?? own?.cluster.endpoints ?? [];
     const connectionCount = Math.min(flags.connections, Math.max(...flags.clients));
@@ -158,8 +158,8 @@ async function startOwnCluster(flags: BenchFlags): Promise<OwnCluster> {
 
 async function measureLoads(
   flags: BenchFlags,
-  first: Client,
-  connections: readonly Client[],
+  first: KvorumClient,
+  connections: readonly KvorumClient[],
 ): Promise<BenchReport> {
   const shape = { keys: flags.keys, valueBytes: flags.valueBytes };
   await runShown(`fill ${flags.keys} keys`, connections, {
@@ -196,7 +196,7 @@ async function measureLoads(
 async function measureFailover(
   flags: BenchFlags,
   cluster: LocalCluster | undefined,
-  connections: readonly Client[],
+  connections: readonly KvorumClient[],
 ): Promise<BenchReport> {
   if (cluster === undefined) throw new UsageError('--failover needs a cluster of its own');
   const options = { writers: 16, rounds: flags.rounds, keys: flags.keys, valueBytes: flags.valueBytes };
@@ -206,7 +206,7 @@ async function measureFailover(
 
 async function runShown(
   name: string,
-  connections: readonly Client[],
+  connections: readonly KvorumClient[],
   workload: Workload,
 ): Promise<LoadResult> {
   const counter = { operations: 0 };
@@ -223,7 +223,7 @@ async function runShown(
 }
 
 /** Anonymous resident memory of every node whose process is on this machine. */
-async function readMemory(client: Client): Promise<NodeMemory[]> {
+async function readMemory(client: KvorumClient): Promise<NodeMemory[]> {
   const { nodes } = await client.status({ timeoutMs: 5_000 });
   const memory: NodeMemory[] = [];
   for (const node of nodes) {

@@ -5,11 +5,11 @@ import { Option, type Command } from 'commander';
 import { existsSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { connect } from '../client/index.js';
+import { connect, KvorumError, type KvorumClient } from '../client/index.js';
 import { exitCodes, UsageError } from './exit-codes.js';
 import { LocalCluster, savedPorts, type NodeExit } from './local-cluster.js';
 import { readableLogLine } from './log-lines.js';
-import { defaultDevPort, integerParser, type Client } from './options.js';
+import { defaultDevPort, integerParser } from './options.js';
 import { paint, say, writeLine } from './output.js';
 import { Progress } from './progress.js';
 import { judge, statusLines } from './status.js';
@@ -74,7 +74,7 @@ class DevSession {
   private readonly cluster: LocalCluster;
   private readonly startedAt = performance.now();
   private progress: Progress | undefined;
-  private client: Client | undefined;
+  private client: KvorumClient | undefined;
   private ready = false;
   private stopCode: number | undefined;
   /** Set by the promise below, which resolves when the session is to end. */
@@ -109,32 +109,40 @@ class DevSession {
     await this.stopRequested;
     this.progress.end();
     stopListening();
-    say('stopping: leadership is handed over, then every node closes (Ctrl-C again: at once)');
+    if (this.ready) say('stopping: every node closes (Ctrl-C again: at once)');
     await Promise.all([this.client?.close().catch(() => undefined), this.cluster.stopAll()]);
-    say(`stopped; the data stays in ${relative('', this.cluster.directory) || '.'}`);
+    if (this.ready) say(`stopped; the data stays in ${shortPath(this.cluster.directory)}`);
     return this.stopCode ?? exitCodes.ok;
   }
 
   private async becomeReady(): Promise<void> {
     this.client = await connect({ endpoints: this.cluster.endpoints, lazy: true, timeoutMs: 1_000 });
-    while (this.stopCode === undefined) {
-      try {
-        // A linearizable read: a leader has a quorum behind it and has applied what was committed.
-        await this.client.get('kvorum dev', { timeoutMs: 1_000 });
-        break;
-      } catch {
-        // Not yet: the progress line says so, and a node that cannot start ends the session in `onExit`.
-      }
-    }
+    let leader: string | undefined;
+    while (this.stopCode === undefined && leader === undefined) leader = await this.findLeader(this.client);
     if (this.stopCode !== undefined) return;
     this.ready = true;
     const seconds = ((performance.now() - this.startedAt) / 1_000).toFixed(1);
-    const status = await this.client.status({ timeoutMs: 1_000 });
     this.progress?.end();
     await writeLine(
-      paint('green', `ready after ${seconds} s: ${status.nodes.length} nodes, leader ${status.leader}`),
+      paint('green', `ready after ${seconds} s: ${this.cluster.nodes.length} nodes, leader ${leader}`),
     );
     for (const line of this.invitation()) await writeLine(line);
+  }
+
+  /** The leader, once it serves; `undefined` while it does not. Then a little time has passed. */
+  private async findLeader(client: KvorumClient): Promise<string | undefined> {
+    try {
+      // A linearizable read: a leader has a quorum behind it and has applied what was committed.
+      await client.get('kvorum dev', { timeoutMs: 1_000 });
+      const { leader, nodes } = await client.status({ timeoutMs: 1_000 });
+      // Another cluster may have the ports: then these processes are about to end, and say why.
+      const isOurs = nodes.some(({ id, pid }) => id === leader && pid === this.cluster.pid(id));
+      if (isOurs) return leader;
+    } catch (error) {
+      if (!KvorumError.is(error)) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    return undefined;
   }
 
   private invitation(): string[] {
@@ -145,7 +153,7 @@ class DevSession {
     const keys = 'keys: k kill the leader with SIGKILL, r restart what is down, s status, q quit';
     return [
       `endpoints ${endpoints}`,
-      `data in ${relative('', this.cluster.directory) || '.'}`,
+      `data in ${shortPath(this.cluster.directory)}`,
       '',
       'try in another terminal:',
       `  ${command} put greeting hello${flags}`,
@@ -229,7 +237,7 @@ class DevSession {
 
   private async killLeader(): Promise<void> {
     const status = await this.client?.status({ timeoutMs: 1_000 });
-    if (status?.leader === undefined || status.leader === null || !this.cluster.isRunning(status.leader)) {
+    if (status?.leader === undefined || !this.cluster.isRunning(status.leader)) {
       say('there is no leader to kill');
       return;
     }
@@ -257,5 +265,11 @@ class DevSession {
 function commandName(): string {
   const path = fileURLToPath(new URL('../../bin/kvorum.js', import.meta.url));
   if (path.includes('/node_modules/')) return 'npx kvorum';
-  return `node ${relative('', path)}`;
+  return `node ${shortPath(path)}`;
+}
+
+/** From the current folder where the path lies below it. */
+function shortPath(path: string): string {
+  const below = relative('', path);
+  return below === '' || below.startsWith('..') ? path : below;
 }

@@ -1,7 +1,7 @@
 // The commands that read and write keys: put, get, delete, range, count.
 
 import { Option, type Command } from 'commander';
-import { ConflictError } from '../client/index.js';
+import { ConflictError, type ConsistencyLevel, type RangeSelection } from '../client/index.js';
 import { exitCodes, UsageError } from './exit-codes.js';
 import {
   addClientFlags,
@@ -10,7 +10,6 @@ import {
   readStdin,
   withClient,
   type ClientFlags,
-  type ConsistencyLevel,
 } from './options.js';
 import { entryToJson, escapeBytes, say, writeData, writeJson, writeLine } from './output.js';
 
@@ -92,7 +91,7 @@ function addDelete(program: Command): void {
     .action(async (key: string | undefined, flags: ClientFlags & RangeFlags) => {
       const range = rangeOf(flags);
       if ((key === undefined) === (range === undefined)) {
-        throw new UsageError('name either a key, or --prefix, or --start and --end');
+        throw new UsageError('name a key, or a range by --prefix, --start, --end');
       }
       const target = key ?? range ?? {};
       const { deleted, revision } = await withClient(flags, (client) =>
@@ -167,7 +166,7 @@ function addReadFlags(command: Command): Command {
 }
 
 /** The range the flags name; `undefined` when they name none. */
-function rangeOf(flags: RangeFlags): { prefix: string } | { start: string; end?: string } | undefined {
+function rangeOf(flags: RangeFlags): RangeSelection | undefined {
   const { prefix, start, end } = flags;
   if (prefix !== undefined) {
     if (start !== undefined || end !== undefined) {
@@ -176,8 +175,7 @@ function rangeOf(flags: RangeFlags): { prefix: string } | { start: string; end?:
     return { prefix };
   }
   if (start === undefined && end === undefined) return undefined;
-  if (start === undefined) throw new UsageError('--end needs --start');
-  return end === undefined ? { start } : { start, end };
+  return { start, end };
 }
 
 function readOptions(flags: ReadFlags): {

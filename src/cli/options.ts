@@ -2,7 +2,7 @@
 // default.
 
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { connect, KvorumError } from '../client/index.js';
+import { connect, type ConsistencyLevel, type KvorumClient } from '../client/index.js';
 import { UsageError } from './exit-codes.js';
 
 export const defaultDevPort = 7401;
@@ -18,8 +18,6 @@ export interface ClientFlags {
   readonly timeout: number;
   readonly json?: boolean;
 }
-
-export type Client = Awaited<ReturnType<typeof connect>>;
 
 /** Adds `--endpoints`, `--timeout` and `--json` to a command that talks to a cluster. */
 export function addClientFlags(command: Command): Command {
@@ -39,16 +37,19 @@ export function addClientFlags(command: Command): Command {
     .option('--json', 'print JSON: one document, or one line per record');
 }
 
-/** Runs `action` with a client and closes it whatever happens. */
-export async function withClient<T>(flags: ClientFlags, action: (client: Client) => Promise<T>): Promise<T> {
-  const client = await connect({ endpoints: flags.endpoints, timeoutMs: flags.timeout });
+/**
+ * Runs `action` with a client and closes it whatever happens. Nothing is waited for before: what needs no
+ * leader, such as a status, works without one.
+ */
+export async function withClient<T>(
+  flags: ClientFlags,
+  action: (client: KvorumClient) => Promise<T>,
+): Promise<T> {
+  const client = await connect({ endpoints: flags.endpoints, timeoutMs: flags.timeout, lazy: true });
   try {
     return await action(client);
   } finally {
-    await client.close().catch((error: unknown) => {
-      // The command has its answer: that saying goodbye failed changes nothing.
-      if (!KvorumError.is(error)) throw error;
-    });
+    await client.close();
   }
 }
 
@@ -116,9 +117,6 @@ export function wordListParser<Word extends string>(allowed: readonly Word[]): (
       return word;
     });
 }
-
-export type ConsistencyLevel =
-  'linearizable' | 'leaderLease' | 'serializable' | { readonly maxStalenessMs: number };
 
 /** `linearizable`, `leaderLease`, `serializable`, or a time: the largest staleness allowed. */
 export function parseConsistency(text: string): ConsistencyLevel {

@@ -2,24 +2,37 @@
 
 import type { Command } from 'commander';
 import { exitCodes } from './exit-codes.js';
-import { addClientFlags, withClient, type Client, type ClientFlags } from './options.js';
+import type { ClusterStatus, KvorumClient, NodeReport } from '../client/index.js';
+import { addClientFlags, withClient, type ClientFlags } from './options.js';
 import { alignColumns, formatBytes, paint, say, writeJson, writeLine } from './output.js';
-
-export type ClusterStatus = Awaited<ReturnType<Client['status']>>;
-type NodeLine = ClusterStatus['nodes'][number];
 
 export function addStatusCommand(program: Command): void {
   addClientFlags(program.command('status'))
     .description('show every node: role, indexes, state hash, sizes')
     .action(async (flags: ClientFlags) => {
-      const status = await withClient(flags, (client) => client.status({ timeoutMs: flags.timeout }));
-      if (flags.json) await writeJson(status);
+      const status = await withClient(flags, (client) => readWholeStatus(client, flags.timeout));
+      if (flags.json) await writeJson(statusToJson(status));
       else for (const line of statusLines(status)) await writeLine(line);
       const health = judge(status);
       if (health.serving) return;
       say(paint('red', health.words));
       process.exitCode = exitCodes.unavailable;
     });
+}
+
+/**
+ * The status of every member. The first answer of a node tells the client who the other members are; when
+ * some were not known before, all are asked again.
+ */
+async function readWholeStatus(client: KvorumClient, timeoutMs: number): Promise<ClusterStatus> {
+  const first = await client.status({ timeoutMs });
+  if (!first.nodes.some((node) => node.reachable)) return first;
+  return client.status({ timeoutMs });
+}
+
+/** The status as one JSON document, in which what is not known is `null`. */
+function statusToJson({ clusterId, leader, term, nodes }: ClusterStatus): Record<string, unknown> {
+  return { clusterId: clusterId ?? null, leader: leader ?? null, term, nodes };
 }
 
 /** Whether the reachable nodes are a majority that has a leader, in words. */
@@ -54,10 +67,13 @@ export function statusLines(status: ClusterStatus): string[] {
   return [
     `cluster ${status.clusterId ?? 'unknown'}, leader ${leader}, term ${status.term}`,
     ...alignColumns([head, ...rows], [3, 4, 5, 6, 7, 9, 10]),
+    ...status.nodes
+      .filter((node) => !node.reachable)
+      .map((node) => `${node.id}: ${node.reason ?? 'no answer'}`),
   ];
 }
 
-function nodeRow(node: NodeLine): string[] {
+function nodeRow(node: NodeReport): string[] {
   if (!node.reachable) return [node.id, 'unreachable', node.address];
   return [
     node.id,

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 // etcd and kvorum in turn under the same closed loops on this machine, and the ratios.
 //
-//   npm run bench:peers -- [--rounds 1] [--ops put,get,stale] [--clients 1,64,1000]
-//                          [--total 2000,40000,60000] [--connections 4] [--etcd-connections 1,10,100] [--json]
+//   npm run bench:peers -- [--rounds 1] [--ops put,get,stale] [--clients 1,64,1000] [--json]
+//                          [--total 2000,40000,60000] [--connections 4] [--etcd-connections 1,10,100]
 //
 // Each round starts three etcd members, loads them, stops them, then does the same with three kvorum nodes;
 // only one of the two runs at any time. With several rounds the medians are printed. Totals and etcd's

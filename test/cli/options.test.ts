@@ -13,7 +13,8 @@ import {
   parseDuration,
   parseEndpoints,
 } from '../../src/cli/options.js';
-import { judge, type ClusterStatus } from '../../src/cli/status.js';
+import { judge } from '../../src/cli/status.js';
+import type { ClusterStatus, NodeReport } from '../../src/client/index.js';
 import { errorCodes, KvorumError, type ErrorCode } from '../../src/base/errors.js';
 
 describe('parsing', () => {
@@ -90,15 +91,14 @@ describe('exit codes', () => {
 });
 
 describe('judge', () => {
-  const node = (reachable: boolean, role?: string): ClusterStatus['nodes'][number] =>
+  const node = (reachable: boolean, role?: string): NodeReport =>
     ({
       id: 'n',
       address: 'a:1',
       reachable,
       ...(role === undefined ? {} : { role }),
-    }) as ClusterStatus['nodes'][number];
-  const status = (...nodes: ClusterStatus['nodes'][number][]): ClusterStatus =>
-    ({ nodes, term: 1 }) as unknown as ClusterStatus;
+    }) as NodeReport;
+  const status = (...nodes: NodeReport[]): ClusterStatus => ({ nodes, term: 1 }) as unknown as ClusterStatus;
 
   test('serving needs a majority and a leader', () => {
     expect(judge(status(node(true, 'leader'), node(true, 'follower'), node(false))).serving).toBe(true);

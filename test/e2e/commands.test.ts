@@ -143,14 +143,14 @@ describe('range, count and delete', () => {
   });
 
   test('count and delete', async () => {
-    for (const key of ['d/1', 'd/2', 'd/3', 'e']) await shared.client.put(key, 'x');
+    for (const key of ['d/1', 'd/2', 'd/3', 'zz']) await shared.client.put(key, 'x');
     expect((await kvorum(['count', '--prefix', 'd/'])).stdout).toBe('3\n');
     expect((await kvorum(['delete', 'd/1'])).stdout).toMatch(/^deleted 1, revision \d+\n$/);
     expect(JSON.parse((await kvorum(['delete', '--prefix', 'd/', '--json'])).stdout)).toMatchObject({
       deleted: 2,
     });
     expect((await kvorum(['delete', 'd/1'])).stdout).toMatch(/^deleted 0/);
-    expect((await kvorum(['delete', '--start', 'e', '--end', 'f'])).stdout).toMatch(/^deleted 1/);
+    expect((await kvorum(['delete', '--start', 'zz', '--end', 'zzz'])).stdout).toMatch(/^deleted 1/);
     expect(JSON.parse((await kvorum(['count', '--prefix', 'd/', '--json'])).stdout)).toEqual({ count: 0 });
   });
 });
@@ -203,7 +203,7 @@ describe('wrong input', () => {
     ['both conditions', ['put', 'a', 'b', '--if-absent', '--if-revision', '3']],
     ['a delete of nothing', ['delete']],
     ['a delete of two things', ['delete', 'a', '--prefix', 'b']],
-    ['an end without a start', ['range', '--end', 'b']],
+    ['a prefix and a start', ['range', '--prefix', 'a', '--start', 'b']],
     ['an empty key', ['put', '', 'b']],
   ])('%s: exit code 2, words on stderr, nothing on stdout', async (_name, parts) => {
     const { code, stdout, stderr } = await kvorum(parts);

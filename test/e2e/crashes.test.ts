@@ -51,7 +51,7 @@ describe('three processes', () => {
     expect(nodes.find((node) => node.id === first)?.role).toBe('follower');
   });
 
-  test('elect another leader while one is stopped by SIGSTOP, which never answers with old data', async () => {
+  test('elect another leader while one is under SIGSTOP, which never answers with old data', async () => {
     const { cluster, client } = await startCluster();
     const stopped = await currentLeader(client);
     const address = cluster.nodes.find((node) => node.id === stopped)?.address ?? '';

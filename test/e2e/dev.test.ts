@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { freePorts } from '../../src/cli/local-cluster.js';
-import type { ClusterStatus } from '../../src/cli/status.js';
+import type { ClusterStatus } from '../../src/client/index.js';
 import {
   endAll,
   eventually,
@@ -121,7 +121,7 @@ describe('kvorum dev', () => {
     await again.command.result;
   });
 
-  test('refuses another size or port for a folder with a cluster, and ends when a port is taken', async () => {
+  test('refuses another size or port for a folder in use, and ends when a port is taken', async () => {
     const folder = join(temporaryFolder(), 'data');
     const port = await firstPort();
     const dev = startDev(folder, port);

@@ -9,9 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { waitUntilWhole } from '../../src/cli/bench-failover.js';
 import { freePorts, LocalCluster } from '../../src/cli/local-cluster.js';
-import type { Client } from '../../src/cli/options.js';
-import type { ClusterStatus } from '../../src/cli/status.js';
-import { connect } from '../../src/client/index.js';
+import { connect, type ClusterStatus, type KvorumClient } from '../../src/client/index.js';
 
 export const commandPath = fileURLToPath(new URL('../../bin/kvorum.js', import.meta.url));
 
@@ -36,7 +34,7 @@ export function temporaryFolder(): string {
 
 export interface TestCluster {
   readonly cluster: LocalCluster;
-  readonly client: Client;
+  readonly client: KvorumClient;
 }
 
 /** A cluster of three that serves. */
@@ -55,7 +53,7 @@ export async function startCluster(config: Record<string, unknown> = {}): Promis
 }
 
 /** A client that is closed in the end. */
-export async function connectTo(endpoints: readonly string[], timeoutMs = 20_000): Promise<Client> {
+export async function connectTo(endpoints: readonly string[], timeoutMs = 20_000): Promise<KvorumClient> {
   const client = await connect({ endpoints: [...endpoints], lazy: true, timeoutMs });
   onEnd(() => client.close());
   return client;
@@ -81,7 +79,7 @@ export async function eventually<T>(
 }
 
 /** The status once all nodes are reachable and report the hash of the same index. */
-export function agreedStatus(client: Client): Promise<ClusterStatus> {
+export function agreedStatus(client: KvorumClient): Promise<ClusterStatus> {
   return eventually('all nodes report the state hash of one index', async () => {
     const status = await client.status({ timeoutMs: 5_000 });
     if (!status.nodes.every((node) => node.reachable)) return undefined;
@@ -90,7 +88,7 @@ export function agreedStatus(client: Client): Promise<ClusterStatus> {
 }
 
 /** The id of the node that leads now. */
-export function currentLeader(client: Client): Promise<string> {
+export function currentLeader(client: KvorumClient): Promise<string> {
   return eventually('a leader', async () => {
     const { nodes } = await client.status({ timeoutMs: 5_000 });
     return nodes.find((node) => node.reachable && node.role === 'leader')?.id;
