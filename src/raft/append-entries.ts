@@ -68,8 +68,9 @@ export function commitThrough(state: RaftState, index: LogIndex): void {
 }
 
 /**
- * Answers a leader of a term that is over, so that it learns of this one and steps down. Says nothing about the log: if
- * the sender leads this term again by now, it would take it for an answer to a message of this term.
+ * Answers a leader of a term that is over, so that it learns of this one and steps down. Says nothing about
+ * the log: if the sender leads this term again by now, it would take it for an answer to a message of this
+ * term.
  */
 export function refuseOldLeader(state: RaftState, to: NodeId): void {
   // 1. "Reply false if term < currentTerm".

@@ -65,8 +65,9 @@ export function handleHeartbeat(state: RaftState, message: Heartbeat): void {
 }
 
 /**
- * Tells the sender of a heartbeat of a term that is over that it is over. Never with that heartbeat's round: if the
- * sender leads this term again by now, it would take it for the acknowledgement of a round it has yet to send.
+ * Tells the sender of a heartbeat of a term that is over that it is over. Never with that heartbeat's round:
+ * if the sender leads this term again by now, it would take it for the acknowledgement of a round it has yet
+ * to send.
  */
 export function refuseOldHeartbeat(state: RaftState, to: NodeId): void {
   sendHeartbeatResult(state, to, 0);

@@ -1,7 +1,7 @@
 // The core's contract: `step(input) → output`, synchronous. For each output the loop must, in order:
 //   1. make `hardState`, `truncateSuffix` and `entries` durable, in one unit of the log. `messages` may
 //      leave at once.
-//   2. when that unit is durable: send `messagesAfterPersist`, then feed back `persisted` as given in `persist`.
+//   2. when it is durable: send `messagesAfterPersist`, then feed back `persisted`, as in `persist`.
 //      Units become durable in the order in which they were put out; a unit that fails stops the node.
 //   3. apply `committed` in order; feed back `applied` for what is applied.
 //   4. answer `reads` once the applied index has reached their `readIndex`; fail `readsFailed`.

@@ -156,7 +156,7 @@ describe('elections', () => {
     expect(cluster.member('n1').reads.get(1)).toBe(2);
   });
 
-  it('§5.2: a member votes once in a term, first come first served, and repeats a grant that was lost', () => {
+  it('§5.2: a member votes once in a term, first come first served, and repeats a lost grant', () => {
     const cluster = new VirtualCluster({ voters: three });
     cluster.step('n1', requestVote('n1', 1, [0, 0], { from: 'n2' }));
     expect(sent(cluster, 'n1', 'requestVoteResult')).toMatchObject([{ to: 'n2', voteGranted: true }]);
@@ -205,7 +205,7 @@ describe('elections', () => {
     expect(sent(other, 'n1', 'preVoteResult')).toMatchObject([{ voteGranted }]);
   });
 
-  it('§5.4.1: entries that are received but not durable count for the voter, and keep it from campaigning', () => {
+  it('§5.4.1: entries not yet durable count for the voter, and keep it from campaigning', () => {
     const cluster = led();
     cluster.slowDisks = true;
     cluster.propose('n1', 'a');
@@ -259,7 +259,7 @@ describe('pre-vote and check-quorum', () => {
     );
   });
 
-  it('§4.2.3: who hears from a leader grants no vote and adopts no term, unless leadership is handed over', () => {
+  it('§4.2.3: who hears from a leader grants no vote and adopts no term, but for a transfer', () => {
     const cluster = led();
     cluster.step('n3', requestVote('n3', 5, [9, 9]));
     expect(cluster.raft('n3').currentTerm).toBe(1);
@@ -274,7 +274,7 @@ describe('pre-vote and check-quorum', () => {
     expect(cluster.raft('n3').votedFor).toBe('n2');
   });
 
-  it('§6.2: a leader that hears from no quorum steps down within an election timeout, and keeps term and vote', () => {
+  it('§6.2: a leader that hears from no quorum steps down in time, and keeps term and vote', () => {
     const cluster = led(five);
     cluster.passes = ({ from }) => !['n3', 'n4', 'n5'].includes(from);
     cluster.pass(250);

@@ -107,7 +107,7 @@ describe('AppendEntries at the follower', () => {
     expect(cluster.network).toMatchObject([{ matchIndex: 1 }, { matchIndex: 1 }]);
   });
 
-  it('Figure 2: commits through the smaller of leaderCommit and the last entry that the message verified', () => {
+  it('Figure 2: commits through min(leaderCommit, the last entry that the message verified)', () => {
     const cluster = follower([1, 1, 2, 2]);
     cluster.step('n1', append([1, 1], [1], { leaderCommit: 4 }));
     expect(cluster.raft('n1').commitIndex).toBe(2);

@@ -4,8 +4,8 @@
 //
 //   log NODE TERM...  [term T] [commit C]   before `cluster`: a log that is already on disk
 //   cluster NODE... [learner NODE] [KEY=N]  starts the members; KEY is a field of RaftConfig
-//   disks slow | fast                       units wait for `persist`, or are durable when the cluster comes
-//   to rest timeout NODE                            time passes until its deadline; only this one is told
+//   disks slow | fast                       units wait for `persist`, or are durable when all comes to rest
+//   timeout NODE                            time passes until its deadline; only this one is told
 //   wait MS | pass MS                       time passes; nobody is told | everybody is, and all comes to rest
 //   propose NODE TEXT... | read NODE ID | transfer NODE [TO] | down NODE PEER | up NODE PEER      inputs
 //   deliver | drop | duplicate [A->B] [KIND] [all]     the oldest such message, or all that are there now
