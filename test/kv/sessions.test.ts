@@ -97,6 +97,7 @@ describe('sequences', () => {
     }
     expect(bench.one(command(put('a', 'x'), 1, { session: 'new', created: -1 })).code).toBe('STALE');
     expect(bench.machine.sessionCount).toBe(1);
+    expect(bench.one(command(put('a', '1'), 1))).toMatchObject({ code: 'OK', revision: 1 });
     expect(bench.one(command(put('a', '2'), 2))).toMatchObject({ code: 'OK', revision: 2 });
   });
 
