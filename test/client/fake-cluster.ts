@@ -6,7 +6,8 @@ import type { ErrorCode, Outcome } from '../../src/base/errors.js';
 import { kvLimits, type ClientCommand, type KeyRecord } from '../../src/kv/commands.js';
 import { decodeClientCommand } from '../../src/wire/command-codec.js';
 import type { ClientFrame, NodeStatus, ServerFrame, WriteRequest } from '../../src/wire/protocol.js';
-import { FakeLink, type FakeNode, type FakeWorld } from './fake-world.js';
+import type { FakeLink } from './fake-world.js';
+import { type FakeNode, type FakeWorld } from './fake-world.js';
 
 type Result =
   | { readonly code: 'OK' | 'CONFLICT'; readonly revision: number; readonly count: number }

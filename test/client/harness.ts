@@ -40,11 +40,13 @@ export class Harness {
   readonly cluster: FakeCluster;
   readonly engine: ClientEngine;
 
-  constructor(options: { seed?: number; size?: number; limits?: Partial<ClientLimits> } = {}) {
+  constructor(
+    options: { seed?: number; size?: number; endpoints?: string[]; limits?: Partial<ClientLimits> } = {},
+  ) {
     this.world = new FakeWorld(options.seed ?? 1);
     this.cluster = new FakeCluster(this.world, options.size ?? 3);
     this.engine = new ClientEngine(this.world.env, {
-      endpoints: this.cluster.endpoints,
+      endpoints: options.endpoints ?? this.cluster.endpoints,
       limits: options.limits ?? {},
     });
     this.world.handler = this.engine.handler;

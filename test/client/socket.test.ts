@@ -1,0 +1,195 @@
+// The client over real sockets, against a small server in this process: the handshake, many calls at once, a
+// server that goes away and comes back, one that never answers, and an end that leaves nothing running.
+
+import { createServer, type Server } from 'node:net';
+import { WebSocketServer, type WebSocket } from 'ws';
+import { afterEach, expect, test } from 'vitest';
+import { connect, type KvorumClient } from '../../src/client/index.js';
+import { decodeClientFrames } from '../../src/wire/client-codec.js';
+import { decodeClientCommand } from '../../src/wire/command-codec.js';
+import type { ClientFrame, ServerFrame } from '../../src/wire/protocol.js';
+import { encodeServerFrames } from '../../src/wire/server-codec.js';
+
+/** One node that leads alone, keeps values in memory, and knows each write's stamp. */
+class TinyServer {
+  readonly values = new Map<string, Uint8Array>();
+  readonly outcomes = new Map<string, ServerFrame>();
+  executed = 0;
+  /** Closes the connection instead of answering, after the write was executed; this many times. */
+  losesAnswers = 0;
+  port: number;
+  paths = new Set<string | undefined>();
+  private server: WebSocketServer | undefined;
+
+  constructor(port = 0) {
+    this.port = port;
+  }
+
+  get endpoint(): string {
+    return `127.0.0.1:${this.port}`;
+  }
+
+  async start(): Promise<this> {
+    const server = new WebSocketServer({ port: this.port, host: '127.0.0.1', perMessageDeflate: false });
+    this.server = server;
+    server.on('connection', (socket, request) => {
+      this.paths.add(request.url);
+      socket.on('message', (data) => {
+        const answers: ServerFrame[] = [];
+        for (const frame of decodeClientFrames(data as Buffer)) {
+          const answer = this.answer(frame, socket);
+          if (answer !== undefined) answers.push(answer);
+        }
+        if (answers.length > 0) socket.send(encodeServerFrames(answers));
+      });
+    });
+    await new Promise((resolve) => server.once('listening', resolve));
+    this.port = (server.address() as { port: number }).port;
+    return this;
+  }
+
+  async stop(): Promise<void> {
+    for (const socket of this.server?.clients ?? []) socket.terminate();
+    await new Promise((resolve) => (this.server === undefined ? resolve(0) : this.server.close(resolve)));
+    this.server = undefined;
+  }
+
+  private answer(frame: ClientFrame, socket: WebSocket): ServerFrame | undefined {
+    switch (frame.kind) {
+      case 'hello': {
+        const members = [{ nodeId: 'n1', address: this.endpoint }];
+        const leader = { leaderId: 'n1', term: 1, clusterTimeMs: 0 };
+        return { kind: 'hello', protocolVersion: 1, clusterId: 'c1', nodeId: 'n1', members, ...leader };
+      }
+      case 'write':
+        return this.write(frame, socket);
+      case 'get': {
+        const value = this.values.get(frame.key);
+        const { requestId, key } = frame;
+        const versions = { createRevision: 1, modRevision: 1, version: 1, leaseId: 0 };
+        const record = value === undefined ? undefined : { key, value, ...versions };
+        return { kind: 'got', requestId, revision: this.executed, record };
+      }
+      case 'ping':
+        return { kind: 'pong', requestId: frame.requestId };
+      default:
+        return undefined;
+    }
+  }
+
+  private write(frame: Extract<ClientFrame, { kind: 'write' }>, socket: WebSocket): ServerFrame | undefined {
+    const { session, operation } = decodeClientCommand(new Uint8Array(frame.command));
+    const stamp = `${session.sessionId}/${session.sequence}`;
+    const { requestId } = frame;
+    let outcome = this.outcomes.get(stamp);
+    if (outcome === undefined) {
+      if (operation.kind === 'put') {
+        this.values.set(operation.key, operation.value);
+        this.executed++;
+      }
+      outcome = {
+        kind: 'written',
+        requestId,
+        code: 'OK',
+        revision: this.executed,
+        count: 0,
+        current: undefined,
+      };
+      this.outcomes.set(stamp, outcome);
+      if (this.losesAnswers > 0) {
+        this.losesAnswers--;
+        socket.terminate();
+        return undefined;
+      }
+    }
+    return { ...outcome, requestId } as ServerFrame;
+  }
+}
+
+const closing: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close();
+});
+
+async function startServer(port?: number): Promise<TinyServer> {
+  const server = await new TinyServer(port).start();
+  closing.push(() => server.stop());
+  return server;
+}
+
+async function startClient(server: TinyServer): Promise<KvorumClient> {
+  const client = await connect({ endpoints: [`ws://${server.endpoint}`] });
+  closing.unshift(() => client.close());
+  return client;
+}
+
+test('many calls at once over one connection', async () => {
+  const server = await startServer();
+  const client = await startClient(server);
+  const puts = Array.from({ length: 2_000 }, (_, i) => client.put(`k${i}`, `v${i}`));
+  await Promise.all(puts);
+  expect(server.executed).toBe(2_000);
+  const entries = await Promise.all(Array.from({ length: 200 }, (_, i) => client.get(`k${i}`)));
+  expect(entries.map((entry) => entry?.text())).toEqual(entries.map((_, i) => `v${i}`));
+  expect([...server.paths]).toEqual(['/client']);
+  // The largest key and value go through.
+  await client.put('k'.repeat(4_096), new Uint8Array(1_048_576));
+});
+
+test('a connection that is lost with the answer costs nothing and doubles nothing', async () => {
+  const server = await startServer();
+  const client = await startClient(server);
+  await client.put('warm', 'up');
+  server.losesAnswers = 3;
+  await Promise.all([client.put('a', '1'), client.put('b', '2'), client.put('c', '3')]);
+  expect(server.executed).toBe(4);
+});
+
+test('a server that restarts is found again', async () => {
+  const server = await startServer();
+  const client = await startClient(server);
+  await client.put('a', '1');
+  await server.stop();
+  const waiting = client.put('b', '2');
+  await server.start();
+  await expect(waiting).resolves.toEqual({ revision: 2 });
+});
+
+test('connect fails with UNAVAILABLE naming every address; lazy leaves that to the calls', async () => {
+  // Accepts connections and never says a word.
+  const mute: Server = createServer((socket) => socket.on('error', () => undefined).resume());
+  await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve));
+  closing.push(() => new Promise((resolve) => mute.close(resolve)));
+  const mutePort = (mute.address() as { port: number }).port;
+  const gone = await startServer();
+  await gone.stop();
+  const endpoints = [gone.endpoint, `127.0.0.1:${mutePort}`];
+  const failed = connect({ endpoints, timeoutMs: 300 });
+  await expect(failed).rejects.toMatchObject({ code: 'UNAVAILABLE', outcome: 'none' });
+  await expect(failed).rejects.toThrow(
+    new RegExp(`${gone.endpoint}: .*ECONNREFUSED.*127.0.0.1:${mutePort}: no answer`),
+  );
+  const lazy = await connect({ endpoints, timeoutMs: 100, lazy: true });
+  await expect(lazy.put('k', 'v')).rejects.toMatchObject({ code: 'UNAVAILABLE', outcome: 'none' });
+  await lazy.close();
+  const signal = AbortSignal.timeout(50);
+  await expect(connect({ endpoints, signal })).rejects.toMatchObject({ code: 'ABORTED' });
+});
+
+test('after close nothing of the client is left running', async () => {
+  const server = await startServer();
+  // What the process waits for, without this test's own server.
+  const count = (): number =>
+    process.getActiveResourcesInfo().filter((name) => /Timeout|TCPSocketWrap|TCPWrap|Immediate/.test(name))
+      .length;
+  const before = count();
+  {
+    await using client = await connect({ endpoints: [server.endpoint] });
+    await client.put('a', '1');
+    expect(count()).toBeGreaterThan(before);
+  }
+  for (let tries = 0; tries < 500 && count() > before; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  expect(count()).toBeLessThanOrEqual(before);
+});
