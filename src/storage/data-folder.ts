@@ -1,6 +1,6 @@
-// Who a data folder belongs to: `identity.json` names the node and the folder's own random `instanceId`, which peers
-// compare. Must never give a new identity to a folder that had one: a node that lost its data and came back under its
-// old name could vote twice in a term (research row 54).
+// Who a data folder belongs to: `identity.json` names the node and the folder's own random `instanceId`,
+// which peers compare. Must never give a new identity to a folder that had one: a node that lost its data and
+// came back under its old name could vote twice in a term (research row 54).
 
 import { toHex } from '../base/bytes.js';
 import type { Disk, Entropy, NodeId } from '../base/env.js';
@@ -23,8 +23,9 @@ const identityPath = 'identity.json';
 const formatVersion = 1;
 
 /**
- * The identity of the folder; an empty folder gets one, durably. Only one process may do this at a time: hold the lock
- * (`openLevelStore`). Throws `IDENTITY` for another node's folder, `CORRUPT` for a damaged or newer file, `DISK`.
+ * The identity of the folder; an empty folder gets one, durably. Only one process may do this at a time: hold
+ * the lock (`openLevelStore`). Throws `IDENTITY` for another node's folder, `CORRUPT` for a damaged or newer
+ * file, `DISK`.
  */
 export function openDataFolder({ disk, entropy, nodeId }: DataFolderOptions): FolderIdentity {
   const fields = readJsonFile(disk, identityPath, formatVersion);
@@ -54,6 +55,7 @@ export function openDataFolder({ disk, entropy, nodeId }: DataFolderOptions): Fo
 }
 
 function malformed(field: string, expected: string): KvorumError {
-  const message = `${identityPath} is damaged: its "${field}" is not ${expected}; restore it, or replace the member`;
+  const advice = 'restore the data folder, or replace the member';
+  const message = `${identityPath} is damaged: its "${field}" is not ${expected}; ${advice}`;
   return new KvorumError('CORRUPT', message, { details: { path: identityPath, field } });
 }

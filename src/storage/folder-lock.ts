@@ -1,7 +1,7 @@
-// One process per data folder. The lock is LevelDB's own (fcntl on the store's LOCK file): the kernel drops it with
-// the process, however that ends, so nothing stale stays behind, and it holds across containers that share the
-// folder, which a socket or a file with a process id would not. Beside it stands the holder's process id, only for
-// the message to whoever comes second; it is never used to decide anything.
+// One process per data folder. The lock is LevelDB's own (fcntl on the store's LOCK file): the kernel drops
+// it with the process, however that ends, so nothing stale stays behind, and it holds across containers that
+// share the folder, which a socket or a file with a process id would not. Beside it stands the holder's
+// process id, only for the message to whoever comes second; it is never used to decide anything.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,7 +15,8 @@ export function noteHolder(directory: string): void {
   try {
     writeFileSync(join(directory, holderName), `${process.pid}\n`);
   } catch {
-    // The disk may be full, and a node must start on a full disk. The message of a second process is then less exact.
+    // The disk may be full, and a node must start on a full disk. The message of a second process is then
+    // less exact.
   }
 }
 

@@ -1,7 +1,8 @@
-// The `OrderedStore` over LevelDB. A shell: here, and not above, promises become callbacks. Must never write again
-// after a batch failed (LevelDB itself goes on after a failed append, and what follows may be unreadable), never have
-// two batches under way (their order would be undefined), and never answer a batch before it and its folder are synced
-// (LevelDB does not sync its folder when it begins a new log file). Source: reliability research §3.1.
+// The `OrderedStore` over LevelDB. A shell: here, and not above, promises become callbacks. Must never write
+// again after a batch failed (LevelDB itself goes on after a failed append, and what follows may be
+// unreadable), never have two batches under way (their order would be undefined), and never answer a batch
+// before it and its folder are synced (LevelDB does not sync its folder when it begins a new log file).
+// Source: reliability research §3.1.
 
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -25,8 +26,9 @@ const options = {
 type Database = Level<Buffer, Uint8Array>;
 
 /**
- * Opens the store in `directory`, making it if it is not there. While it is open no other process can open it.
- * Rejects with `IDENTITY` when another process has it open, `CORRUPT` when LevelDB finds damage, `DISK` otherwise.
+ * Opens the store in `directory`, making it if it is not there. While it is open no other process can open
+ * it. Rejects with `IDENTITY` when another process has it open, `CORRUPT` when LevelDB finds damage, `DISK`
+ * otherwise.
  */
 export async function openLevelStore(directory: string): Promise<LevelStore> {
   const database: Database = new Level(directory, options);
@@ -121,8 +123,9 @@ export class LevelStore implements OrderedStore {
   }
 
   /**
-   * A chained batch, with all keys in one buffer: 0.7 µs per operation on this thread where `batch(array)` took 6 and a
-   * key encoding 5.5 (1,500 operations, Node 20): the array is checked, copied and encoded object by object.
+   * A chained batch, with all keys in one buffer: 0.7 µs per operation on this thread where `batch(array)`
+   * took 6 and a key encoding 5.5 (1,500 operations, Node 20): the array is checked, copied and encoded
+   * object by object.
    */
   private async write(operations: readonly StoreOperation[]): Promise<void> {
     let keyBytes = 0;

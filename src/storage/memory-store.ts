@@ -1,6 +1,6 @@
-// An `OrderedStore` in memory, for tests and the simulator. A batch takes effect all at once when its `done` is due, as
-// if it had been made durable just then; a crash before that leaves nothing of it. Must never call back from inside a
-// call, and never share bytes with the caller's buffers.
+// An `OrderedStore` in memory, for tests and the simulator. A batch takes effect all at once when its `done`
+// is due, as if it had been made durable just then; a crash before that leaves nothing of it. Must never call
+// back from inside a call, and never share bytes with the caller's buffers.
 
 import { assert } from '../base/assert.js';
 import type { ByteString } from '../base/bytes.js';

@@ -1,6 +1,6 @@
-// The real `Disk`: files of one data folder through node:fs, callbacks for what takes time (faster than promises and
-// FileHandles). Must never report less or more than the system said: short writes are continued, and each failure
-// is a `DISK` error that names path, offset and errno.
+// The real `Disk`: files of one data folder through node:fs, callbacks for what takes time (faster than
+// promises and FileHandles). Must never report less or more than the system said: short writes are continued,
+// and each failure is a `DISK` error that names path, offset and errno.
 
 import * as fs from 'node:fs';
 import { join } from 'node:path';
@@ -11,12 +11,18 @@ import { KvorumError } from '../base/errors.js';
 /** Zeros are written in pieces, each synced, so that one sync never has to wait for very much. */
 const zeroPieceBytes = 2 * 1024 * 1024;
 
+/** The system's calls that may do less than they were asked for. */
+export type WriteCalls = Pick<typeof fs, 'write' | 'writev' | 'writevSync'>;
+
 /** A `Disk` whose paths are relative to `root`, a folder that exists. */
 export class NodeDisk implements Disk {
   private readonly root: string;
+  private readonly calls: WriteCalls;
 
-  constructor(root: string) {
+  /** `calls`: the system's own, unless a test wants short writes. */
+  constructor(root: string, calls: WriteCalls = fs) {
     this.root = root;
+    this.calls = calls;
   }
 
   openSync(path: string, options: { create: boolean }): DiskFile {
@@ -25,7 +31,7 @@ export class NodeDisk implements Disk {
       'open',
       path,
       undefined,
-      () => new NodeDiskFile(path, fs.openSync(this.full(path), flags, 0o600)),
+      () => new NodeDiskFile(path, fs.openSync(this.full(path), flags, 0o600), this.calls),
     );
   }
 
@@ -39,7 +45,7 @@ export class NodeDisk implements Disk {
         done(diskError('create', path, undefined, openError), undefined);
         return;
       }
-      const file = new NodeDiskFile(path, descriptor);
+      const file = new NodeDiskFile(path, descriptor, this.calls);
       const zeros = Buffer.alloc(Math.min(zeroPieceBytes, bytes));
       const fill = (offset: number): void => {
         const piece = zeros.subarray(0, Math.min(zeros.length, bytes - offset));
@@ -142,11 +148,13 @@ export function syncFolder(fullPath: string, path: string, done: Done): void {
 class NodeDiskFile implements DiskFile {
   readonly path: string;
   private readonly descriptor: number;
+  private readonly calls: WriteCalls;
   private closed = false;
 
-  constructor(path: string, descriptor: number) {
+  constructor(path: string, descriptor: number, calls: WriteCalls) {
     this.path = path;
     this.descriptor = descriptor;
+    this.calls = calls;
   }
 
   sizeSync(): number {
@@ -179,33 +187,14 @@ class NodeDiskFile implements DiskFile {
   }
 
   write(offset: number, parts: readonly Uint8Array[], done: Done): void {
-    const only = parts.length === 1 ? parts[0] : undefined;
-    const wrote = (error: Error | null, bytes: number, given: readonly Uint8Array[]): void => {
-      if (error !== null) {
-        done(diskError('write to', this.path, offset, error));
-        return;
-      }
-      const rest = afterBytes(given, bytes);
-      if (rest.length === 0) done(undefined);
-      else if (bytes === 0) done(diskError('write to', this.path, offset, new Error('nothing was written')));
-      else this.write(offset + bytes, rest, done);
-    };
-    if (only !== undefined) {
-      fs.write(this.descriptor, only, 0, only.length, offset, (error, bytes) => wrote(error, bytes, [only]));
-    } else {
-      fs.writev(this.descriptor, parts as Uint8Array[], offset, (error, bytes) => wrote(error, bytes, parts));
-    }
+    let bytes = 0;
+    for (const part of parts) bytes += part.length;
+    if (bytes <= inlineWriteBytesMax) this.writeInline(offset, parts, done);
+    else this.writeInPool(offset, parts, done);
   }
 
   writeSync(offset: number, bytes: Uint8Array): void {
-    attempt('write to', this.path, offset, () => {
-      let written = 0;
-      while (written < bytes.length) {
-        const more = fs.writeSync(this.descriptor, bytes, written, bytes.length - written, offset + written);
-        if (more === 0) throw new Error('nothing was written');
-        written += more;
-      }
-    });
+    attempt('write to', this.path, offset, () => this.writeWhole(offset, [bytes]));
   }
 
   sync(done: Done): void {
@@ -223,8 +212,57 @@ class NodeDiskFile implements DiskFile {
     this.closed = true;
     attempt('close', this.path, undefined, () => fs.closeSync(this.descriptor));
   }
+
+  /**
+   * A copy into the page cache is done before a thread of the pool would have woken up; the sync still goes
+   * there.
+   */
+  private writeInline(offset: number, parts: readonly Uint8Array[], done: Done): void {
+    let failure: Error | undefined;
+    try {
+      this.writeWhole(offset, parts);
+    } catch (error) {
+      failure = diskError('write to', this.path, offset, error as Error);
+    }
+    process.nextTick(done, failure);
+  }
+
+  private writeWhole(offset: number, parts: readonly Uint8Array[]): void {
+    let rest: readonly Uint8Array[] = afterBytes(parts, 0);
+    for (let at = offset; rest.length > 0;) {
+      const bytes = this.calls.writevSync(this.descriptor, rest as Uint8Array[], at);
+      if (bytes === 0) throw new Error('nothing was written');
+      at += bytes;
+      rest = afterBytes(rest, bytes);
+    }
+  }
+
+  private writeInPool(offset: number, parts: readonly Uint8Array[], done: Done): void {
+    const only = parts.length === 1 ? parts[0] : undefined;
+    const wrote = (error: Error | null, bytes: number, given: readonly Uint8Array[]): void => {
+      if (error !== null) {
+        done(diskError('write to', this.path, offset, error));
+        return;
+      }
+      const rest = afterBytes(given, bytes);
+      if (rest.length === 0) done(undefined);
+      else if (bytes === 0) done(diskError('write to', this.path, offset, new Error('nothing was written')));
+      else this.writeInPool(offset + bytes, rest, done);
+    };
+    if (only !== undefined) {
+      this.calls.write(this.descriptor, only, 0, only.length, offset, (error, bytes) =>
+        wrote(error, bytes, [only]),
+      );
+    } else {
+      this.calls.writev(this.descriptor, parts as Uint8Array[], offset, (error, bytes) =>
+        wrote(error, bytes, parts),
+      );
+    }
+  }
 }
 
+/** Writes up to this size are made on the calling thread. */
+const inlineWriteBytesMax = 65_536;
 const noBytes = new Uint8Array(0);
 
 /** What is left of the parts after their first `bytes` bytes. */

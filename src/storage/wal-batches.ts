@@ -1,5 +1,5 @@
-// Reads the batches of one segment one after the other. Only reads; what it cannot verify it does not return. Must
-// never allocate by a length that is not within the file.
+// Reads the batches of one segment one after the other. Only reads; what it cannot verify it does not return.
+// Must never allocate by a length that is not within the file.
 
 import { asBuffer } from '../base/bytes.js';
 import type { DiskFile } from '../base/env.js';
@@ -35,12 +35,18 @@ export class SegmentBatches {
   private window: Buffer = Buffer.alloc(0);
   /** Offset of the window in the file. */
   private windowStart = 0;
-  /** Number and chain of the batch before; `undefined` at the start of the oldest segment, which tells them itself. */
+  /**
+   * Number and chain of the batch before; `undefined` at the start of the oldest segment, which tells them
+   * itself.
+   */
   private previous: { readonly sequence: number; readonly chain: number } | undefined;
   /** Where the batch begins that `next` looks at. */
   offset: number;
 
-  /** `firstOffset`: of the segment's first batch. `previous`: the last batch of the segment before, if there is one. */
+  /**
+   * `firstOffset`: of the segment's first batch. `previous`: the last batch of the segment before, if there
+   * is one.
+   */
   constructor(file: DiskFile, seed: number, firstOffset: number, previous: Batch | undefined) {
     this.file = file;
     this.seed = seed;
@@ -71,7 +77,10 @@ export class SegmentBatches {
     }
   }
 
-  /** Whether the frame carries the number of this batch; and a start frame stands where one must, and only there. */
+  /**
+   * Whether the frame carries the number of this batch; and a start frame stands where one must, and only
+   * there.
+   */
   private belongs(frame: Frame, at: number): boolean {
     const isStart = frame.kind === frameKinds.segmentStart;
     if (isStart !== (at === this.firstOffset)) return false;

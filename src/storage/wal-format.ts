@@ -1,36 +1,39 @@
-// The bytes of the write-ahead log: segment headers and frames. Pure: knows neither files nor order of operations, and
-// must never read or allocate by a length it has not checked. All numbers are little-endian; u64 stays below 2^53.
-// Shape after etcd's WAL, hashicorp/raft-wal and LogCabin's SegmentedLog, which differ in what they can tell apart
-// after a crash; see README.md here for the rule that this format serves.
+// The bytes of the write-ahead log: segment headers and frames. Pure: knows neither files nor order of
+// operations, and must never read or allocate by a length it has not checked. All numbers are little-endian;
+// u64 stays below 2^53. Shape after etcd's WAL, hashicorp/raft-wal and LogCabin's SegmentedLog, which differ
+// in what they can tell apart after a crash; see README.md here for the rule that this format serves.
 //
-// Segment file `0000000001.wal`: a header of 4,096 bytes, then batches of frames, then zeros up to its capacity.
+// Segment file `0000000001.wal`: a header of 4,096 bytes, then batches of frames, then zeros up to its
+// capacity.
 //
-//   header    0        8         12        16        24      32          36
-//             +--------+---------+---------+---------+-------+-----------+----------------+----------------+--zeros
-//             | magic  | version | crc     | segment | nonce | capacity  | u16 + clusterId| u16 + nodeId   | .. 4096
-//             +--------+---------+---------+---------+-------+-----------+----------------+----------------+--zeros
-//             crc: of all 4,096 bytes, itself taken as zero. Written and synced before the file gets its name.
+//   header  0       8         12    16        24      32         36
+//           +-------+---------+-----+---------+-------+----------+-----------------+--------------+--zeros
+//           | magic | version | crc | segment | nonce | capacity | u16 + clusterId | u16 + nodeId | .. 4096
+//           +-------+---------+-----+---------+-------+----------+-----------------+--------------+--zeros
+//           crc: of all 4,096 bytes, itself taken as zero. Synced before the file gets its name.
 //
-//   frame     0     4        8      9        10     12         16      24     32
-//             +-----+--------+------+--------+------+----------+-------+------+--------+--zeros to a multiple of 8
-//             | crc | length | kind | detail | zero | sequence | index | term | body   |
-//             +-----+--------+------+--------+------+----------+-------+------+--------+--
-//             crc: of everything after it up to the end of the body, seeded with the segment's nonce and number, so
-//             that no frame of another file can pass. length: of the body. sequence: low half of the batch's number.
+//   frame   0     4        8      9        10     12         16      24     32
+//           +-----+--------+------+--------+------+----------+-------+------+--------+--zeros up to a
+//           | crc | length | kind | detail | zero | sequence | index | term | body   |  multiple of 8
+//           +-----+--------+------+--------+------+----------+-------+------+--------+--
+//           crc: of everything after it up to the end of the body, seeded with the segment's nonce and
+//           number, so that no frame of another file can pass. length: of the body. sequence: low half of
+//           the number of the batch.
 //
-//   kind            index                       term                 detail        body
-//   segmentStart    last index before           its term             0             u64 sequence, u64 baseIndex,
-//                                                                                  u64 baseTerm, u32 chain, u32 zero
-//   hardState       commitIndex                 currentTerm          1: has voted  votedFor in UTF-8
-//   truncateSuffix  first index removed         0                    0             -
-//   truncatePrefix  new baseIndex               its term             0             -
-//   entry           of the entry                of the entry         kind          payload
-//   commit          last index of the log       its term             1: sealed     u64 sequence, u64 commitIndex,
-//                                                                                  u32 bytes of the batch, u32 chain
+//   kind            index                  term           detail        body
+//   segmentStart    last index before      its term       0             u64 sequence, u64 baseIndex,
+//                                                                       u64 baseTerm, u32 chain, u32 zero
+//   hardState       commitIndex            currentTerm    1: has voted  votedFor in UTF-8
+//   truncateSuffix  first index removed    0              0             -
+//   truncatePrefix  new baseIndex          its term       0             -
+//   entry           of the entry           of the entry   kind          payload
+//   commit          last index of the log  its term       1: sealed     u64 sequence, u64 commitIndex,
+//                                                                       u32 bytes of the batch, u32 chain
 //
-// A batch is any number of frames and one commit frame; without a valid commit frame none of it counts. chain is the
-// CRC of the CRCs of the batch's frames, seeded with the previous batch's chain. The first batch of a segment begins
-// with segmentStart and hardState. The last one of a finished segment is only a commit frame that says `sealed`.
+// A batch is any number of frames and one commit frame; without a valid commit frame none of it counts. chain
+// is the CRC of the CRCs of the batch's frames, seeded with the previous batch's chain. The first batch of a
+// segment begins with segmentStart and hardState. The last one of a finished segment is only a commit frame
+// that says `sealed`.
 
 import { crc32 } from 'node:zlib';
 import { assert } from '../base/assert.js';
@@ -67,7 +70,10 @@ export interface SegmentHeader {
   readonly segmentNumber: number;
   /** 8 random bytes. */
   readonly nonce: Uint8Array;
-  /** The length to which the file was filled with zeros. It is never shorter, and longer only by one large batch. */
+  /**
+   * The length to which the file was filled with zeros. It is never shorter, and longer only by one large
+   * batch.
+   */
   readonly capacityBytes: number;
   readonly clusterId: string;
   readonly nodeId: string;
@@ -104,7 +110,8 @@ export function decodeSegmentHeader(given: Uint8Array): SegmentHeader | string {
   if (!bytes.subarray(0, 8).equals(magic)) return 'it does not begin like a kvorum log segment';
   const version = bytes.readUInt32LE(8);
   if (version > walFormatVersion) {
-    return `it has format version ${version} and this kvorum reads up to ${walFormatVersion}: use a newer kvorum`;
+    const known = `this kvorum reads up to ${walFormatVersion}`;
+    return `it has format version ${version} and ${known}: use a newer kvorum`;
   }
   const crc = bytes.readUInt32LE(12);
   bytes.writeUInt32LE(0, 12);
@@ -186,7 +193,9 @@ export function entryKindOf(frame: Frame): EntryKind | undefined {
   return entryKinds[frame.detail];
 }
 
-/** The entry of an `entry` frame, with its own copy of the payload; `undefined` for an unknown kind of entry. */
+/**
+ * The entry of an `entry` frame, with its own copy of the payload; `undefined` for an unknown kind of entry.
+ */
 export function entryOf(frame: Frame): LogEntry | undefined {
   const kind = entryKindOf(frame);
   if (kind === undefined) return undefined;

@@ -1,10 +1,12 @@
-// What is known in memory of the log on disk: its ends, its terms, and a sparse index from entries to places in
-// segments. Holds no payload. Used both while recovering, which must report nonsense in the file, and while running,
-// which must never produce any; so each change has a function that says in words what would be wrong with it.
+// What is known in memory of the log on disk: its ends, its terms, and a sparse index from entries to places
+// in segments. Holds no payload. Used both while recovering, which must report nonsense in the file, and
+// while running, which must never produce any; so each change has a function that says in words what would be
+// wrong with it.
 //
-// A mark says where one entry's frame begins. Between two marks the live entries lie in one segment in ascending
-// order, and every entry written right after a truncation or a segment start has a mark. Walking from a mark up to
-// the index of the next one therefore never meets a dead entry: those have that index or a higher one.
+// A mark says where one entry's frame begins. Between two marks the live entries lie in one segment in
+// ascending order, and every entry written right after a truncation or a segment start has a mark. Walking
+// from a mark up to the index of the next one therefore never meets a dead entry: those have that index or a
+// higher one.
 
 import type { LogIndex, Term, TermRun } from '../raft/types.js';
 
@@ -14,7 +16,9 @@ export interface Mark {
   readonly segment: number;
   /** Of the entry's frame in the segment's file. */
   readonly offset: number;
-  /** Payload, and 64 bytes of overhead for each entry, from this mark up to the next; dead entries count too. */
+  /**
+   * Payload, and 64 bytes of overhead for each entry, from this mark up to the next; dead entries count too.
+   */
   entryBytes: number;
 }
 
@@ -94,7 +98,8 @@ export class WalIndex {
     while ((this.marks.at(-1)?.index ?? 0) >= index) this.marks.pop();
     this.markNext = true;
     this.lastIndex = index - 1;
-    // Before the oldest segment that still exists: the terms there are not known, but the entries from here on will be.
+    // Before the oldest segment that still exists: the terms there are not known, but the entries from here
+    // on will be.
     this.firstKnown = Math.min(this.firstKnown, index);
     this.lastTerm = this.runs.at(-1)?.term ?? (this.lastIndex === this.baseIndex ? this.baseTerm : 0);
   }
@@ -114,7 +119,9 @@ export class WalIndex {
     this.baseTerm = term;
   }
 
-  /** Drops what is known below the base. Says what is wrong when the base and the known entries do not meet. */
+  /**
+   * Drops what is known below the base. Says what is wrong when the base and the known entries do not meet.
+   */
   forgetBelowBase(): string | undefined {
     const base = this.baseIndex;
     if (this.firstKnown > base + 1)
@@ -142,7 +149,10 @@ export class WalIndex {
     return this.marks[lastAtOrBelow(this.marks, index, (mark) => mark.index)];
   }
 
-  /** The lowest index such that the entries from it to the last take at most about `bytesMax`; lastIndex + 1 if none. */
+  /**
+   * The lowest index such that the entries from it to the last take at most about `bytesMax`; lastIndex + 1
+   * if none.
+   */
   recentFrom(bytesMax: number): LogIndex {
     let from = this.lastIndex + 1;
     let bytes = 0;
@@ -156,7 +166,9 @@ export class WalIndex {
   }
 }
 
-/** Position of the last element whose key is at or below `key`, -1 if there is none. The list ascends by key. */
+/**
+ * Position of the last element whose key is at or below `key`, -1 if there is none. The list ascends by key.
+ */
 function lastAtOrBelow<T>(list: readonly T[], key: number, keyOf: (element: T) => number): number {
   let low = 0;
   let high = list.length;

@@ -1,7 +1,8 @@
-// Reads entries back from their segments, from the marks of the index. The walk is the same for the synchronous read
-// while a node opens and for the asynchronous ones later; between two pieces of an asynchronous one the log may have
-// been truncated, so the walk asks the index anew for each entry, and can be limited from outside. Must never return
-// an entry that is not part of the log any more, nor one whose checksum is wrong.
+// Reads entries back from their segments, from the marks of the index. The walk is the same for the
+// synchronous read while a node opens and for the asynchronous ones later; between two pieces of an
+// asynchronous one the log may have been truncated, so the walk asks the index anew for each entry, and can
+// be limited from outside. Must never return an entry that is not part of the log any more, nor one whose
+// checksum is wrong.
 
 import { asBuffer } from '../base/bytes.js';
 import type { Disk, DiskFile } from '../base/env.js';
@@ -72,7 +73,10 @@ class EntryWalk {
     while ((this.entries.at(-1)?.index ?? 0) > index) this.entries.pop();
   }
 
-  /** Goes on as far as the window reaches. Returns what to read next, or `undefined` at the end. Throws `CORRUPT`. */
+  /**
+   * Goes on as far as the window reaches. Returns what to read next, or `undefined` at the end. Throws
+   * `CORRUPT`.
+   */
   advance(): Needed | undefined {
     while (this.bytesLeft > 0) {
       const wanted = this.firstIndex + this.entries.length;

@@ -1,12 +1,12 @@
-// Reads a log from the disk when a node starts and decides what it holds. Synchronous, changes nothing before the
-// whole log has been judged, and must never throw anything but KvorumError, allocate by an unchecked length, or drop a
-// batch that had been synced.
+// Reads a log from the disk when a node starts and decides what it holds. Synchronous, changes nothing before
+// the whole log has been judged, and must never throw anything but KvorumError, allocate by an unchecked
+// length, or drop a batch that had been synced.
 //
-// The rule (README.md here, research §3.3). Only one batch is ever written and not yet synced. So at the first batch S
-// that is not whole and valid: if any commit frame of a later batch than S exists, S had been synced, and the log is
-// damaged: CORRUPT. Otherwise S is what a crash left of the last write: it is cut off, zeroed and synced.
-// What was read may only be in the page cache, after a killed process or a failed sync: so the last batch is written
-// once more and synced before anybody relies on it.
+// The rule (README.md here, research §3.3). Only one batch is ever written and not yet synced. So at the
+// first batch S that is not whole and valid: if any commit frame of a later batch than S exists, S had been
+// synced, and the log is damaged: CORRUPT. Otherwise S is what a crash left of the last write: it is cut off,
+// zeroed and synced. What was read may only be in the page cache, after a killed process or a failed sync: so
+// the last batch is written once more and synced before anybody relies on it.
 
 import { asBuffer } from '../base/bytes.js';
 import type { Disk, DiskFile, Logger } from '../base/env.js';
@@ -185,7 +185,8 @@ class Recovery {
     }
     if (header.clusterId !== clusterId || header.nodeId !== nodeId) {
       const found = `node ${header.nodeId} of cluster ${header.clusterId}`;
-      const message = `${path} is the log of ${found}, not of node ${nodeId} of cluster ${clusterId}: wrong data folder?`;
+      const wanted = `node ${nodeId} of cluster ${clusterId}`;
+      const message = `${path} is the log of ${found}, not of ${wanted}: wrong data folder?`;
       throw new KvorumError('IDENTITY', message, { details: { file: path, offset: 36 } });
     }
     const size = file.sizeSync();
@@ -201,7 +202,9 @@ class Recovery {
     };
   }
 
-  /** Looks through what follows the last valid batch: only zeros, or the remains of one write, may be there. */
+  /**
+   * Looks through what follows the last valid batch: only zeros, or the remains of one write, may be there.
+   */
   private readTail(segment: Segment, from: number): void {
     const lastSequence = this.lastBatch?.batch.commit.sequence ?? 0;
     const { laterCommit, end } = readTail(segment, from, lastSequence + 1);
@@ -234,7 +237,8 @@ class Recovery {
       );
     }
     if (commitIndex > lastIndex || commitIndex < this.commitIndex) {
-      const problem = `the commit index goes from ${this.commitIndex} to ${commitIndex} in a log up to ${lastIndex}`;
+      const change = `from ${this.commitIndex} to ${commitIndex}`;
+      const problem = `the commit index goes ${change} in a log up to ${lastIndex}`;
       throw corruptLog(segment.path, offset, problem);
     }
     this.commitIndex = commitIndex;
@@ -283,7 +287,8 @@ class Recovery {
     }
     index.startSegment();
     if (start.lastIndex === index.lastIndex) return undefined;
-    return `the segment says that the one before ends with ${start.lastIndex}, it ends with ${index.lastIndex}`;
+    const found = `it ends with ${index.lastIndex}`;
+    return `the segment says that the one before ends with ${start.lastIndex}, ${found}`;
   }
 
   /** Everything has been read: the last checks, and only then the repair. */
@@ -358,8 +363,8 @@ const tailChunkBytes = 1024 * 1024;
 const zeroChunk = Buffer.alloc(tailChunkBytes + commitFrameBytes);
 
 /**
- * Reads a segment from `from` to its end: where its last byte that is not zero ends (`from` if there is none), and
- * where a valid commit frame of a batch after `sequence` stands, if one does.
+ * Reads a segment from `from` to its end: where its last byte that is not zero ends (`from` if there is
+ * none), and where a valid commit frame of a batch after `sequence` stands, if one does.
  */
 function readTail(
   segment: Segment,

@@ -1,5 +1,6 @@
-// The finished segments of the log, oldest first, and their removal once the log begins after them. Must never leave a
-// gap: one file is removed and its folder synced before the next, so that a crash keeps a contiguous rest.
+// The finished segments of the log, oldest first, and their removal once the log begins after them. Must
+// never leave a gap: one file is removed and its folder synced before the next, so that a crash keeps a
+// contiguous rest.
 
 import type { Disk, Done } from '../base/env.js';
 import type { LogIndex } from '../raft/types.js';
@@ -54,8 +55,9 @@ export class SealedSegments {
   }
 
   /**
-   * Removes, in the background, the segments that hold nothing above `baseIndex`, a base that is durable. The newest
-   * one always stays: the segment after it may not hold a batch yet, and then this one has the only hard state.
+   * Removes, in the background, the segments that hold nothing above `baseIndex`, a base that is durable. The
+   * newest one always stays: the segment after it may not hold a batch yet, and then this one has the only
+   * hard state.
    */
   dropUpTo(baseIndex: LogIndex): void {
     const oldest = this.segments[0];

@@ -1,7 +1,8 @@
-// The files of the log: their names, their headers, and the pool of segments prepared ahead. A segment gets its final
-// name only when its zeros and its header are synced, so a file with such a name that is short or has a bad header is
-// damaged, never half made. Two segments are kept ready: with no space left on the disk the log can still go on, and a
-// node can still start (tikv/raft-engine#344). Must never hold up the log while a ready segment exists.
+// The files of the log: their names, their headers, and the pool of segments prepared ahead. A segment gets
+// its final name only when its zeros and its header are synced, so a file with such a name that is short or
+// has a bad header is damaged, never half made. Two segments are kept ready: with no space left on the disk
+// the log can still go on, and a node can still start (tikv/raft-engine#344). Must never hold up the log
+// while a ready segment exists.
 
 import { defined } from '../base/assert.js';
 import type { Disk, DiskFile, Done, Entropy, Logger, NodeId, TimerHandle, Timers } from '../base/env.js';
@@ -36,7 +37,10 @@ const firstSegmentBytes = 4 * 1024 * 1024;
 /** A file under this name is being made; it is removed when the log opens. */
 const unfinishedName = 'unfinished.tmp';
 
-/** The length of a segment: doubles from 4 MiB to `segmentBytes`, so that small logs and first starts stay cheap. */
+/**
+ * The length of a segment: doubles from 4 MiB to `segmentBytes`, so that small logs and first starts stay
+ * cheap.
+ */
 export function segmentCapacity(segmentNumber: number, segmentBytes: number): number {
   return Math.min(segmentBytes, firstSegmentBytes * 2 ** Math.min(segmentNumber - 1, 20));
 }
@@ -69,7 +73,10 @@ export function newSegmentHeader(options: SegmentOptions, segmentNumber: number)
   };
 }
 
-/** The operating system's name for a failure (`ENOSPC`), from the error of any Disk; `undefined` if it has none. */
+/**
+ * The operating system's name for a failure (`ENOSPC`), from the error of any Disk; `undefined` if it has
+ * none.
+ */
 export function errnoOf(error: unknown): string | undefined {
   if (KvorumError.is(error)) {
     const errno = error.details['errno'];
@@ -93,7 +100,10 @@ export interface PoolOptions extends SegmentOptions {
   readonly logger: Logger;
   /** A segment can be taken now, or it turned out that there is no room for one. */
   readonly onChange: () => void;
-  /** A segment could not be made for another reason than a full disk. Called at most once; the pool has stopped. */
+  /**
+   * A segment could not be made for another reason than a full disk. Called at most once; the pool has
+   * stopped.
+   */
   readonly onFailure: (error: Error) => void;
 }
 
@@ -259,8 +269,8 @@ function runSteps(steps: readonly Step[], done: Done): void {
 const zeroPieceBytes = 1024 * 1024;
 
 /**
- * Makes the first segment, with its first batch, while a node opens. It has its name only once it is whole and synced:
- * a crash before leaves no log, a crash after a whole one. Throws `DISK`.
+ * Makes the first segment, with its first batch, while a node opens. It has its name only once it is whole
+ * and synced: a crash before leaves no log, a crash after a whole one. Throws `DISK`.
  */
 export function createFirstSegment(
   options: SegmentOptions,

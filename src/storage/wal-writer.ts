@@ -1,6 +1,7 @@
-// Writes batches: one write and one fdatasync at a time, segment after segment. Must never have a batch on its way
-// while an earlier one is not synced (the rule of recovery stands on that), and never report a batch as durable before
-// its sync is back. Which units make a batch is decided here, by what fits; when to write is decided in `wal`.
+// Writes batches: one write and one fdatasync at a time, segment after segment. Must never have a batch on
+// its way while an earlier one is not synced (the rule of recovery stands on that), and never report a batch
+// as durable before its sync is back. Which units make a batch is decided here, by what fits; when to write
+// is decided in `wal`.
 
 import { assert } from '../base/assert.js';
 import type { Clock } from '../base/env.js';
@@ -118,9 +119,9 @@ export class WalWriter {
   }
 
   /**
-   * Starts writing a batch of as many units as fit, taken from the front of `waiting`; of none if it is empty. `synced`
-   * gets them when they are durable. May write the end of the segment instead. False when it waits for the next
-   * segment to be ready. In both cases `onChange` asks to be called again. Not while busy.
+   * Starts writing a batch of as many units as fit, taken from the front of `waiting`; of none if it is
+   * empty. `synced` gets them when they are durable. May write the end of the segment instead. False when it
+   * waits for the next segment to be ready. In both cases `onChange` asks to be called again. Not while busy.
    */
   start(waiting: Waiting[], commitIndex: LogIndex, synced: (batch: readonly Waiting[]) => void): boolean {
     assert(!this.busy, 'a batch is being written already');
@@ -227,7 +228,8 @@ export class WalWriter {
   /** Ends the batch in the encoder, writes and syncs it. */
   private write(active: Segment, knownCommitIndex: LogIndex, sealed: boolean, synced: () => void): void {
     const { lastIndex, lastTerm } = this.index;
-    // A leader may know more to be committed than it has itself on disk; recovery relies on commitIndex <= lastIndex.
+    // A leader may know more to be committed than it has itself on disk; recovery relies on commitIndex <=
+    // lastIndex.
     const commitIndex = Math.max(this.commitIndex, Math.min(knownCommitIndex, lastIndex));
     const { parts, bytes, chain } = this.encoder.finish({ lastIndex, lastTerm, commitIndex, sealed });
     const offset = this.offset;
@@ -257,7 +259,10 @@ export class WalWriter {
     });
   }
 
-  /** What failed is never tried again: the pages may be marked clean and a second sync succeed (research row 45). */
+  /**
+   * What failed is never tried again: the pages may be marked clean and a second sync succeed (research row
+   * 45).
+   */
   private failWrite(action: string, path: string, offset: number, error: Error): void {
     this.busy = false;
     this.fail(diskFailure(action, path, offset, error));
@@ -306,7 +311,10 @@ function hardStateBytes(hardState: HardState): number {
   return frameBytes(Buffer.byteLength(hardState.votedFor ?? ''));
 }
 
-/** How many units go into the next batch; `undefined` when the segment must end first. A fresh one takes any unit. */
+/**
+ * How many units go into the next batch; `undefined` when the segment must end first. A fresh one takes any
+ * unit.
+ */
 function countFitting(waiting: readonly Waiting[], room: number, isFresh: boolean): number | undefined {
   let bytes = 0;
   let count = 0;

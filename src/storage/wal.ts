@@ -1,8 +1,8 @@
-// The write-ahead log of a node: makes units of hard state and entries durable in the order in which they are given,
-// many with one fdatasync. Must never call `done` before the bytes are synced, and never again after a failure.
-// Bytes are in wal-format, batches and files in wal-writer and wal-segments, the start in wal-recovery, reading back
-// in wal-reader. Sources: reliability research §3.3; group commit as in LogCabin and etcd (whatever arrives while a
-// sync runs is the next group).
+// The write-ahead log of a node: makes units of hard state and entries durable in the order in which they are
+// given, many with one fdatasync. Must never call `done` before the bytes are synced, and never again after a
+// failure. Bytes are in wal-format, batches and files in wal-writer and wal-segments, the start in
+// wal-recovery, reading back in wal-reader. Sources: reliability research §3.3; group commit as in LogCabin
+// and etcd (whatever arrives while a sync runs is the next group).
 
 import { assert } from '../base/assert.js';
 import type { Clock, Disk, Done, Logger, TimerHandle, Timers } from '../base/env.js';
@@ -41,7 +41,9 @@ export interface WalOptions extends SegmentOptions {
   readonly recentEntriesBytesMax: number;
   /** Applied index of the store: the log must reach it, else it is damaged. */
   readonly appliedIndexFloor: LogIndex;
-  /** The log failed and will never call `done` again: the node must stop. Called at most once, with `DISK`. */
+  /**
+   * The log failed and will never call `done` again: the node must stop. Called at most once, with `DISK`.
+   */
   readonly onFailure: (error: Error) => void;
 }
 
@@ -61,8 +63,8 @@ export function walExists(disk: Disk, directory: string): boolean {
 }
 
 /**
- * Makes a new log whose first batch is `unit`, synchronously and durably. A crash on the way leaves either no log or
- * the whole one. There must be no log yet. Throws `DISK`.
+ * Makes a new log whose first batch is `unit`, synchronously and durably. A crash on the way leaves either no
+ * log or the whole one. There must be no log yet. Throws `DISK`.
  */
 export function createWal(options: SegmentOptions, unit: WalUnit): void {
   assert(!walExists(options.disk, options.directory), `there is a log in ${options.directory} already`);
@@ -160,8 +162,9 @@ export class Wal {
   }
 
   /**
-   * Makes a unit durable, then calls `done`; in the order of the calls. The entries must follow the log as appended.
-   * After a failure or `close` nothing happens and `done` is never called. Throws AssertionError on a gap.
+   * Makes a unit durable, then calls `done`; in the order of the calls. The entries must follow the log as
+   * appended. After a failure or `close` nothing happens and `done` is never called. Throws AssertionError on
+   * a gap.
    */
   append(unit: WalUnit, done: () => void): void {
     if (unit.hardState !== undefined) this.noteCommitIndex(unit.hardState.commitIndex);
@@ -169,16 +172,16 @@ export class Wal {
   }
 
   /**
-   * The next batch will carry this commit index, as far as the log reaches. Must not be above what the log holds once
-   * the `append` that follows in the same turn is made. A smaller one than before has no effect.
+   * The next batch will carry this commit index, as far as the log reaches. Must not be above what the log
+   * holds once the `append` that follows in the same turn is made. A smaller one than before has no effect.
    */
   noteCommitIndex(commitIndex: LogIndex): void {
     this.knownCommitIndex = Math.max(this.knownCommitIndex, commitIndex);
   }
 
   /**
-   * Reads durable entries; fewer or none when they are not part of the log any more. `done` gets `CORRUPT` or `DISK`
-   * when the disk does not give back what was written to it.
+   * Reads durable entries; fewer or none when they are not part of the log any more. `done` gets `CORRUPT` or
+   * `DISK` when the disk does not give back what was written to it.
    */
   readEntries(
     request: EntriesRequest,
@@ -195,8 +198,8 @@ export class Wal {
   }
 
   /**
-   * Forgets the entries up to `index`, which must be committed and durable: first a record of the new base becomes
-   * durable, then segments that lie wholly below it are removed, oldest first.
+   * Forgets the entries up to `index`, which must be committed and durable: first a record of the new base
+   * becomes durable, then segments that lie wholly below it are removed, oldest first.
    */
   truncatePrefix(index: LogIndex): void {
     if (index <= this.index.baseIndex) return;

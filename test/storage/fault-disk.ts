@@ -1,6 +1,7 @@
-// A `Disk` in memory that fails and crashes on demand. It keeps what programs see apart from what is durable, so that
-// after any operation the images that a power cut could leave can be made: of unsynced writes any subset of 512-byte
-// units survives, of unsynced names any subset. Callbacks run when the test drains the queue.
+// A `Disk` in memory that fails and crashes on demand. It keeps what programs see apart from what is durable,
+// so that after any operation the images that a power cut could leave can be made: of unsynced writes any
+// subset of 512-byte units survives, of unsynced names any subset. Callbacks run when the test drains the
+// queue.
 
 import type { Disk, DiskFile, Done } from '../../src/base/env.js';
 import { KvorumError } from '../../src/base/errors.js';

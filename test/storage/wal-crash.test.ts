@@ -1,5 +1,5 @@
-// Power cuts and killed processes at every operation: whatever image is left, the log opens without complaint and holds
-// every unit whose `done` was called, in order, and nothing that was not appended.
+// Power cuts and killed processes at every operation: whatever image is left, the log opens without complaint
+// and holds every unit whose `done` was called, in order, and nothing that was not appended.
 
 import { describe, expect, it } from 'vitest';
 import { Prng } from '../../src/base/prng.js';
@@ -84,7 +84,7 @@ describe('a log after a crash', () => {
   it('holds what was acknowledged, at whatever operation the power failed', { timeout: 120_000 }, () => {
     let images = 0;
     let segments = 0;
-    for (let seed = 1; seed <= 50; seed++) {
+    for (let seed = 1; seed <= 25; seed++) {
       let world = new World(seed);
       createWal(world.options(), first);
       let twin = new Twin();
@@ -110,7 +110,7 @@ describe('a log after a crash', () => {
       }
       segments = Math.max(segments, ...listSegments(world.disk, 'wal'));
     }
-    expect(images).toBeGreaterThan(1_000);
+    expect(images).toBeGreaterThan(500);
     expect(segments).toBeGreaterThan(5);
   });
 

@@ -1,5 +1,5 @@
-// What the tests of the log share: a world with virtual time around it, and a dumb twin that says what the log must
-// hold after each unit.
+// What the tests of the log share: a world with virtual time around it, and a dumb twin that says what the
+// log must hold after each unit.
 
 import { expect } from 'vitest';
 import type { Clock, Logger, Timers } from '../../src/base/env.js';
@@ -151,12 +151,16 @@ export function describeState(
 ): string {
   const lines = entries.map((entry) => {
     const payload = Buffer.from(entry.payload);
-    return `${entry.index}/${entry.term}/${entry.kind}/${payload.length}/${payload.subarray(0, 16).toString('hex')}`;
+    const start = payload.subarray(0, 16).toString('hex');
+    return `${entry.index}/${entry.term}/${entry.kind}/${payload.length}/${start}`;
   });
   return `term ${term} vote ${votedFor} base ${baseIndex}: ${lines.join(' ')}`;
 }
 
-/** Everything that an opened log holds, read back through `readEntries`; checks what it says of itself against that. */
+/**
+ * Everything that an opened log holds, read back through `readEntries`; checks what it says of itself against
+ * that.
+ */
 export function readState(world: World, { wal, recovered }: OpenedWal): string {
   const { hardState, log } = recovered;
   const entries = readAll(world, wal, log.baseIndex + 1, log.lastIndex);
