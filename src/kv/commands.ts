@@ -1,5 +1,5 @@
-// What clients can ask of the replicated state machine, decoded, and what it answers. The bytes are `wire`'s matter.
-// Keys are ByteStrings (see base/bytes.ts); revisions are integers from 1 below 2^53.
+// What clients can ask of the replicated state machine, decoded, and what it answers. The bytes are `wire`'s
+// matter. Keys are ByteStrings (see base/bytes.ts); revisions are integers from 1 below 2^53.
 
 import type { ByteString } from '../base/bytes.js';
 import type { ErrorCode } from '../base/errors.js';
@@ -59,7 +59,10 @@ export interface ClientCommand {
   readonly operation: ClientOperation;
 }
 
-/** From the leader: forget sessions whose life is over by the cluster time of the entry; checked again in apply. */
+/**
+ * From the leader: forget sessions whose life is over by the cluster time of the entry; checked again in
+ * apply.
+ */
 export interface ExpireSessionsCommand {
   readonly kind: 'expireSessions';
 }
@@ -80,7 +83,9 @@ export interface CommandResult {
   readonly code:
     'OK' | Extract<ErrorCode, 'CONFLICT' | 'STALE' | 'SESSION_EXPIRED' | 'SESSION_LIMIT' | 'TOO_LARGE'>;
   readonly revision: Revision;
-  /** Keys deleted by a delete; 0 for others. For TOO_LARGE: the keys found in the range, at least the limit. */
+  /**
+   * Keys deleted by a delete; 0 for others. For TOO_LARGE: the keys found in the range, at least the limit.
+   */
   readonly count: number;
 }
 

@@ -1,7 +1,7 @@
-// The keys that a delete range will delete. LevelDB's iterators are asynchronous, so the part below the layers is
-// fetched by the loop while the command waits, and merged here. Must have no effect, and must come to the same verdict
-// on every node, however its state is divided between layers and store.
-// Source: design, "The state machine", needs(range).
+// The keys that a delete range will delete. LevelDB's iterators are asynchronous, so the part below the
+// layers is fetched by the loop while the command waits, and merged here. Must have no effect, and must come
+// to the same verdict on every node, however its state is divided between layers and store. Source: design,
+// "The state machine", needs(range).
 
 import { kvLimits, type DeleteRangeOperation } from './commands.js';
 import type { Candidate, Hold, KeySpan, Layers } from './layers.js';
@@ -29,7 +29,10 @@ export class DeleteRangeLoad {
     this.hold = layers.openHold();
   }
 
-  /** More keys, or more bytes of keys, than one command may touch; `victims` are the first ones up to the limit. */
+  /**
+   * More keys, or more bytes of keys, than one command may touch; `victims` are the first ones up to the
+   * limit.
+   */
   get tooLarge(): boolean {
     return this.overLimit;
   }

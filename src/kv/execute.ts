@@ -1,6 +1,7 @@
-// One entry's commands, one after the other: who sent it and whether it ran before (sessions), what it does (apply),
-// and what of both goes into the state hash. Must never execute a command twice, and must leave no trace of a command
-// that waits for a range. Source: dissertation §6.3; design, "The state machine"; reliability.md rows 70, 71, 76.
+// One entry's commands, one after the other: who sent it and whether it ran before (sessions), what it does
+// (apply), and what of both goes into the state hash. Must never execute a command twice, and must leave no
+// trace of a command that waits for a range. Source: dissertation §6.3; design, "The state machine";
+// reliability.md rows 70, 71, 76.
 
 import { assert, defined } from '../base/assert.js';
 import { Hash64 } from '../base/hash.js';
@@ -125,8 +126,8 @@ export class Executor {
     if (verdict === 'execute') {
       result = this.perform(run, command, defined(session, 'the session of a command that is executed'));
     } else {
-      // "If it receives a command whose serial number has already been executed, it responds immediately without
-      // re-executing the request" (§6.3).
+      // "If it receives a command whose serial number has already been executed, it responds immediately
+      // without re-executing the request" (§6.3).
       result = typeof verdict === 'string' ? this.writer.result(verdict, 0) : verdict;
     }
     run.effects.number(codeNumbers[result.code]).number(result.revision).number(result.count);

@@ -1,7 +1,8 @@
-// What is applied but not yet (known to be) in the store: memory layers over it. Entries go into the active layer; a
-// group freezes it into one batch; when the batch is durable the layer goes, but not while a fetch is open that began
-// before, because that fetch may have seen the store without the batch. Must never drop layers out of order: an older
-// layer would then hide what is newer. Source: design, "The state machine"; reliability.md rows 94, 95.
+// What is applied but not yet (known to be) in the store: memory layers over it. Entries go into the active
+// layer; a group freezes it into one batch; when the batch is durable the layer goes, but not while a fetch
+// is open that began before, because that fetch may have seen the store without the batch. Must never drop
+// layers out of order: an older layer would then hide what is newer. Source: design, "The state machine";
+// reliability.md rows 94, 95.
 
 import { assert } from '../base/assert.js';
 import type { ByteString } from '../base/bytes.js';
@@ -46,7 +47,10 @@ export interface Merged {
   readonly candidates: Candidate[];
 }
 
-/** Unsorted new keys of a layer are searched one by one up to this many; beyond, they are merged into the sorted ones. */
+/**
+ * Unsorted new keys of a layer are searched one by one up to this many; beyond, they are merged into the
+ * sorted ones.
+ */
 const freshKeysMax = 256;
 /** What a version takes on the way to the store beside its key (twice) and value, bytes. */
 const versionOverheadBytes = 160;
@@ -83,7 +87,10 @@ export class Layer {
     this.bytes += versionOverheadBytes + 2 * key.length + version.valueBytes;
   }
 
-  /** Notes that a session changed. `recordBytes`: length of its record; `addedBytes`: what this change added to it. */
+  /**
+   * Notes that a session changed. `recordBytes`: length of its record; `addedBytes`: what this change added
+   * to it.
+   */
   touchSession(id: SessionId, recordBytes: number, addedBytes: number): void {
     const sizeBefore = this.sessions.size;
     this.sessions.add(id);
@@ -106,7 +113,10 @@ export class Layer {
     return found !== undefined && found.modRevision === revision && found.sub === sub ? found : undefined;
   }
 
-  /** Appends the layer's first (reverse: last) keys of start .. end to `keys`, at least `limit` if there are so many. */
+  /**
+   * Appends the layer's first (reverse: last) keys of start .. end to `keys`, at least `limit` if there are
+   * so many.
+   */
   collectKeys(span: KeySpan, limit: number, reverse: boolean, keys: ByteString[]): void {
     if (this.fresh.length > freshKeysMax) this.mergeFresh();
     const { start, end } = span;
@@ -170,7 +180,10 @@ export class Layers {
     return this.kept.length;
   }
 
-  /** Before a fetch that will be merged with the layers; until `closeHold` no layer that it may have missed goes. */
+  /**
+   * Before a fetch that will be merged with the layers; until `closeHold` no layer that it may have missed
+   * goes.
+   */
   openHold(): Hold {
     const hold = this.nextHold++;
     this.openHolds.add(hold);
@@ -211,7 +224,10 @@ export class Layers {
     return undefined;
   }
 
-  /** The newest state of a key: its record, its tombstone, or `undefined` for a key that never was. At most two reads. */
+  /**
+   * The newest state of a key: its record, its tombstone, or `undefined` for a key that never was. At most
+   * two reads.
+   */
   head(key: ByteString): Head | undefined {
     return this.versionInMemory(key) ?? this.headInStore(key);
   }
@@ -235,8 +251,8 @@ export class Layers {
   }
 
   /**
-   * The newest state of keys in a span: the layers over what was fetched from `L/` and (where it matters) `T/`, each
-   * with the same limit and direction. The caller holds a hold that is older than the fetches.
+   * The newest state of keys in a span: the layers over what was fetched from `L/` and (where it matters)
+   * `T/`, each with the same limit and direction. The caller holds a hold that is older than the fetches.
    */
   merge(
     span: KeySpan,

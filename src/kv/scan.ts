@@ -1,7 +1,8 @@
-// Reads over a range of keys, as the whole store was at one revision: in slices, each fetched from the store, merged
-// with the layers and resolved to the versions of that revision. Writes that are applied meanwhile have higher
-// revisions and are stepped over along each key's history. Must never hold more than a slice in memory, nor work
-// longer than a slice without giving up the loop. Source: design, "The state machine"; reliability.md 4.5 (24).
+// Reads over a range of keys, as the whole store was at one revision: in slices, each fetched from the store,
+// merged with the layers and resolved to the versions of that revision. Writes that are applied meanwhile
+// have higher revisions and are stepped over along each key's history. Must never hold more than a slice in
+// memory, nor work longer than a slice without giving up the loop. Source: design, "The state machine";
+// reliability.md 4.5 (24).
 
 import type { ByteString } from '../base/bytes.js';
 import type { Done } from '../base/env.js';
@@ -23,8 +24,8 @@ export interface ScanPlan {
   /** What is read of values at a time, bytes; one larger value is allowed. */
   readonly batchBytes: number;
   /**
-   * Keep all layers from the beginning to the end of the scan. Spares reading tombstones, but only a scan of bounded
-   * length may do it, because layers are memory.
+   * Keep all layers from the beginning to the end of the scan. Spares reading tombstones, but only a scan of
+   * bounded length may do it, because layers are memory.
    */
   readonly holdThroughout: boolean;
 }
@@ -38,7 +39,8 @@ export interface ScanSource {
 }
 
 /**
- * Called with each record in order: its version if the plan wants values, else its head. `false` ends the scan.
+ * Called with each record in order: its version if the plan wants values, else its head. `false` ends the
+ * scan.
  */
 export type Visit = (key: ByteString, head: Head, version: Version | undefined) => boolean;
 

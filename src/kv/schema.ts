@@ -1,11 +1,12 @@
 // Every key and every record of the state machine in the ordered store, in one place:
 //   L/<key>              the key as it is now, fixed size, without its value
-//   T/<key>              the last tombstone of a key that is deleted now; a key has L or T or neither, never both
+//   T/<key>              the last tombstone of a key that is deleted now; a key has L or T or neither
 //   V/<revision><sub>    one version (or tombstone) of one key, with its value; never changed once written
 //   S/<session id>       one client session
 //   M/applied            what the store is the state of; last in every batch
-// Numbers are big endian, so that the order of V is the order of history. Must never read a record it does not
-// understand: wrong lengths, kinds and numbers are CORRUPT. Source: design, "The state machine", layout on LevelDB.
+// Numbers are big endian, so that the order of V is the order of history. Must never read a record it does
+// not understand: wrong lengths, kinds and numbers are CORRUPT. Source: design, "The state machine", layout
+// on LevelDB.
 
 import { asBuffer, type ByteString } from '../base/bytes.js';
 import { KvorumError } from '../base/errors.js';
@@ -217,8 +218,8 @@ export function encodeVersion(version: Version): Uint8Array {
 }
 
 /**
- * The version that was written as `key` at `revision`, `sub`; its value is a view into the record, its hash is left 0.
- * Throws CORRUPT when there is no such record, it is malformed or belongs to another key.
+ * The version that was written as `key` at `revision`, `sub`; its value is a view into the record, its hash
+ * is left 0. Throws CORRUPT when there is no such record, it is malformed or belongs to another key.
  */
 export function decodeVersion(
   record: Uint8Array | undefined,
@@ -280,7 +281,7 @@ export function decodeApplied(record: Uint8Array): AppliedRecord {
   if (version > storeFormatVersion) {
     throw corrupt(
       appliedKey,
-      `is of store format ${version}; this version of kvorum reads up to ${storeFormatVersion}: use a newer kvorum`,
+      `is of store format ${version}; this version of kvorum reads ${storeFormatVersion}: use a newer kvorum`,
     );
   }
   if (version === 0 || bytes.length !== appliedBytes) {

@@ -1,8 +1,9 @@
-// Client sessions: what makes a write happen exactly once however often it is sent. Per session the outcomes above
-// acknowledgedThrough are kept, so that a repeated sequence is answered and not executed. Must never execute a request
-// of a session it does not know, nor open a session a second time: a session is forgotten only when cluster time has
-// left the span in which its first sequence could open it. All decisions follow from entries alone.
-// Source: dissertation §6.3; design, "The state machine", sessions; reliability.md rows 70 and 71.
+// Client sessions: what makes a write happen exactly once however often it is sent. Per session the outcomes
+// above acknowledgedThrough are kept, so that a repeated sequence is answered and not executed. Must never
+// execute a request of a session it does not know, nor open a session a second time: a session is forgotten
+// only when cluster time has left the span in which its first sequence could open it. All decisions follow
+// from entries alone. Source: dissertation §6.3; design, "The state machine", sessions; reliability.md rows
+// 70 and 71.
 
 import { asBuffer, type ByteString } from '../base/bytes.js';
 import type { ErrorCode } from '../base/errors.js';
@@ -10,7 +11,10 @@ import { Hash64 } from '../base/hash.js';
 import { kvLimits, type CommandResult, type SessionId, type SessionStamp } from './commands.js';
 import { corrupt, readNumber, sessionKey, writeNumber } from './schema.js';
 
-/** Results that only tell the state of the session; they are not kept, so the same request may meet another verdict. */
+/**
+ * Results that only tell the state of the session; they are not kept, so the same request may meet another
+ * verdict.
+ */
 export type Refusal = Extract<ErrorCode, 'STALE' | 'SESSION_EXPIRED' | 'SESSION_LIMIT'>;
 
 /** `execute`: the command is new; a result: it was executed before and that was its outcome. */
@@ -24,8 +28,8 @@ export interface Session {
   /** Cluster time at which the client says it drew the id, milliseconds. */
   readonly createdMs: number;
   /**
-   * Cluster time from which on the session may be forgotten, milliseconds. Invariant: at least createdMs plus the
-   * session's life, so that a late copy of sequence 1 finds the session or comes too late to open it.
+   * Cluster time from which on the session may be forgotten, milliseconds. Invariant: at least createdMs plus
+   * the session's life, so that a late copy of sequence 1 finds the session or comes too late to open it.
    */
   deadlineMs: number;
   /** The client has all outcomes up to here. Never goes back. */
@@ -68,7 +72,9 @@ export class SessionTable {
     return this.sessions.get(id);
   }
 
-  /** What is to be done with a command, whose stamp is sound. `closes`: it ends its session. Changes nothing. */
+  /**
+   * What is to be done with a command, whose stamp is sound. `closes`: it ends its session. Changes nothing.
+   */
   judge(stamp: SessionStamp, nowMs: number, closes: boolean): Verdict {
     const session = this.sessions.get(stamp.sessionId);
     if (session === undefined) return this.judgeFirst(stamp, nowMs);
@@ -85,8 +91,8 @@ export class SessionTable {
   }
 
   /**
-   * Notes that a command came, after `judge` and whatever its verdict: opens or refreshes the session and forgets what
-   * the client acknowledges. The session, or `undefined` when the command has none.
+   * Notes that a command came, after `judge` and whatever its verdict: opens or refreshes the session and
+   * forgets what the client acknowledges. The session, or `undefined` when the command has none.
    */
   enter(stamp: SessionStamp, nowMs: number, verdict: Verdict): Session | undefined {
     let session = this.sessions.get(stamp.sessionId);
@@ -182,8 +188,8 @@ export class SessionTable {
 }
 
 /**
- * Whether a stamp's numbers can be kept and read back as they are. The door for requests lets no other in; a replica
- * that met one all the same must not come to another state by storing it.
+ * Whether a stamp's numbers can be kept and read back as they are. The door for requests lets no other in; a
+ * replica that met one all the same must not come to another state by storing it.
  */
 export function isSound(stamp: SessionStamp): boolean {
   return (
@@ -200,8 +206,8 @@ function acknowledgedBy(stamp: SessionStamp): number {
 }
 
 /**
- * The client may have learned a cluster time that a new leader has not reached yet. Such a session lives on from that
- * time, otherwise it would be forgotten while its first sequence can still open it.
+ * The client may have learned a cluster time that a new leader has not reached yet. Such a session lives on
+ * from that time, otherwise it would be forgotten while its first sequence can still open it.
  */
 function deadlineAfter(createdMs: number, nowMs: number): number {
   return Math.max(createdMs, nowMs) + kvLimits.sessionLifeMs;

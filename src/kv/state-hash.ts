@@ -1,7 +1,7 @@
-// Hashes by which replicas are compared. The state hash is a chain over the entries: whoever applied the same entries
-// to the same effects has the same hash at the same index. The content hash is a sum over the current records, so it
-// does not depend on the way there. Neither must ever see physical keys, batch boundaries or the node's own progress.
-// Source: design, "The disk", state hash.
+// Hashes by which replicas are compared. The state hash is a chain over the entries: whoever applied the same
+// entries to the same effects has the same hash at the same index. The content hash is a sum over the current
+// records, so it does not depend on the way there. Neither must ever see physical keys, batch boundaries or
+// the node's own progress. Source: design, "The disk", state hash.
 
 import type { ByteString } from '../base/bytes.js';
 import { Hash64 } from '../base/hash.js';
@@ -65,7 +65,9 @@ export class ContentHash {
 
 /** The newest state hashes by index: a ring, so that its memory never grows. */
 export class StateHashes {
-  /** Invariant: slot `i % stateHashesKept` holds index i for the newest indexes without a gap; -1 is empty. */
+  /**
+   * Invariant: slot `i % stateHashesKept` holds index i for the newest indexes without a gap; -1 is empty.
+   */
   private readonly indexes = new Float64Array(stateHashesKept).fill(-1);
   private readonly words = new Uint32Array(2 * stateHashesKept);
   private newest = -1;

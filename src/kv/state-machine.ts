@@ -1,7 +1,8 @@
-// The replicated state machine: committed entries in, results out, everything else follows from them. Entries are
-// applied in memory; the server's loop freezes what was applied into groups and writes them to the store one by one.
-// Must never let readers, hashes or a group see an entry that is applied in part, and must reach the same state from
-// the same entries wherever groups begin and end. Source: design, "The state machine" and "The disk".
+// The replicated state machine: committed entries in, results out, everything else follows from them. Entries
+// are applied in memory; the server's loop freezes what was applied into groups and writes them to the store
+// one by one. Must never let readers, hashes or a group see an entry that is applied in part, and must reach
+// the same state from the same entries wherever groups begin and end. Source: design, "The state machine" and
+// "The disk".
 
 import { assert, defined } from '../base/assert.js';
 import type { ByteString } from '../base/bytes.js';
@@ -45,7 +46,9 @@ export type ApplyStep =
 
 const sessionPageRecords = 256;
 
-/** One replica's state. All calls are synchronous; reads that take a callback see the state as of the call. */
+/**
+ * One replica's state. All calls are synchronous; reads that take a callback see the state as of the call.
+ */
 export class StateMachine {
   private readonly store: OrderedStore;
   private readonly layers: Layers;
@@ -117,7 +120,9 @@ export class StateMachine {
     return this.visibleSessionCount;
   }
 
-  /** No session ends before this cluster time. May be early, never late; exact after each `expireSessions`. */
+  /**
+   * No session ends before this cluster time. May be early, never late; exact after each `expireSessions`.
+   */
   get nextSessionDeadlineMs(): number | undefined {
     return this.sessions.nextDeadlineMs;
   }
@@ -127,7 +132,9 @@ export class StateMachine {
     return this.layers.active.bytes;
   }
 
-  /** Durable groups still in memory because a read that began before is open: 0 when nothing is being read. */
+  /**
+   * Durable groups still in memory because a read that began before is open: 0 when nothing is being read.
+   */
   get keptGroups(): number {
     return this.layers.keptCount;
   }
@@ -147,7 +154,10 @@ export class StateMachine {
     return this.hashes.newestPairs(count);
   }
 
-  /** Reads what the store is the state of, and the sessions. CORRUPT for damaged records and for a newer format. */
+  /**
+   * Reads what the store is the state of, and the sessions. CORRUPT for damaged records and for a newer
+   * format.
+   */
   load(done: Done): void {
     assert(!this.loaded, 'the state machine is loaded twice');
     this.loaded = true;
@@ -160,8 +170,8 @@ export class StateMachine {
   }
 
   /**
-   * Applies the entry after `appliedIndex`. On `needs` nothing of it can be seen yet; after `provide` the same entry is
-   * applied again, and the commands that were executed are not executed a second time.
+   * Applies the entry after `appliedIndex`. On `needs` nothing of it can be seen yet; after `provide` the
+   * same entry is applied again, and the commands that were executed are not executed a second time.
    */
   applyEntry(entry: EntryToApply): ApplyStep {
     const run = (this.run ??= this.beginRun(entry));
@@ -198,8 +208,8 @@ export class StateMachine {
   }
 
   /**
-   * One page of a range as of the call, or as of `query.revision`. `done` is never called before the return; it gets
-   * FUTURE_REVISION, CORRUPT or an error of the store (and then an empty page).
+   * One page of a range as of the call, or as of `query.revision`. `done` is never called before the return;
+   * it gets FUTURE_REVISION, CORRUPT or an error of the store (and then an empty page).
    */
   range(query: RangeQuery, done: (error: Error | undefined, page: RangePage) => void): void {
     readPage(this.scanSource, query, done);
@@ -211,8 +221,8 @@ export class StateMachine {
   }
 
   /**
-   * Everything applied since the last group as one batch, to be written as it is; `undefined` when there is nothing
-   * new. Not while a group is being written, nor while an entry waits for a range.
+   * Everything applied since the last group as one batch, to be written as it is; `undefined` when there is
+   * nothing new. Not while a group is being written, nor while an entry waits for a range.
    */
   freeze(): readonly StoreOperation[] | undefined {
     assert(this.run === undefined, 'a group would end within an entry');

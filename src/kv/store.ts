@@ -1,5 +1,6 @@
-// The ordered store below the state machine: LevelDB in a node, memory in tests and in the simulator. Keys are
-// ByteStrings, so that order is byte order everywhere. One writer; batches are atomic and durable when done.
+// The ordered store below the state machine: LevelDB in a node, memory in tests and in the simulator. Keys
+// are ByteStrings, so that order is byte order everywhere. One writer; batches are atomic and durable when
+// done.
 
 import type { ByteString } from '../base/bytes.js';
 import type { Done } from '../base/env.js';
@@ -38,8 +39,8 @@ export interface OrderedStore {
     done: (error: Error | undefined, values: readonly (Uint8Array | undefined)[]) => void,
   ): void;
   /**
-   * Writes all or nothing, durably before `done`. Only one batch is under way at a time. After an error nothing more
-   * may be written: the node stops.
+   * Writes all or nothing, durably before `done`. Only one batch is under way at a time. After an error
+   * nothing more may be written: the node stops.
    */
   writeBatch(operations: readonly StoreOperation[], done: Done): void;
 }

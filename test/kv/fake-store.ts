@@ -1,6 +1,6 @@
-// An ordered store for tests whose work waits until the test lets it happen, one step at a time: a fetch sees the store
-// as it was when it was called and answers later; a batch becomes visible at one step and resolves at another, so that
-// reads meet every order that LevelDB's thread pool can produce.
+// An ordered store for tests whose work waits until the test lets it happen, one step at a time: a fetch sees
+// the store as it was when it was called and answers later; a batch becomes visible at one step and resolves
+// at another, so that reads meet every order that LevelDB's thread pool can produce.
 
 import type { Done } from '../../src/base/env.js';
 import type { OrderedStore, StoreOperation, StoreRange, StoreRecord } from '../../src/kv/store.js';

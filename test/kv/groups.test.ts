@@ -1,4 +1,5 @@
-// Groups, restarts, hashes, the records of the store, and the layers that bridge the time until a group is durable.
+// Groups, restarts, hashes, the records of the store, and the layers that bridge the time until a group is
+// durable.
 
 import { describe, expect, it } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';

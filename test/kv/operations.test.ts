@@ -146,7 +146,7 @@ describe('delete range', () => {
     expect(() => bench.machine.provide(range, [])).toThrow(/no entry/);
   });
 
-  it('refuses more than 10,000 keys without an effect, however they are divided between layers and store', () => {
+  it('refuses more than 10,000 keys without an effect, wherever they lie', () => {
     const bench = new Bench();
     const keys = Array.from(
       { length: kvLimits.commandKeysMax + 5 },

@@ -1,4 +1,5 @@
-// Ranges, pages and counts: the rules the property test cannot reach because they need many keys or large values.
+// Ranges, pages and counts: the rules the property test cannot reach because they need many keys or large
+// values.
 
 import { describe, expect, it } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';

@@ -1,4 +1,5 @@
-// Exactly once: what a session answers to repeated, late, early and forged sequences, and when it is forgotten.
+// Exactly once: what a session answers to repeated, late, early and forged sequences, and when it is
+// forgotten.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';

@@ -1,5 +1,5 @@
-// The state machine against its twin: random entries, groups that freeze and resolve at random moments, reads that
-// overlap with all of it, and crashes that fall back to the last durable group and replay the log.
+// The state machine against its twin: random entries, groups that freeze and resolve at random moments, reads
+// that overlap with all of it, and crashes that fall back to the last durable group and replay the log.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -63,7 +63,9 @@ const operationOf: fc.Arbitrary<ClientOperation> = fc.oneof(
 /** When the sessions' ids were drawn; most lie in the future of the first entries. */
 const createdOf: Readonly<Record<string, number>> = { s1: 0, s2: 20_000, s3: 70_000, s4: 130_000, s5: 0 };
 
-/** Sequences are drawn close together and ids from few, so that repeats, gaps and unknown sessions are common. */
+/**
+ * Sequences are drawn close together and ids from few, so that repeats, gaps and unknown sessions are common.
+ */
 const commandOf: fc.Arbitrary<Command> = fc.oneof(
   {
     weight: 12,

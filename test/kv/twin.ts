@@ -1,5 +1,5 @@
-// What the state machine should do, written as plainly as possible: everything in memory, a full copy of all records
-// per revision, sessions as the text of the rules says. Shares no code with the state machine.
+// What the state machine should do, written as plainly as possible: everything in memory, a full copy of all
+// records per revision, sessions as the text of the rules says. Shares no code with the state machine.
 
 import type { Command, CommandResult, KeyRecord, SessionStamp } from '../../src/kv/commands.js';
 import type { EntryToApply } from '../../src/kv/state-machine.js';
