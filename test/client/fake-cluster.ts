@@ -74,6 +74,11 @@ export class FakeCluster {
     return Math.floor(this.timeMs);
   }
 
+  /** As after an idle time in which no entry was proposed and nobody was told. */
+  advanceTime(durationMs: number): void {
+    this.timeMs += durationMs;
+  }
+
   /** Each uncommitted write survives with this probability. */
   electLeader(next: ClusterNode | undefined, survives: () => boolean = () => false): void {
     const time = this.clusterTimeMs;

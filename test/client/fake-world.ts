@@ -116,6 +116,16 @@ export class FakeWorld {
     this.nowMs = endMs;
   }
 
+  /** The client's process does not run for so long; then its timers, all late, fire before it reads a message. */
+  standStill(durationMs: number): void {
+    this.nowMs += durationMs;
+    const late = this.events.splice(0);
+    for (const event of late.filter(({ isTimer }) => isTimer)) this.events.push(event);
+    for (const { atMs, run } of late.filter(({ isTimer }) => !isTimer)) {
+      this.at(Math.max(atMs, this.nowMs + 0.5), run);
+    }
+  }
+
   private remove(event: Event): void {
     const index = this.events.indexOf(event);
     if (index >= 0) this.events.splice(index, 1);
