@@ -69,15 +69,19 @@ export class ConvergenceChecker {
     }
   }
 
-  /** Each client writes something new and reads it back. */
+  /** Each client reads, writes something new and reads it back. Reads come first: they may not need a write. */
   private probe(): void {
     this.probesBegun = true;
     for (const [i, client] of this.clients.entries()) {
-      client.run(client.freshPut(`probe/${i}`), (put) => {
-        if (put.result?.kind !== 'written') this.failed('write');
-        client.run({ kind: 'get', key: `probe/${i}` }, (get) => {
-          if (get.result?.kind !== 'read' || get.result.records.length !== 1) this.failed('read');
-          this.probesAnswered++;
+      const key = `probe/${i}`;
+      client.run({ kind: 'get', key }, (early) => {
+        if (early.result?.kind !== 'read') this.failed('read');
+        client.run(client.freshPut(key), (put) => {
+          if (put.result?.kind !== 'written') this.failed('write');
+          client.run({ kind: 'get', key }, (late) => {
+            if (late.result?.kind !== 'read' || late.result.records.length !== 1) this.failed('read');
+            this.probesAnswered++;
+          });
         });
       });
     }

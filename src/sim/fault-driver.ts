@@ -2,7 +2,7 @@
 // overlap; what befalls messages is always the worst of those that are on.
 
 import type { Machine } from './machine.js';
-import type { Fault, Plan } from './plan.js';
+import { theLeader, type Fault, type Plan, type Way } from './plan.js';
 import type { Scheduler } from './scheduler.js';
 import type { Conditions } from './virtual-connection.js';
 import type { VirtualNetwork } from './virtual-network.js';
@@ -52,7 +52,7 @@ export class FaultDriver {
         });
         return;
       default:
-        this.beginOnMachine(fault, this.machines[fault.node]);
+        this.beginOnMachine(fault, this.machines[fault.node] ?? this.leader());
     }
   }
 
@@ -96,7 +96,8 @@ export class FaultDriver {
     }
   }
 
-  private cut(fault: CutFault): void {
+  private cut(planned: CutFault): void {
+    const fault = { ...planned, ways: this.resolve(planned.ways) };
     this.cuts.add(fault);
     this.log(`cut: ${fault.ways.map(([from, to]) => `${from}>${to}`).join(' ')}`);
     this.network.block(fault.ways);
@@ -107,6 +108,23 @@ export class FaultDriver {
     if (!this.cuts.delete(fault)) return;
     this.log(`mended: ${fault.ways.map(([from, to]) => `${from}>${to}`).join(' ')}`);
     this.network.unblock(fault.ways);
+  }
+
+  /** Whoever leads in the highest term; the first machine when nobody does. */
+  private leader(): Machine | undefined {
+    let leader = this.machines[0];
+    let term = 0;
+    for (const machine of this.machines) {
+      const raft = machine.node?.raft;
+      if (raft?.role !== 'leader' || raft.currentTerm <= term) continue;
+      [leader, term] = [machine, raft.currentTerm];
+    }
+    return leader;
+  }
+
+  private resolve(ways: readonly Way[]): Way[] {
+    const nameOf = (host: string): string => (host === theLeader.name ? (this.leader()?.name ?? host) : host);
+    return ways.map(([from, to]): Way => [nameOf(from), nameOf(to)]).filter(([from, to]) => from !== to);
   }
 
   private heal(): void {

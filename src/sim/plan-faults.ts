@@ -3,7 +3,7 @@
 // of nodes may be down at once, since what must hold without a majority is that nothing is lost. Source: research §4.9.
 
 import type { Prng } from '../base/prng.js';
-import type { Fault, Way } from './plan.js';
+import { theLeader, type Fault, type Way } from './plan.js';
 import type { LinkMode } from './virtual-connection.js';
 import type { UnsyncedFate } from './virtual-file.js';
 import type { EntryFate } from './virtual-folders.js';
@@ -30,6 +30,19 @@ const families: Readonly<Record<string, Family>> = {
     const lonely = random.pick(nodes);
     const others = nodes.filter((name) => name !== lonely);
     return { kind: 'cut', atMs, untilMs, ways: others.flatMap((name) => bothWays(lonely, name)) };
+  },
+  deposition: (random, { nodes, clients }, atMs, untilMs) => {
+    // The leader alone on one side, perhaps with some clients who go on talking to it.
+    const others = [...nodes, ...clients.filter(() => random.chance(0.5))];
+    const outward = random.chance(0.2);
+    return {
+      kind: 'cut',
+      atMs,
+      untilMs,
+      ways: others.flatMap((name): Way[] =>
+        outward ? [[theLeader.name, name]] : bothWays(theLeader.name, name),
+      ),
+    };
   },
   oneWay: (random, { nodes }, atMs, untilMs) => {
     const node = random.pick(nodes);
@@ -77,13 +90,13 @@ const families: Readonly<Record<string, Family>> = {
   restart: (random, { nodes }, atMs, endMs) => ({
     kind: 'restart',
     atMs,
-    node: random.integer(0, nodes.length - 1),
+    node: target(random, nodes),
     downMs: Math.max(50, endMs - atMs),
   }),
   pause: (random, { nodes }, atMs, endMs) => ({
     kind: 'pause',
     atMs,
-    node: random.integer(0, nodes.length - 1),
+    node: target(random, nodes),
     forMs: Math.min(endMs - atMs, random.pick([100, 400, 1_000, 5_000])),
     resume: random.chance(0.5) ? 'timersFirst' : 'messagesFirst',
   }),
@@ -91,32 +104,32 @@ const families: Readonly<Record<string, Family>> = {
     kind: 'slowDisk',
     atMs,
     untilMs,
-    node: random.integer(0, nodes.length - 1),
+    node: target(random, nodes),
     factor: random.pick([10, 100, 500]),
   }),
   stuckDisk: (random, { nodes }, atMs, endMs) => ({
     kind: 'stuckDisk',
     atMs,
-    node: random.integer(0, nodes.length - 1),
+    node: target(random, nodes),
     forMs: Math.min(endMs - atMs, random.pick([300, 2_000, 8_000])),
   }),
   failDisk: (random, { nodes }, atMs) => ({
     kind: 'failDisk',
     atMs,
-    node: random.integer(0, nodes.length - 1),
+    node: target(random, nodes),
     operation: random.pick(['write', 'sync', 'batch']),
   }),
   fullDisk: (random, { nodes }, atMs, untilMs) => ({
     kind: 'fullDisk',
     atMs,
     untilMs,
-    node: random.integer(0, nodes.length - 1),
+    node: target(random, nodes),
     freeBytes: random.pick([0, 100_000, 400_000]),
   }),
   wallJump: (random, { nodes }, atMs) => ({
     kind: 'wallJump',
     atMs,
-    node: random.integer(0, nodes.length - 1),
+    node: target(random, nodes),
     byMs: random.integer(-3_600_000, 3_600_000),
   }),
 };
@@ -148,6 +161,7 @@ export function planFaults(random: Prng, scope: FaultScope): { families: string[
       if (fault !== undefined) faults.push(fault);
     }
     if (name === 'power' && random.chance(0.5)) faults.push(...blackout(random, scope));
+    if (name === 'kill' && random.chance(0.5)) faults.push(...killsThenPower(random, scope));
   }
   return { families: chosen, faults: faults.sort((a, b) => a.atMs - b.atMs) };
 }
@@ -167,6 +181,19 @@ function blackout(random: Prng, scope: FaultScope): Fault[] {
   }));
 }
 
+/** A node is killed, starts on what the page cache kept, and loses power before it has written much. */
+function killsThenPower(random: Prng, { safetyMs, nodes }: FaultScope): Fault[] {
+  return Array.from({ length: 10 }, () => {
+    const atMs = random.integer(3_000, Math.max(3_000, safetyMs - 3_000));
+    const fault = { kind: 'crash', node: random.integer(0, nodes.length - 1), afterEffects: 0 } as const;
+    const secondMs = atMs + 20 + random.integer(1, 300);
+    return [
+      { ...fault, atMs, downMs: 20, machine: 'kill', unsynced: 'none', entries: 'none' } as const,
+      { ...fault, atMs: secondMs, downMs: 500, machine: 'power', unsynced: 'none', entries: 'none' } as const,
+    ];
+  }).flat();
+}
+
 function crash(
   random: Prng,
   { nodes }: FaultScope,
@@ -178,13 +205,18 @@ function crash(
   return {
     kind: 'crash',
     atMs,
-    node: random.integer(0, nodes.length - 1),
+    node: target(random, nodes),
     downMs: Math.max(50, endMs - atMs),
     machine,
     unsynced: random.pick(unsyncedFates),
     entries: random.pick(entryFates),
     afterEffects,
   };
+}
+
+/** The position of any node, or of the leader. */
+function target(random: Prng, nodes: readonly string[]): number {
+  return random.chance(0.3) ? theLeader.position : random.integer(0, nodes.length - 1);
 }
 
 /** Two sides, drawn at random, that cannot reach each other. */

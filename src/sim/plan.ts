@@ -59,6 +59,9 @@ export interface ClientPlan {
   readonly timeoutMs: number;
 }
 
+/** In place of a node's position or name: whoever leads when the fault begins; the first node when nobody does. */
+export const theLeader = { position: -1, name: 'leader' } as const;
+
 /** A directed way between two hosts, by name. */
 export type Way = readonly [from: string, to: string];
 

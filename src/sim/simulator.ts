@@ -4,7 +4,10 @@
 
 import type { Member } from '../wire/protocol.js';
 import { decodePeerFrames } from '../wire/peer-codec.js';
+import { checkInvariants, snapshotOf } from '../raft/invariants.js';
+import type { Output } from '../raft/io.js';
 import type { Message } from '../raft/messages.js';
+import type { Raft } from '../raft/raft.js';
 import { RaftCheckers } from './checkers/raft-checkers.js';
 import { type Violation, Violations } from './checkers/violations.js';
 import { checkHistory } from './checkers/witness.js';
@@ -52,12 +55,13 @@ class Simulation {
   private readonly violations = new Violations(() => this.scheduler.nowUs);
   private readonly trace: Trace;
   private readonly network: VirtualNetwork;
-  private readonly checkers = new RaftCheckers(this.violations);
+  private readonly checkers: RaftCheckers;
   private readonly history = new History();
   private readonly machines: readonly Machine[];
   private readonly clients: readonly ClientWorkload[];
   private readonly convergence: ConvergenceChecker;
   private readonly coverage = new Map<string, number>();
+  private readonly guarded = new WeakSet<Raft>();
   /** Messages that left a node during the event under way. */
   private sentNow: Message[] = [];
 
@@ -66,6 +70,10 @@ class Simulation {
     this.plan = plan;
     this.trace = new Trace(() => scheduler.nowUs, options.trace ?? 'words');
     this.network = new VirtualNetwork(scheduler, plan.seed, plan.peerMode, { ...plan.conditions });
+    this.checkers = new RaftCheckers(
+      violations,
+      plan.machines.map(({ name }) => name),
+    );
     this.network.peerTap = (_from, _to, message) => this.tap(message);
     const members: Member[] = plan.machines.map(({ name }, i) => ({
       nodeId: name,
@@ -119,11 +127,25 @@ class Simulation {
   private look(machine: Machine): void {
     const { process, node } = machine;
     if (process?.doomed === false && node?.raft !== undefined) {
+      this.guardSteps(node.raft);
       const change = this.checkers.observe(machine.name, machine.incarnation, node.raft, node.stateMachine);
       if (change !== undefined) this.trace.changed(change.now, change.before);
     }
     for (const message of this.sentNow) this.checkers.sent(message);
     machine.afterEvent();
+  }
+
+  /** From now on the core's own invariants are checked around each of its steps; a broken one stops the node. */
+  private guardSteps(raft: Raft): void {
+    if (this.guarded.has(raft)) return;
+    this.guarded.add(raft);
+    const step = raft.step.bind(raft);
+    raft.step = (input): Output => {
+      const before = snapshotOf(raft);
+      const output = step(input);
+      checkInvariants(before, snapshotOf(raft));
+      return output;
+    };
   }
 
   private escaped(error: unknown): void {

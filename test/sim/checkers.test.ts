@@ -18,13 +18,15 @@ interface Fake {
   readonly terms?: readonly number[];
   readonly payloads?: Readonly<Record<number, number>>;
   readonly committed?: number;
+  /** Of its log; all of it when not given. */
+  readonly durable?: number;
   readonly applied?: number;
   readonly stateHashes?: Readonly<Record<number, string>>;
 }
 
 class Bench {
   readonly violations = new Violations(() => 0);
-  readonly checkers = new RaftCheckers(this.violations);
+  readonly checkers = new RaftCheckers(this.violations, ['a', 'b']);
 
   see(nodeId: string, fake: Fake, incarnation = 1): this {
     this.checkers.observe(nodeId, incarnation, viewOf(fake), stateOf(fake));
@@ -41,7 +43,16 @@ class Bench {
   }
 }
 
-function viewOf({ role, term, votedFor, terms = [], payloads = {}, committed, applied }: Fake): RaftView {
+function viewOf({
+  role,
+  term,
+  votedFor,
+  terms = [],
+  payloads = {},
+  committed,
+  durable,
+  applied,
+}: Fake): RaftView {
   const entry = (index: number): LogEntry | undefined => {
     const entryTerm = terms[index - 1];
     if (entryTerm === undefined) return undefined;
@@ -54,6 +65,7 @@ function viewOf({ role, term, votedFor, terms = [], payloads = {}, committed, ap
     commitIndex: committed ?? 0,
     appliedIndex: applied ?? 0,
     lastIndex: terms.length,
+    durableIndex: durable ?? terms.length,
     termAt: (index) => (index === 0 ? 0 : terms[index - 1]),
     entry,
   };
@@ -131,8 +143,33 @@ describe('consensus', () => {
 
   it('an entry of an earlier term committed by counting', () => {
     const leader: Fake = { role: 'leader', term: 4, votedFor: 'a', terms: [1, 2, 4], committed: 1 };
-    expect(new Bench().see('a', leader).see('a', { ...leader, committed: 2 }).ids).toContain('commitRule');
-    expect(new Bench().see('a', leader).see('a', { ...leader, committed: 3 }).ids).toEqual([]);
+    const follower: Fake = { term: 4, terms: [1, 2, 4] };
+    const bench = (): Bench => new Bench().see('a', leader).see('b', follower);
+    expect(bench().see('a', { ...leader, committed: 2 }).ids).toEqual(['commitRule']);
+    expect(bench().see('a', { ...leader, committed: 3 }).ids).toEqual([]);
+  });
+
+  it('an entry committed that is not on the disks of a majority', () => {
+    const leader: Fake = { role: 'leader', term: 1, votedFor: 'a', terms: [1, 1], committed: 1 };
+    const follower: Fake = { term: 1, terms: [1, 1] };
+    const commit = (ownDurable: number, other: Fake, acknowledged = false): string[] => {
+      const bench = new Bench().see('a', { ...leader, durable: ownDurable }).see('b', other);
+      const stored = {
+        kind: 'appendEntriesResult',
+        from: 'b',
+        to: 'a',
+        term: 1,
+        success: true,
+        matchIndex: 2,
+      };
+      if (acknowledged) bench.checkers.sent(stored as Message);
+      return bench.see('a', { ...leader, durable: ownDurable, committed: 2 }).ids;
+    };
+    expect(commit(2, follower)).toEqual([]);
+    expect(commit(1, follower)).toEqual(['durableCommit']);
+    expect(commit(2, { ...follower, durable: 1 })).toEqual(['durableCommit']);
+    expect(commit(2, { ...follower, durable: 1 }, true)).toEqual([]);
+    expect(commit(2, { ...follower, terms: [1] })).toEqual(['durableCommit']);
   });
 
   it('terms and indexes that fall, a vote that changes within a term, and indexes out of order', () => {

@@ -2,8 +2,10 @@
 // Leader Completeness: "if a log entry is committed in a given term, then that entry will be present in the logs of the
 // leaders for all higher-numbered terms." State Machine Safety: "if a server has applied a log entry at a given index to
 // its state machine, no other server will ever apply a different log entry for the same index." (Figure 3.2)
-// Commit rule: "only log entries from the leader's current term are committed by counting replicas" (§5.4.2).
+// Commit rule: "only log entries from the leader's current term are committed by counting replicas" (§5.4.2), and a
+// replica counts only once it is durable.
 
+import type { NodeId } from '../../base/env.js';
 import type { LogIndex, Term } from '../../raft/types.js';
 import type { Observation, RaftChecker } from './node-view.js';
 import type { Violations } from './violations.js';
@@ -18,13 +20,24 @@ interface Committed {
 
 export class CommittedChecker implements RaftChecker {
   private readonly violations: Violations;
+  private readonly members: readonly NodeId[];
+  private readonly acknowledgedBy: (nodeId: NodeId) => LogIndex;
+  /** How each member was seen last; of one that is down it tells what its disk holds. */
+  private readonly lastSeen = new Map<NodeId, Observation>();
   /** Position 0 stands for "before the first entry". */
   private readonly committed: Committed[] = [{ logHash: 0, term: 0, committedInTerm: 0 }];
   /** State hash after each applied entry, of the node that applied it first. */
   private readonly stateHashes = new Map<LogIndex, string>();
 
-  constructor(violations: Violations) {
+  /** `acknowledgedBy`: the last index that a member acknowledged and did not replace since. */
+  constructor(
+    violations: Violations,
+    members: readonly NodeId[],
+    acknowledgedBy: (nodeId: NodeId) => LogIndex,
+  ) {
     this.violations = violations;
+    this.members = members;
+    this.acknowledgedBy = acknowledgedBy;
   }
 
   /** The last index that any node ever showed as committed. */
@@ -33,6 +46,7 @@ export class CommittedChecker implements RaftChecker {
   }
 
   observe(now: Observation, before: Observation | undefined): void {
+    this.lastSeen.set(now.nodeId, now);
     this.checkCommitRule(now, before);
     const from = Math.min(before?.commitIndex ?? 0, now.commitIndex) + 1;
     for (let index = from; index <= now.commitIndex; index++) this.checkCommitted(now, index);
@@ -49,9 +63,23 @@ export class CommittedChecker implements RaftChecker {
     if (before === undefined || now.role !== 'leader' || before.role !== 'leader') return;
     if (now.currentTerm !== before.currentTerm || now.commitIndex <= before.commitIndex) return;
     const term = now.log.termAt(now.commitIndex);
-    if (term === now.currentTerm) return;
-    const message = `the leader of term ${now.currentTerm} committed up to an entry of term ${term}`;
-    this.violations.add('commitRule', now.nodeId, message);
+    if (term !== now.currentTerm) {
+      const message = `the leader of term ${now.currentTerm} committed up to an entry of term ${term}`;
+      this.violations.add('commitRule', now.nodeId, message);
+    }
+    const holders = this.members.filter((nodeId) => this.holdsDurably(nodeId, now));
+    if (2 * holders.length > this.members.length) return;
+    const message = `entry ${now.commitIndex} was committed, but is on the disks of ${holders.join(', ')} only`;
+    this.violations.add('durableCommit', now.nodeId, message);
+  }
+
+  /** Whether the leader's entry at its commit index is on the disk of that member. */
+  private holdsDurably(nodeId: NodeId, leader: Observation): boolean {
+    const seen = this.lastSeen.get(nodeId);
+    // A member that crashed right after it acknowledged was not seen any more; its word is judged at its restart.
+    const durableIndex = Math.max(seen?.durableIndex ?? 0, this.acknowledgedBy(nodeId));
+    if (seen === undefined || durableIndex < leader.commitIndex) return false;
+    return seen.log.hashAt(leader.commitIndex) === leader.log.hashAt(leader.commitIndex);
   }
 
   private checkCommitted(now: Observation, index: LogIndex): void {

@@ -14,6 +14,8 @@ export interface RaftView {
   readonly commitIndex: LogIndex;
   readonly appliedIndex: LogIndex;
   readonly lastIndex: LogIndex;
+  /** Through here the log is on this node's disk. */
+  readonly durableIndex: LogIndex;
   termAt(index: LogIndex): Term | undefined;
   /** The entry if it is in memory. */
   entry(index: LogIndex): LogEntry | undefined;
@@ -37,6 +39,7 @@ export interface Observation {
   readonly commitIndex: LogIndex;
   readonly appliedIndex: LogIndex;
   readonly lastIndex: LogIndex;
+  readonly durableIndex: LogIndex;
   readonly log: LogMirror;
   /** Entries from this index on were removed since; `undefined` when none were. */
   readonly truncatedFrom: LogIndex | undefined;

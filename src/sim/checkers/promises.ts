@@ -26,6 +26,11 @@ export class PromiseChecker implements RaftChecker {
     this.violations = violations;
   }
 
+  /** The last entry that the node acknowledged and did not replace since. */
+  acknowledgedIndexOf(nodeId: NodeId): LogIndex {
+    return this.promisesOf(nodeId).acknowledgedIndex;
+  }
+
   /** A message leaves its node, whose log is `log`. */
   sent(message: Message, log: LogMirror): void {
     const promises = this.promisesOf(message.from);

@@ -33,11 +33,14 @@ export class RaftCheckers {
   private readonly checkers: readonly RaftChecker[];
   private readonly watched = new Map<NodeId, Watched>();
 
-  constructor(violations: Violations) {
+  /** `members`: names of all voters. */
+  constructor(violations: Violations, members: readonly NodeId[]) {
     this.elections = new ElectionChecker(violations);
     this.logs = new LogChecker(violations);
-    this.committed = new CommittedChecker(violations);
     this.promises = new PromiseChecker(violations);
+    this.committed = new CommittedChecker(violations, members, (nodeId) =>
+      this.promises.acknowledgedIndexOf(nodeId),
+    );
     this.checkers = [
       new MonotonicChecker(violations),
       this.elections,
@@ -56,10 +59,20 @@ export class RaftCheckers {
   ): { readonly now: Observation; readonly before: Observation | undefined } | undefined {
     const watched = this.watch(nodeId, incarnation);
     if (watched.last !== undefined && isUnchanged(watched, raft, stateMachine)) return undefined;
-    const { currentTerm, role, votedFor, commitIndex, appliedIndex, lastIndex } = raft;
+    const { currentTerm, role, votedFor, commitIndex, appliedIndex, lastIndex, durableIndex } = raft;
     const change = watched.log.update(raft, (index, term) => this.logs.hashOf(index, term));
     const now: Observation = {
-      ...{ nodeId, incarnation, currentTerm, role, votedFor, commitIndex, appliedIndex, lastIndex },
+      ...{
+        nodeId,
+        incarnation,
+        currentTerm,
+        role,
+        votedFor,
+        commitIndex,
+        appliedIndex,
+        lastIndex,
+        durableIndex,
+      },
       log: watched.log,
       ...change,
       stateMachine,
@@ -96,6 +109,7 @@ function isUnchanged(watched: Watched, raft: RaftView, stateMachine: StateMachin
     last.commitIndex === raft.commitIndex &&
     last.appliedIndex === raft.appliedIndex &&
     last.lastIndex === raft.lastIndex &&
+    last.durableIndex === raft.durableIndex &&
     watched.lastTerm === raft.termAt(raft.lastIndex) &&
     watched.stateIndex === (stateMachine?.appliedIndex ?? 0)
   );

@@ -9,6 +9,7 @@ export type InvariantId =
   | 'leaderCompleteness'
   | 'stateMachineSafety'
   | 'commitRule'
+  | 'durableCommit'
   | 'monotonicState'
   | 'indexOrder'
   | 'durableVote'
