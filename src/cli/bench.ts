@@ -211,9 +211,9 @@ async function runShown(
 ): Promise<LoadResult> {
   const counter = { operations: 0 };
   const startedAt = performance.now();
-  const progress = new Progress(() => {
+  const progress = new Progress(name, () => {
     const byTime = (performance.now() - startedAt) / workload.durationMs;
-    return `${name} ${bar(Math.max(byTime, counter.operations / workload.operationsMax), 1)}`;
+    return bar(Math.max(byTime, counter.operations / workload.operationsMax), 1);
   });
   try {
     return await runLoad(connections, workload, counter);

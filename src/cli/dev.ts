@@ -100,9 +100,9 @@ class DevSession {
   async run(): Promise<number> {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => this.onSignal());
     this.cluster.startAll();
-    this.progress = new Progress(() => {
+    this.progress = new Progress(`starting ${this.cluster.nodes.length} nodes`, () => {
       const seconds = ((performance.now() - this.startedAt) / 1_000).toFixed(1);
-      return `starting ${this.cluster.nodes.length} nodes: waiting for a leader (${seconds} s)`;
+      return `(${seconds} s, waiting for a leader)`;
     });
     await Promise.race([this.becomeReady(), this.stopRequested]);
     const stopListening = this.listenToKeys();
@@ -189,7 +189,7 @@ class DevSession {
       this.requestStop(exit.code ?? exitCodes.failure);
       return;
     }
-    say(paint('yellow', `${nodeId} ended ${how}; r starts it again`));
+    say(paint('yellow', `${nodeId} ended ${how}${process.stdin.isTTY ? '; r starts it again' : ''}`));
   }
 
   /** Takes single keys when stdin is a terminal. Returns what gives the terminal back. */

@@ -48,7 +48,6 @@ const shortEscapes = new Map([
 
 function escapeText(text: string): string {
   // The C0 and C1 control characters, and what turns the direction of the line around it.
-  // eslint-disable-next-line no-control-regex
   return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069\\]/g, (character) => {
     const short = shortEscapes.get(character);
     return short ?? [...Buffer.from(character)].map(hex).join('');

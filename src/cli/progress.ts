@@ -8,14 +8,16 @@ const plainMs = 5_000;
 
 export class Progress {
   private readonly terminal = process.stderr.isTTY;
-  private readonly describe: () => string;
+  private readonly name: string;
+  private readonly detail: () => string;
   private readonly timer: NodeJS.Timeout;
   private drawn = false;
 
-  /** Shows `describe()` until `end`. */
-  constructor(describe: () => string) {
-    this.describe = describe;
-    if (!this.terminal) say(describe());
+  /** Shows the name, and behind it what `detail` says from moment to moment, until `end`. */
+  constructor(name: string, detail: () => string) {
+    this.name = name;
+    this.detail = detail;
+    if (!this.terminal) say(name);
     this.timer = setInterval(() => this.draw(), this.terminal ? redrawMs : plainMs);
     this.timer.unref();
   }
@@ -32,11 +34,12 @@ export class Progress {
   }
 
   private draw(): void {
+    const line = `${this.name} ${this.detail()}`;
     if (!this.terminal) {
-      say(this.describe());
+      say(line);
       return;
     }
-    const text = this.describe().slice(0, Math.max(20, (process.stderr.columns || 80) - 1));
+    const text = line.slice(0, Math.max(20, (process.stderr.columns || 80) - 1));
     process.stderr.write(`\r\u001b[2K${text}`);
     this.drawn = true;
   }

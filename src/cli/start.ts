@@ -94,6 +94,8 @@ function listenForStop(): Promise<void> {
     if (managed) {
       process.on('SIGHUP', () => undefined);
       process.on('disconnect', () => stop(exitCodes.failure));
+      // Listening would keep a process alive whose node could not start.
+      process.channel?.unref();
       if (!process.connected) stop(exitCodes.failure);
     }
   });

@@ -34,7 +34,6 @@ describe('escapeBytes', () => {
         (bytes) => {
           const line = escapeBytes(bytes);
           expect(unescape(line).equals(Buffer.from(bytes))).toBe(true);
-          // eslint-disable-next-line no-control-regex
           expect(line).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
         },
       ),
