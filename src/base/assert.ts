@@ -1,5 +1,6 @@
-// Assertions for what must hold if the code is right. A failure is a bug in kvorum, never bad input and never a
-// fault of the machine, so nothing catches it: the node stops rather than continue on a state nobody understands.
+// Assertions for what must hold if the code is right. A failure is a bug in kvorum, never bad input and
+// never a fault of the machine, so nothing catches it: the node stops rather than continue on a state
+// nobody understands.
 
 /** A broken invariant of kvorum itself. Fatal by design; never retried. */
 export class AssertionError extends Error {

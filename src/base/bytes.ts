@@ -1,6 +1,6 @@
-// Byte strings. Keys are arbitrary bytes ordered byte by byte. Inside the node a key is a `ByteString`: a JavaScript
-// string whose every code unit is one byte (0-255), because such strings hash fast in a Map and compare with `<` in
-// byte order. Text never becomes a ByteString by itself: it is encoded as UTF-8 first.
+// Byte strings. Keys are arbitrary bytes ordered byte by byte. Inside the node a key is a `ByteString`: a
+// JavaScript string whose every code unit is one byte (0-255), because such strings hash fast in a Map and
+// compare with `<` in byte order. Text never becomes a ByteString by itself: it is encoded as UTF-8 first.
 
 /** A string in which each code unit is one byte, 0 to 255. Compares in byte order with `<`. */
 export type ByteString = string;
@@ -44,8 +44,8 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 /**
- * The smallest ByteString greater than every string that starts with `prefix`: the exclusive end of a prefix range.
- * `undefined` when there is none, that is when `prefix` is empty or consists of 0xFF only.
+ * The smallest ByteString greater than every string that starts with `prefix`: the exclusive end of a
+ * prefix range. `undefined` when there is none, that is when `prefix` is empty or consists of 0xFF only.
  */
 export function prefixEnd(prefix: ByteString): ByteString | undefined {
   for (let length = prefix.length; length > 0; length--) {

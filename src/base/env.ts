@@ -1,6 +1,6 @@
-// Everything impure that a node touches, as interfaces. The real ones live in `storage`, `transport` and `server`, the
-// virtual ones in `sim`; the code between them is the same. No promise crosses this line: work that takes time takes a
-// callback, and the callback is never called before the call returns.
+// Everything impure that a node touches, as interfaces. The real ones live in `storage`, `transport` and
+// `server`, the virtual ones in `sim`; the code between them is the same. No promise crosses this line:
+// work that takes time takes a callback, and the callback is never called before the call returns.
 
 /** A node's name in its cluster, for example `n1`. */
 export type NodeId = string;
@@ -11,7 +11,9 @@ export type Millis = number;
 export interface Clock {
   /** Monotonic milliseconds since an arbitrary start. Never goes back, stands for all timeouts. */
   nowMs(): Millis;
-  /** Milliseconds since 1970 by the wall clock. May jump; only stored in entry headers and shown to people. */
+  /**
+   * Milliseconds since 1970 by the wall clock. May jump; only stored in entry headers and shown to people.
+   */
   wallMs(): Millis;
 }
 
@@ -45,7 +47,10 @@ export interface Logger {
 /** Called once with `undefined`, or with what went wrong. */
 export type Done = (error: Error | undefined) => void;
 
-/** An open file. Offsets and lengths are bytes. After any failed write or sync the caller must not use it again. */
+/**
+ * An open file. Offsets and lengths are bytes. After any failed write or sync the caller must not use it
+ * again.
+ */
 export interface DiskFile {
   readonly path: string;
   /** The file's length now. */
@@ -64,7 +69,10 @@ export interface DiskFile {
   closeSync(): void;
 }
 
-/** A folder of files. Paths are relative to the node's data folder, with `/`. All `…Sync` calls throw on failure. */
+/**
+ * A folder of files. Paths are relative to the node's data folder, with `/`. All `…Sync` calls throw on
+ * failure.
+ */
 export interface Disk {
   /** Opens for reading and writing; with `create` an empty file that must not exist yet. */
   openSync(path: string, options: { create: boolean }): DiskFile;
@@ -90,7 +98,10 @@ export interface Disk {
 /** One connection as the node sees it. Numbers are not used again within a process. */
 export type LinkId = number;
 
-/** What a node hears from its sockets. Calls come one after the other, never from inside a call to `Network`. */
+/**
+ * What a node hears from its sockets. Calls come one after the other, never from inside a call to
+ * `Network`.
+ */
 export interface NetworkHandler {
   /** The link to `peerId` that this node keeps dialing is open. */
   onPeerDialed(link: LinkId, peerId: NodeId): void;
@@ -106,10 +117,16 @@ export interface NetworkHandler {
 
 /** Message-oriented, ordered, unreliable-at-the-end connections, all owned by one handler. */
 export interface Network {
-  /** Keeps one outbound link to the peer: dials, and dials again with back-off and jitter, until `stopDialing`. */
+  /**
+   * Keeps one outbound link to the peer: dials, and dials again with back-off and jitter, until
+   * `stopDialing`.
+   */
   dial(peerId: NodeId, address: string): void;
   stopDialing(peerId: NodeId): void;
-  /** Sends one message; false when the link is gone or its buffer is over its limit, and the message is dropped. */
+  /**
+   * Sends one message; false when the link is gone or its buffer is over its limit, and the message is
+   * dropped.
+   */
   send(link: LinkId, message: Uint8Array): boolean;
   /** Bytes accepted by `send` that have not left yet. 0 for a link that is gone. */
   bufferedBytes(link: LinkId): number;

@@ -1,5 +1,6 @@
-// The one error type that reaches users, and the table of all its codes. Codes are a stable contract; messages may
-// change and are never parsed. A message names what was wrong, its limit or place, and what to do about it.
+// The one error type that reaches users, and the table of all its codes. Codes are a stable contract;
+// messages may change and are never parsed. A message names what was wrong, its limit or place, and what to
+// do about it.
 
 /**
  * Every code, with whether the same request may be sent again as it is (`retryable`).
@@ -52,7 +53,10 @@ export const errorCodes = {
 
 export type ErrorCode = keyof typeof errorCodes;
 
-/** What is known about the effect of the request that failed: `none`, it had none; `unknown`, it may have had. */
+/**
+ * What is known about the effect of the request that failed: `none`, it had none; `unknown`, it may have
+ * had.
+ */
 export type Outcome = 'none' | 'unknown';
 
 export interface KvorumErrorOptions {
@@ -63,7 +67,10 @@ export interface KvorumErrorOptions {
 
 const brand = Symbol.for('kvorum.error');
 
-/** The error of every public call. Test it with `KvorumError.is`, which also works across copies of the package. */
+/**
+ * The error of every public call. Test it with `KvorumError.is`, which also works across copies of the
+ * package.
+ */
 export class KvorumError extends Error {
   override readonly name: string = 'KvorumError';
   readonly code: ErrorCode;

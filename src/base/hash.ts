@@ -1,5 +1,6 @@
-// A 64-bit non-cryptographic hash in pure JavaScript (two 32-bit lanes of MurmurHash3's mixing), for comparing the
-// states of replicas and for the simulator's trace. It detects divergence by accident, not an attacker.
+// A 64-bit non-cryptographic hash in pure JavaScript (two 32-bit lanes of MurmurHash3's mixing), for
+// comparing the states of replicas and for the simulator's trace. It detects divergence by accident, not an
+// attacker.
 
 export class Hash64 {
   private high: number;

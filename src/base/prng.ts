@@ -1,5 +1,6 @@
-// The only source of randomness in the pure parts and in the simulator: xoshiro128** with its state in the object, so
-// that a seed decides everything. Not for secrets: session ids and nonces of a real node come from `Entropy`.
+// The only source of randomness in the pure parts and in the simulator: xoshiro128** with its state in the
+// object, so that a seed decides everything. Not for secrets: session ids and nonces of a real node come
+// from `Entropy`.
 
 export class Prng {
   private a: number;

@@ -1,5 +1,6 @@
-// Applies committed entries in order, in slices that leave room for heartbeats, and hands out their results. A command
-// that needs a range which is not in memory waits for it, and everything behind it waits too: order is the state.
+// Applies committed entries in order, in slices that leave room for heartbeats, and hands out their
+// results. A command that needs a range which is not in memory waits for it, and everything behind it waits
+// too: order is the state.
 
 import { assert } from '../base/assert.js';
 import type { Clock, Millis, Timers } from '../base/env.js';

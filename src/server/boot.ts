@@ -1,5 +1,6 @@
-// What a node's disk says about it: which node it is, whether it is part of a cluster, and the log it left. Every crash
-// of the first start is recognised by the order of its writes (formation-record.ts); a node that cannot tell stops.
+// What a node's disk says about it: which node it is, whether it is part of a cluster, and the log it left.
+// Every crash of the first start is recognised by the order of its writes (formation-record.ts); a node
+// that cannot tell stops.
 
 import type { NodeEnv, NodeId } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
@@ -60,13 +61,10 @@ export function formOnDisk(options: BootOptions, formation: Formation): FormedDi
 function finishForming(options: BootOptions, formation: Formation, hasLog: boolean): FormedDisk {
   if (!hasLog) {
     const payload = encodeFormation(formation);
-    createWal(
-      { ...segmentOptions(options, formation) },
-      {
-        hardState: { currentTerm: formationTerm, votedFor: undefined, commitIndex: 1 },
-        entries: [{ index: 1, term: formationTerm, kind: 'configuration', payload }],
-      },
-    );
+    createWal(segmentOptions(options, formation), {
+      hardState: { currentTerm: formationTerm, votedFor: undefined, commitIndex: 1 },
+      entries: [{ index: 1, term: formationTerm, kind: 'configuration', payload }],
+    });
   }
   writeFormationRecord(options.env.disk, { state: 'formed', formation });
   return openLog(options, formation);
@@ -74,7 +72,7 @@ function finishForming(options: BootOptions, formation: Formation, hasLog: boole
 
 function openLog(options: BootOptions, formation: Formation): FormedDisk {
   const { env, config, stateMachine, onFailure } = options;
-  const { wal, recovered, repairedTail } = openWal({
+  const { wal, recovered } = openWal({
     ...segmentOptions(options, formation),
     clock: env.clock,
     timers: env.timers,
@@ -84,9 +82,6 @@ function openLog(options: BootOptions, formation: Formation): FormedDisk {
     appliedIndexFloor: stateMachine.appliedIndex,
     onFailure,
   });
-  if (repairedTail !== undefined) {
-    env.logger.warn({ ...repairedTail }, 'the log ended in a write that a crash cut short; it was removed');
-  }
   return { formation, wal, recovered };
 }
 
@@ -99,6 +94,8 @@ function segmentOptions(
 }
 
 function lost(what: string, present: string): KvorumError {
-  const message = `${what} is missing from the data folder while ${present} is there: restore the folder, or replace the member`;
+  const message =
+    `${what} is missing from the data folder while ${present} is there: ` +
+    'restore the folder, or replace the member';
   return new KvorumError('CORRUPT', message);
 }

@@ -1,6 +1,6 @@
-// The client connections: handshake, one outbox per connection that leaves once per turn, limits, and the notices of
-// leader changes. Bytes from here are untrusted: a frame that is not of the protocol ends its connection and nothing
-// else.
+// The client connections: handshake, one outbox per connection that leaves once per turn, limits, and the
+// notices of leader changes. Bytes from here are untrusted: a frame that is not of the protocol ends its
+// connection and nothing else.
 
 import type { LinkId, Logger, Network } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
@@ -158,8 +158,8 @@ export class Clients {
   private greet(client: Client, hello: Extract<ClientFrame, { kind: 'hello' }>): void {
     if (client.greeted) throw new KvorumError('PROTOCOL', 'a second hello on one connection');
     if (hello.protocolVersion !== protocolVersion) {
-      const message = `client speaks protocol ${hello.protocolVersion}, this node ${protocolVersion}: use matching versions`;
-      throw new KvorumError('PROTOCOL', message);
+      const versions = `client speaks protocol ${hello.protocolVersion}, this node ${protocolVersion}`;
+      throw new KvorumError('PROTOCOL', `${versions}: use matching versions`);
     }
     const answer = this.options.hello();
     if (answer === undefined) {

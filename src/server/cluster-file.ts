@@ -1,5 +1,5 @@
-// The cluster file: who the members are at the first start, and the numbers a node is tuned by. It only forms a
-// cluster; afterwards the data folder is the truth. Errors name the file and the field.
+// The cluster file: who the members are at the first start, and the numbers a node is tuned by. It only
+// forms a cluster; afterwards the data folder is the truth. Errors name the file and the field.
 
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
@@ -73,7 +73,9 @@ export function parseClusterConfig(json: unknown, source: string): ClusterConfig
     members.forEach((member, position) => {
       const earlier = seen.get(member[name]);
       if (earlier !== undefined) {
-        const message = `${source}: members.${position}.${name}: "${member[name]}" is already that of members.${earlier}`;
+        const message =
+          `${source}: members.${position}.${name}: ` +
+          `"${member[name]}" is already that of members.${earlier}`;
         throw new KvorumError('CONFIG', message);
       }
       seen.set(member[name], position);

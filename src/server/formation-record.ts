@@ -1,6 +1,7 @@
-// `cluster.json` in the data folder: which cluster this node is part of, kept apart from the log so that a log that
-// was lost is noticed. Written twice: `forming` before the log is made, `formed` once the log is durable. Only a node
-// that is `formed` tells anyone, so a crash in between is repeated without anybody having been promised anything.
+// `cluster.json` in the data folder: which cluster this node is part of, kept apart from the log so that a
+// log that was lost is noticed. Written twice: `forming` before the log is made, `formed` once the log is
+// durable. Only a node that is `formed` tells anyone, so a crash in between is repeated without anybody
+// having been promised anything.
 
 import type { Disk } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
@@ -15,7 +16,10 @@ export interface FormationRecord {
   readonly formation: Formation;
 }
 
-/** The record, or `undefined` when there is none. Throws `CORRUPT` for one that is damaged or of a newer format. */
+/**
+ * The record, or `undefined` when there is none. Throws `CORRUPT` for one that is damaged or of a newer
+ * format.
+ */
 export function readFormationRecord(disk: Disk): FormationRecord | undefined {
   const json = readJsonFile(disk, recordPath, recordFormatVersion);
   if (json === undefined) return undefined;

@@ -1,6 +1,7 @@
-// First start (design §4): empty nodes become a cluster exactly once. The node with the smallest id forms it, and only
-// after every member of the cluster file has told it, in this process's life, that it is empty too. Everyone else
-// waits to be told by a node that is formed. An unformed node has no log, no term and no vote to give.
+// First start (design §4): empty nodes become a cluster exactly once. The node with the smallest id forms
+// it, and only after every member of the cluster file has told it, in this process's life, that it is empty
+// too. Everyone else waits to be told by a node that is formed. An unformed node has no log, no term and no
+// vote to give.
 
 import type { NodeId } from '../base/env.js';
 import type { Formation } from '../wire/entry-codec.js';
@@ -14,7 +15,10 @@ export interface FormingOptions {
   decodeFormation(payload: Uint8Array): Formation;
 }
 
-/** `join`: make this formation durable. `stop`: this node may not go on, for this reason. `wait`: nothing new. */
+/**
+ * `join`: make this formation durable. `stop`: this node may not go on, for this reason. `wait`: nothing
+ * new.
+ */
 export type FormingStep =
   | { readonly kind: 'join'; readonly formation: Formation }
   | { readonly kind: 'stop'; readonly reason: string }

@@ -1,5 +1,5 @@
-// What runs from a timer runs under the node's guard, as what arrives from the network does: an error that escapes
-// stops the node instead of the process that may hold several of them.
+// What runs from a timer runs under the node's guard, as what arrives from the network does: an error that
+// escapes stops the node instead of the process that may hold several of them.
 
 import type { Timers } from '../base/env.js';
 

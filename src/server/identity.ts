@@ -1,5 +1,5 @@
-// Who this node is, and whether a peer is who it must be. Pure comparisons, one place for every rule of identity, so
-// that the same words reach the log, the refused peer and the operator.
+// Who this node is, and whether a peer is who it must be. Pure comparisons, one place for every rule of
+// identity, so that the same words reach the log, the refused peer and the operator.
 
 import type { NodeId } from '../base/env.js';
 import type { Formation } from '../wire/entry-codec.js';
@@ -26,7 +26,9 @@ export function refusePeer(
     message,
   });
   if (hello.protocolVersion !== protocolVersion) {
-    const versions = `node ${hello.nodeId} speaks peer protocol ${hello.protocolVersion}, ${own.nodeId} speaks ${protocolVersion}`;
+    const versions =
+      `node ${hello.nodeId} speaks peer protocol ${hello.protocolVersion}, ` +
+      `${own.nodeId} speaks ${protocolVersion}`;
     return refuse('PROTOCOL', `${versions}: run the same version on all nodes`);
   }
   if (hello.nodeId === own.nodeId) {
@@ -37,7 +39,8 @@ export function refusePeer(
   }
   if (formed === undefined) return refuseUnformed(own, hello, refuse);
   if (hello.clusterId !== undefined && hello.clusterId !== formed.clusterId) {
-    const clusters = `node ${hello.nodeId} belongs to cluster ${hello.clusterId}, ${own.nodeId} to ${formed.clusterId}`;
+    const clusters =
+      `node ${hello.nodeId} belongs to cluster ${hello.clusterId}, ` + `${own.nodeId} to ${formed.clusterId}`;
     return refuse('IDENTITY', `${clusters}: check the addresses in the cluster file`);
   }
   const member = formed.members.find((candidate) => candidate.nodeId === hello.nodeId);
@@ -58,20 +61,23 @@ function refuseUnformed(
     return refuse('IDENTITY', `node ${hello.nodeId} is not in the cluster file of ${own.nodeId}`);
   }
   if (hello.memberIds.join() !== own.memberIds.join()) {
-    const lists = `${hello.nodeId} lists ${hello.memberIds.join(', ')}; ${own.nodeId} lists ${own.memberIds.join(', ')}`;
+    const lists =
+      `${hello.nodeId} lists ${hello.memberIds.join(', ')}; ` +
+      `${own.nodeId} lists ${own.memberIds.join(', ')}`;
     return refuse('IDENTITY', `the cluster files differ: ${lists}`);
   }
   return undefined;
 }
 
 /**
- * Whether this node, unformed, is a member of the formation it was told of. Otherwise the words to stop with: a node
- * with an empty disk never votes under its old identity.
+ * Whether this node, unformed, is a member of the formation it was told of. Otherwise the words to stop
+ * with: a node with an empty disk never votes under its old identity.
  */
 export function refuseFormation(own: OwnIdentity, formation: Formation): string | undefined {
   const member = formation.members.find((candidate) => candidate.nodeId === own.nodeId);
   if (member === undefined) {
-    return `cluster ${formation.clusterId} was formed without node ${own.nodeId}: it must be added as a member first`;
+    const fact = `cluster ${formation.clusterId} was formed without node ${own.nodeId}`;
+    return `${fact}: it must be added as a member first`;
   }
   return member.instanceId === own.instanceId ? undefined : otherData(own.nodeId);
 }

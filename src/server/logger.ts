@@ -1,4 +1,5 @@
-// Text output of a node: JSON lines on standard error, one line per event, by pino. Standard output belongs to data.
+// Text output of a node: JSON lines on standard error, one line per event, by pino. Standard output belongs
+// to data.
 
 import { destination, pino } from 'pino';
 import type { Logger } from '../base/env.js';

@@ -1,6 +1,6 @@
-// The loop around the core, and the one place where order matters: step → disk → messages → apply → answers, as the
-// contract in raft/io.ts says. It never decides anything about consensus, and never sends a promise to a peer before
-// what it promises is durable.
+// The loop around the core, and the one place where order matters: step → disk → messages → apply →
+// answers, as the contract in raft/io.ts says. It never decides anything about consensus, and never sends a
+// promise to a peer before what it promises is durable.
 
 import { defined } from '../base/assert.js';
 import type { Clock, NodeId, TimerHandle, Timers } from '../base/env.js';
@@ -74,7 +74,10 @@ export class RaftLoop {
     return this.unitsInFlight.length > 0;
   }
 
-  /** Feeds one input to the core and carries out its output. Returns it for what the caller asked (`proposal`). */
+  /**
+   * Feeds one input to the core and carries out its output. Returns it for what the caller asked
+   * (`proposal`).
+   */
   step(input: LoopInput): Output | undefined {
     if (this.halted) return undefined;
     const output = this.raft.step({ ...input, now: this.clock.nowMs() } as Input);
@@ -130,7 +133,8 @@ export class RaftLoop {
 
   private readEntries(request: ReadEntriesRequest): void {
     this.wal.readEntries(request, (error, entries) => {
-      // A read that fails is not a write that fails: the core asks again, and a damaged log shows at the next start.
+      // A read that fails is not a write that fails: the core asks again, and a damaged log shows at the
+      // next start.
       this.step({ kind: 'entriesRead', reader: request.reader, entries: error === undefined ? entries : [] });
     });
   }
@@ -161,8 +165,8 @@ export class RaftLoop {
   private onTimer(dueMs: number): void {
     this.timer = undefined;
     this.timerDueMs = Infinity;
-    // After a stall the platform fires timers before it reads sockets: a heartbeat may be waiting there. An election
-    // is started only when the input that had arrived by now did not move the deadline.
+    // After a stall the platform fires timers before it reads sockets: a heartbeat may be waiting there. An
+    // election is started only when the input that had arrived by now did not move the deadline.
     if (this.clock.nowMs() - dueMs > this.lateTimerMs) {
       this.timers.defer(() => this.timers.defer(() => this.believeTimer()));
       return;

@@ -1,5 +1,5 @@
-// A member of a formed cluster: the core with its loop, log, state machine, writes and reads, wired together. What
-// is here is wiring; every rule lives in the part it belongs to.
+// A member of a formed cluster: the core with its loop, log, state machine, writes and reads, wired
+// together. What is here is wiring; every rule lives in the part it belongs to.
 
 import type { NodeEnv, NodeId, TimerHandle } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
@@ -125,13 +125,16 @@ export class Member implements LoopSink {
   /** End of a turn: what gathered goes into the log and into one ReadIndex round. */
   flush(): void {
     if (this.halted) return;
-    // Commit when idle, batch when busy: what arrives while the log syncs becomes the next entry, and costs one sync,
-    // one message to each peer and one acknowledgement, however many writes it holds.
+    // Commit when idle, batch when busy: what arrives while the log syncs becomes the next entry, and costs
+    // one sync, one message to each peer and one acknowledgement, however many writes it holds.
     if (this.proposals.hasGathered && (!this.loop.isLogBusy || this.proposals.hasFullEntry)) this.propose();
     this.reads.flush();
   }
 
-  /** Hands leadership over if this node has it (§3.10), then calls `done`; also when nobody takes it in time. */
+  /**
+   * Hands leadership over if this node has it (§3.10), then calls `done`; also when nobody takes it in
+   * time.
+   */
   handOver(done: () => void): void {
     if (this.raft.role !== 'leader' || this.options.formation.members.length === 1) {
       done();
@@ -161,7 +164,8 @@ export class Member implements LoopSink {
     this.writer.halt();
   }
 
-  // ---- LoopSink: called while a step is carried out ------------------------------------------------------------------
+  // ---- LoopSink: called while a step is carried out
+  // ------------------------------------------------------------------
 
   sendToPeer(message: Message): void {
     this.options.sendToPeer(message);
@@ -204,7 +208,8 @@ export class Member implements LoopSink {
     if (this.proposals.hasGathered) this.options.wake();
   }
 
-  // ---- wiring --------------------------------------------------------------------------------------------------------
+  // ---- wiring
+  // --------------------------------------------------------------------------------------------------------
 
   private createRaft(): Raft {
     const { env, nodeId, config, formation, recovered, stateMachine } = this.options;
@@ -311,7 +316,10 @@ export class Member implements LoopSink {
     return new KvorumError('NOT_LEADER', `node ${this.options.nodeId} does not lead; ${who}`);
   }
 
-  /** "A new leader continues from the largest stamp in its own log": every stamp that enters the log is seen here. */
+  /**
+   * "A new leader continues from the largest stamp in its own log": every stamp that enters the log is seen
+   * here.
+   */
   private observeStamps(entries: readonly LogEntry[]): void {
     const newest = entries.findLast((entry) => entry.kind === 'command');
     if (newest === undefined) return;

@@ -1,5 +1,5 @@
-// Figures of a node in Prometheus' text format. They are read from the node when asked for, so that the hot path
-// counts nothing twice.
+// Figures of a node in Prometheus' text format. They are read from the node when asked for, so that the hot
+// path counts nothing twice.
 
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { ServerNode } from './node.js';

@@ -1,5 +1,5 @@
-// Every number a node can be tuned by, with unit and default. Limits of the formats are not here: they are the same on
-// all nodes (`kvLimits`, `wireLimits`, `entryLimits`).
+// Every number a node can be tuned by, with unit and default. Limits of the formats are not here: they are
+// the same on all nodes (`kvLimits`, `wireLimits`, `entryLimits`).
 
 import type { Millis } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';

@@ -1,6 +1,6 @@
-// One node from its start to its end: opens what the disk holds, becomes part of a cluster at the first start, takes
-// part, and closes. All input reaches it through `handler` and timers; an error that escapes stops the node, because
-// a node that does not understand its own state must not answer for it.
+// One node from its start to its end: opens what the disk holds, becomes part of a cluster at the first
+// start, takes part, and closes. All input reaches it through `handler` and timers; an error that escapes
+// stops the node, because a node that does not understand its own state must not answer for it.
 
 import { toHex } from '../base/bytes.js';
 import type { LinkId, NetworkHandler, NodeEnv, NodeId } from '../base/env.js';
@@ -161,7 +161,8 @@ export class ServerNode {
     };
   }
 
-  // ---- start ---------------------------------------------------------------------------------------------------------
+  // ---- start
+  // ---------------------------------------------------------------------------------------------------------
 
   private open(): void {
     const { nodeId, members, config } = this.options;
@@ -250,7 +251,8 @@ export class ServerNode {
     });
   }
 
-  // ---- identity ------------------------------------------------------------------------------------------------------
+  // ---- identity
+  // ------------------------------------------------------------------------------------------------------
 
   private peerHello(): PeerHello {
     const { own, formed } = this;
@@ -310,7 +312,8 @@ export class ServerNode {
     return now ?? formation.members.find((member) => member.nodeId === nodeId)?.address ?? '';
   }
 
-  // ---- input and turns -----------------------------------------------------------------------------------------------
+  // ---- input and turns
+  // -----------------------------------------------------------------------------------------------
 
   private createHandler(): NetworkHandler {
     const guarded =
@@ -336,7 +339,10 @@ export class ServerNode {
     };
   }
 
-  /** What gathers during a turn leaves at its end: one entry, one ReadIndex round, one message per connection. */
+  /**
+   * What gathers during a turn leaves at its end: one entry, one ReadIndex round, one message per
+   * connection.
+   */
   private wake(): void {
     if (this.flushScheduled) return;
     this.flushScheduled = true;

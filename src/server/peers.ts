@@ -1,6 +1,7 @@
-// The links between members. Each node keeps one link of its own to every peer and speaks only on that one; on the
-// links that peers opened it listens. A link carries nothing before both sides said who they are, and only what comes
-// over the newest link of a peer is heard, so a message from an earlier process never arrives.
+// The links between members. Each node keeps one link of its own to every peer and speaks only on that one;
+// on the links that peers opened it listens. A link carries nothing before both sides said who they are,
+// and only what comes over the newest link of a peer is heard, so a message from an earlier process never
+// arrives.
 
 import type { LinkId, Logger, Network, NodeId } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
@@ -124,8 +125,8 @@ export class Peers {
     switch (frame.kind) {
       case 'hello': {
         if (frame.nodeId !== outbound.peer) {
-          const message = `the address of node ${outbound.peer} is answered by node ${frame.nodeId}: check the cluster file`;
-          throw new KvorumError('IDENTITY', message);
+          const fact = `the address of node ${outbound.peer} is answered by node ${frame.nodeId}`;
+          throw new KvorumError('IDENTITY', `${fact}: check the cluster file`);
         }
         const refusal = this.options.judge(frame);
         if (refusal !== undefined) throw new KvorumError(refusal.code, refusal.message);

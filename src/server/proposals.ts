@@ -1,6 +1,6 @@
-// Writes on their way into the log: gathered while a turn runs, put into entries, and remembered until their entry is
-// applied. A write whose entry is lost to another leader is answered `NOT_LEADER`; the client sends it again with the
-// same session stamp, so it still happens once.
+// Writes on their way into the log: gathered while a turn runs, put into entries, and remembered until
+// their entry is applied. A write whose entry is lost to another leader is answered `NOT_LEADER`; the
+// client sends it again with the same session stamp, so it still happens once.
 
 import type { LogIndex, Term } from '../raft/types.js';
 import type { ClientCommand, CommandResult, EntryTimes } from '../kv/commands.js';
@@ -135,7 +135,9 @@ export class Proposals {
     }
   }
 
-  /** Leadership is lost: nothing that waits here will be heard of. `sent`: the write is in the log already. */
+  /**
+   * Leadership is lost: nothing that waits here will be heard of. `sent`: the write is in the log already.
+   */
   dropAll(answer: (write: PendingWrite, sent: boolean) => void): void {
     const gathered = this.gathered;
     this.gathered = [];

@@ -1,5 +1,6 @@
-// Reads. A linearizable read joins the next ReadIndex round of this node, whoever leads (§6.4), and is answered from
-// the local state once that has been applied far enough. Nothing is answered from a state older than its level allows.
+// Reads. A linearizable read joins the next ReadIndex round of this node, whoever leads (§6.4), and is
+// answered from the local state once that has been applied far enough. Nothing is answered from a state
+// older than its level allows.
 
 import type { Clock, Millis, TimerHandle, Timers } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
@@ -63,7 +64,10 @@ export class Reads {
   private rangesInProgress = 0;
   private rangesQueued: Read[] = [];
   private pending = 0;
-  /** When the newest round that this node's state has reached was begun: its state is at least as new as that. */
+  /**
+   * When the newest round that this node's state has reached was begun: its state is at least as new as
+   * that.
+   */
   private freshAsOfMs = -Infinity;
   private scheduled = false;
   private revisionTimer: TimerHandle | undefined;
@@ -79,7 +83,8 @@ export class Reads {
 
   submit(client: Client, frame: ReadFrame): void {
     if (this.pending >= this.options.pendingReadsMax) {
-      const message = `more than ${this.options.pendingReadsMax} reads wait on this node; try again or ask another node`;
+      const fact = `more than ${this.options.pendingReadsMax} reads wait on this node`;
+      const message = `${fact}; try again or ask another node`;
       this.options.answer(client, failed(frame, 'OVERLOADED', message));
       return;
     }
@@ -152,8 +157,9 @@ export class Reads {
   }
 
   /**
-   * `serializable` always; `bounded` when a round that began recently enough has been reached. The leader lease is
-   * an option of a later version: until then such a read is a linearizable one, which is what it promises.
+   * `serializable` always; `bounded` when a round that began recently enough has been reached. The leader
+   * lease is an option of a later version: until then such a read is a linearizable one, which is what it
+   * promises.
    */
   private mayAnswerNow(frame: ReadFrame): boolean {
     switch (frame.consistency.kind) {
@@ -268,7 +274,8 @@ export class Reads {
 
   private awaitRevision(read: Read): void {
     if (this.options.clock.nowMs() >= read.deadlineMs) {
-      const message = `revision ${read.frame.minRevision} was not reached in time; this node is at ${this.options.stateMachine.revision}`;
+      const { revision } = this.options.stateMachine;
+      const message = `revision ${read.frame.minRevision} was not reached in time; this node is at ${revision}`;
       this.finish(read, failed(read.frame, 'TIMEOUT', message));
       return;
     }
@@ -289,7 +296,9 @@ function failed(frame: ReadFrame, code: string, message: string): ReadAnswer {
   return { kind: 'error', requestId: frame.requestId, code, message, outcome: 'none' };
 }
 
-/** An error of the request goes to the client; anything else is a bug or a failing store and stops the node. */
+/**
+ * An error of the request goes to the client; anything else is a bug or a failing store and stops the node.
+ */
 function refused(frame: ReadFrame, error: unknown): ReadAnswer {
   if (!KvorumError.is(error) || error.code === 'CORRUPT' || error.code === 'DISK') throw error;
   return failed(frame, error.code, error.message);

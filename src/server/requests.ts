@@ -1,5 +1,6 @@
-// The one door for clients' requests: whatever protocol they came by, they pass here decoded and checked, and later
-// meet authorization here. Writes go to the log, reads to `reads`; every request is answered exactly once.
+// The one door for clients' requests: whatever protocol they came by, they pass here decoded and checked,
+// and later meet authorization here. Writes go to the log, reads to `reads`; every request is answered
+// exactly once.
 
 import { KvorumError } from '../base/errors.js';
 import type { ByteString } from '../base/bytes.js';
@@ -113,7 +114,9 @@ export class Requests {
         return errorAnswer(requestId, new KvorumError(code, message));
       }
       case 'SESSION_LIMIT': {
-        const message = `the cluster holds ${kvLimits.sessionsMax} sessions, or this one ${kvLimits.sessionWindow} open writes`;
+        const message =
+          `the cluster holds ${kvLimits.sessionsMax} sessions, ` +
+          `or this one ${kvLimits.sessionWindow} open writes`;
         return errorAnswer(requestId, new KvorumError(code, message));
       }
       case 'SESSION_EXPIRED':

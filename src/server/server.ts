@@ -1,5 +1,5 @@
-// The outer shell of a node in a process: lock the data folder, open store and sockets, run a `ServerNode`, close
-// everything in order. Promises end here.
+// The outer shell of a node in a process: lock the data folder, open store and sockets, run a `ServerNode`,
+// close everything in order. Promises end here.
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -36,14 +36,15 @@ export interface RunningServer {
 
 /**
  * Starts one node and resolves once it listens; forming the cluster and electing a leader go on from there.
- * Rejects with `CONFIG` (unknown node id, port in use), `IDENTITY` (folder of another node, or in use), `CORRUPT` or
- * `DISK`.
+ * Rejects with `CONFIG` (unknown node id, port in use), `IDENTITY` (folder of another node, or in use),
+ * `CORRUPT` or `DISK`.
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const own = findMember(options);
   const logger = createLogger(options.logLevel ?? 'info', options.nodeId);
   makeDataDirectory(options.dataDirectory);
-  // LevelDB's lock stands for the whole data folder: the kernel releases it with the process, however that ends.
+  // LevelDB's lock stands for the whole data folder: the kernel releases it with the process, however that
+  // ends.
   const store = await openLevelStore(join(options.dataDirectory, 'db'));
   try {
     return await startLocked(options, own, store, logger);

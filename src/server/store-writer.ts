@@ -1,6 +1,6 @@
-// Writes the applied state to the store in groups, off every answer's path: one batch at a time, each ending with the
-// applied record, so that the store is at any moment exactly the state at its applied index. A rejected batch stops
-// the node: what the store holds after that is nobody's to guess.
+// Writes the applied state to the store in groups, off every answer's path: one batch at a time, each
+// ending with the applied record, so that the store is at any moment exactly the state at its applied
+// index. A rejected batch stops the node: what the store holds after that is nobody's to guess.
 
 import type { Millis, TimerHandle, Timers } from '../base/env.js';
 import type { StateMachine } from '../kv/state-machine.js';

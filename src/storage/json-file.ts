@@ -1,5 +1,5 @@
-// Small JSON files of the data folder that are replaced whole: written under another name, synced, renamed, and the
-// folder synced, so that a crash leaves the old or the new one and never a half.
+// Small JSON files of the data folder that are replaced whole: written under another name, synced, renamed,
+// and the folder synced, so that a crash leaves the old or the new one and never a half.
 
 import type { Disk } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
@@ -7,8 +7,8 @@ import { KvorumError } from '../base/errors.js';
 const bytesMax = 65_536;
 
 /**
- * The object in the file without its `formatVersion`, or `undefined` when there is no such file. Throws `CORRUPT` for
- * a file that is damaged or of a newer format.
+ * The object in the file without its `formatVersion`, or `undefined` when there is no such file. Throws
+ * `CORRUPT` for a file that is damaged or of a newer format.
  */
 export function readJsonFile(
   disk: Disk,
