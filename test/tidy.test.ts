@@ -23,8 +23,8 @@ interface Import {
 }
 
 /**
- * `code`, `types`: folders that may be imported whole, or for their types only; `files`: single files beyond that
- * (the store's limits are part of the format); `modules`: packages and built-ins, `node:*` is all of Node.
+ * `code`, `types`: folders that may be imported whole, or for their types only; `files`: single files beyond
+ * that (limits are part of the format); `modules`: packages and built-ins, `node:*` is all of Node.
  */
 interface FolderRule {
   readonly code: readonly string[];
@@ -47,7 +47,7 @@ const importTable: Readonly<Record<string, FolderRule>> = {
     code: ['base', 'raft', 'kv', 'wire', 'storage', 'transport'],
     modules: ['node:*', 'pino', 'prom-client', 'zod'],
   },
-  client: { code: ['base', 'wire'], types: ['kv'], modules: ['ws'] },
+  client: { code: ['base', 'wire'], types: ['kv'], modules: ['ws', 'node:crypto'] },
   sim: { code: ['base', 'raft', 'kv', 'wire', 'storage', 'server', 'client'], modules: [] },
   cli: { code: ['server', 'client', 'sim'], modules: ['node:*', 'commander'] },
 };

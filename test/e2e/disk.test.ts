@@ -1,5 +1,5 @@
-// Damaged and full disks under real processes: the node that has the damage stops and says what and where, the
-// others go on, and nothing that was acknowledged is lost.
+// Damaged and full disks under real processes: the node that has the damage stops and says what and where,
+// the others go on, and nothing that was acknowledged is lost.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,5 @@
-// What the one port of a node answers to plain HTTP: health and metrics, and that a wrong request harms nothing.
+// What the one port of a node answers to plain HTTP: health and metrics, and that a wrong request harms
+// nothing.
 
 import { connect as connectSocket } from 'node:net';
 import { join } from 'node:path';
