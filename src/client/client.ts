@@ -1,5 +1,6 @@
 // The client of a kvorum cluster: promises around the engine. Arguments are checked here before anything is
-// sent; leader changes, retries and deadlines are the engine's matter. Every error is a KvorumError.
+// sent; leader changes, retries and deadlines are the engine's matter. Every error is a KvorumError, and a
+// missing key is `undefined`, never an error. Source: design, "The client library".
 
 import { KvorumError } from '../base/errors.js';
 import type { ClientOperation } from '../kv/commands.js';

@@ -1,4 +1,6 @@
-// Makes a client over real sockets, clocks and entropy, and waits until the cluster has answered.
+// Makes a client over real sockets, clocks and entropy, and waits until the cluster has answered. The only
+// place of the client that knows of the real world besides its network; what runs in the simulator never
+// imports it. Must leave nothing running when it fails.
 
 import { randomBytes } from 'node:crypto';
 import { KvorumError } from '../base/errors.js';

@@ -1,5 +1,6 @@
 // What the parts of one engine share: the outside, the limits, the timers, who owns which link, and the
-// cluster that the client belongs to. No behaviour beyond drawing numbers.
+// cluster that the client belongs to. No behaviour beyond drawing numbers and keeping the table of links,
+// which is bounded by the number of addresses.
 
 import { Prng } from '../base/prng.js';
 import type { ClientEnv, LinkId } from './env.js';

@@ -1,5 +1,6 @@
 // One version of one key, as the client hands it out. Its bytes are its own: keeping an entry keeps no
-// message alive, and nobody else changes them.
+// message alive, and nobody else changes them. Keys are bytes, not text, because not every key is text:
+// `keyText` is for those that are.
 
 import { asBuffer, copyBytes, fromByteString, type ByteString } from '../base/bytes.js';
 import { KvorumError } from '../base/errors.js';

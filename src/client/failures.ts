@@ -1,5 +1,6 @@
 // The errors of requests that the client itself gives up: what the caller is told, and with which outcome.
-// `none` is said of a write only when no copy of it can take effect any more.
+// `none` is said of a write only when no copy of it can take effect any more. Messages name the last cause,
+// because the code alone does not tell a stopped cluster from a wrong address.
 
 import { KvorumError, type ErrorCode, type Outcome } from '../base/errors.js';
 import type { PendingRequest } from './requests.js';

@@ -1,5 +1,6 @@
 // All numbers of the client in one place: unit, default and meaning of each. The store's own limits are
 // repeated here because the client does not import the state machine; a test holds them equal to `kvLimits`.
+// Every queue of the client has its bound here.
 
 import { KvorumError } from '../base/errors.js';
 

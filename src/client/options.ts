@@ -1,5 +1,6 @@
 // The options and results of the client's calls, as types. Times end in Ms and are milliseconds; revisions
-// are integers below 2^53.
+// are integers below 2^53. Optional fields also accept `undefined`, so that callers can pass through what
+// they were not given. Bounds are checked in `arguments`.
 
 import type { Revision } from '../kv/commands.js';
 import type { NodeStatus } from '../wire/protocol.js';

@@ -1,5 +1,6 @@
 // A range of entries, read page by page while it is consumed. All pages show the store at one revision, that
 // of the first page, however long the reading takes and whoever answers: an entry is seen once or not at all.
+// No page is asked for before it is needed.
 
 import { prefixEnd, type ByteString } from '../base/bytes.js';
 import { KvorumError } from '../base/errors.js';

@@ -1,5 +1,6 @@
 // Requests that are not on a connection, in the order in which they came, by what they wait for. Sets,
-// because a request that is given up leaves from the middle. A request is in at most one of them.
+// because a request that is given up leaves from the middle. A request is in at most one of them; all
+// together are bounded by `requestsMax`.
 
 import type { PendingRequest } from './requests.js';
 

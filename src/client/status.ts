@@ -1,5 +1,6 @@
 // The state of the cluster: asks every member at once and puts the answers together. A node that does not
-// answer is part of the picture, not an error.
+// answer is part of the picture, not an error. The answers are of slightly different moments; nothing here is
+// linearizable.
 
 import { KvorumError } from '../base/errors.js';
 import type { NodeStatus, StatusAnswer } from '../wire/protocol.js';

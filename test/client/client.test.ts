@@ -1,5 +1,6 @@
 // The promises around the engine: arguments, results, errors, ranges over several pages, deletes in parts,
-// status.
+// status. They run in the fake world: its clock goes on while something is awaited, so that no test waits for
+// real time. What needs sockets is in `socket.test`.
 
 import { afterEach, describe, expect, test } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';

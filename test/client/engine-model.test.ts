@@ -1,5 +1,6 @@
 // The promise of the whole client under everything the network and the cluster may do: every call ends
 // exactly once; OK means exactly once, `none` means never, a conflict means never, and nothing happens twice.
+// A seed decides the run; a failure names it.
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';

@@ -1,4 +1,6 @@
-// The engine's behaviour case by case: sessions, leaders, connections, limits, giving up and closing.
+// The engine's behaviour case by case: sessions, leaders, connections, limits, giving up and closing. Time is
+// virtual and latency one millisecond, so that each test can say when something must have happened. What may
+// be retried is in `retry-table.test`, what must hold always in `engine-model.test`.
 
 import { describe, expect, test } from 'vitest';
 import { kvLimits } from '../../src/kv/commands.js';

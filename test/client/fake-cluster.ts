@@ -1,5 +1,6 @@
 // A tiny cluster for the engine's tests: one store with sessions (dissertation §6.3), some nodes of which one
-// may lead, and all that can go wrong between a client and it. Counts how often each write took effect.
+// may lead, and all that can go wrong between a client and it. Counts how often each write took effect. Has
+// no log and no replication: a commit is a delay that a change of leader may cut short.
 
 import type { ByteString } from '../../src/base/bytes.js';
 import type { ErrorCode, Outcome } from '../../src/base/errors.js';

@@ -116,7 +116,9 @@ export class FakeWorld {
     this.nowMs = endMs;
   }
 
-  /** The client's process does not run for so long; then its timers, all late, fire before it reads a message. */
+  /**
+   * The client's process does not run for so long; then its timers, all late, fire before it reads a message.
+   */
   standStill(durationMs: number): void {
     this.nowMs += durationMs;
     const late = this.events.splice(0);

@@ -1,4 +1,6 @@
-// An engine in a fake world, and requests whose ends are counted.
+// An engine in a fake world with a fake cluster, and calls whose ends are counted. A call that ended twice,
+// or not at all, has no result: asking for it fails the test. Requests are those of the engine, not of the
+// public client.
 
 import { KvorumError } from '../../src/base/errors.js';
 import { ClientEngine } from '../../src/client/engine.js';

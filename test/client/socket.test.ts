@@ -1,5 +1,6 @@
 // The client over real sockets, against a small server in this process: the handshake, many calls at once, a
-// server that goes away and comes back, one that never answers, and an end that leaves nothing running.
+// server that goes away and comes back, one that never answers, and an end that leaves nothing running. Waits
+// for conditions, never for a time to pass.
 
 import { createServer, type Server } from 'node:net';
 import { WebSocketServer, type WebSocket } from 'ws';
