@@ -19,6 +19,8 @@ export interface Coverage {
   transfers: number;
   crashes: number;
   refusedAppends: number;
+  /** Reads that arrived at a leader that had been replaced and did not know it. */
+  readsAtDeposed: number;
 }
 
 export function emptyCoverage(): Coverage {
@@ -31,6 +33,7 @@ export function emptyCoverage(): Coverage {
     transfers: 0,
     crashes: 0,
     refusedAppends: 0,
+    readsAtDeposed: 0,
   };
 }
 
@@ -49,7 +52,11 @@ class RandomRun {
   private readonly nodeIds: readonly NodeId[];
   private readonly faults: Intensities;
   private readonly coverage: Coverage;
-  private cuts = new Set<string>();
+  private readonly cuts = new Set<string>();
+  /** Members whose timers do not fire, so that they do not notice that they are cut off. */
+  private readonly late = new Set<NodeId>();
+  /** Actions for which a member stays cut off: long enough for the others to elect another leader. */
+  private strandedSteps = 0;
   private readonly tempoMs: number;
   private requestId = 0;
   private proposed = 0;
@@ -62,7 +69,7 @@ class RandomRun {
     const voters = ['n1', 'n2', 'n3', 'n4', 'n5'].slice(0, size);
     const learners = prng.chance(0.2) ? ['l1'] : [];
     this.nodeIds = [...voters, ...learners];
-    this.tempoMs = prng.pick([5, 30, 100]);
+    this.tempoMs = prng.pick([10, 60, 200]);
     const often = (probability: number, most: number) =>
       prng.chance(probability) ? prng.fraction() * most : 0;
     this.faults = {
@@ -98,6 +105,8 @@ class RandomRun {
         coverage.refusedAppends++;
       }
       if (output.messages.some((sent) => sent.kind === 'timeoutNow')) coverage.transfers++;
+      const isReplaced = member.raft?.role === 'leader' && this.cluster.leader !== member.raft;
+      if (input.kind === 'readIndex' && isReplaced) coverage.readsAtDeposed++;
     };
   }
 
@@ -113,15 +122,16 @@ class RandomRun {
   private act(): void {
     const { prng, cluster, faults } = this;
     const { leader } = cluster;
-    const nodeId = leader !== undefined && prng.chance(0.1) ? leader.nodeId : prng.pick(this.nodeIds);
+    const nodeId = leader !== undefined && prng.chance(0.2) ? leader.nodeId : prng.pick(this.nodeIds);
     const isUp = cluster.member(nodeId).raft !== undefined;
+    if (this.strandedSteps > 0) this.strandedSteps--;
+    else if (prng.chance(faults.cut)) this.cutOrJoin(nodeId);
     if (prng.chance(faults.crash)) {
       if (isUp) this.coverage.crashes++;
       if (isUp) cluster.crash(nodeId);
       else cluster.restart(nodeId);
       return;
     }
-    if (prng.chance(faults.cut)) this.cutOrJoin(nodeId);
     const dice = prng.integer(0, 99);
     if (dice < 55) this.deliver();
     else if (dice < 70) {
@@ -162,8 +172,8 @@ class RandomRun {
     const { cluster } = this;
     cluster.now += milliseconds;
     for (const raft of cluster.running) {
-      if (raft.deadlineMs <= cluster.now && !this.prng.chance(0.1))
-        this.input(raft.nodeId, { kind: 'timeout' });
+      const isTold = !this.late.has(raft.nodeId) && !this.prng.chance(0.1);
+      if (raft.deadlineMs <= cluster.now && isTold) this.input(raft.nodeId, { kind: 'timeout' });
     }
   }
 
@@ -181,7 +191,14 @@ class RandomRun {
   private cutOrJoin(nodeId: NodeId): void {
     const { prng } = this;
     const dice = prng.integer(0, 9);
-    if (dice < 4) this.cuts.clear();
+    if (dice < 4) {
+      this.cuts.clear();
+      this.late.clear();
+    }
+    if (dice === 4) {
+      this.late.add(nodeId);
+      this.strandedSteps = 400;
+    }
     for (const peer of dice < 7 ? this.nodeIds : [prng.pick(this.nodeIds)]) {
       if (dice >= 4) this.cuts.add(`${nodeId}>${peer}`);
       if (dice >= 4 && dice < 6) this.cuts.add(`${peer}>${nodeId}`);
