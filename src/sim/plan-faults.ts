@@ -186,7 +186,7 @@ function killsThenPower(random: Prng, { safetyMs, nodes }: FaultScope): Fault[] 
   return Array.from({ length: 10 }, () => {
     const atMs = random.integer(3_000, Math.max(3_000, safetyMs - 3_000));
     const fault = { kind: 'crash', node: random.integer(0, nodes.length - 1), afterEffects: 0 } as const;
-    const secondMs = atMs + 20 + random.integer(1, 300);
+    const secondMs = atMs + 20 + random.integer(1, 150);
     return [
       { ...fault, atMs, downMs: 20, machine: 'kill', unsynced: 'none', entries: 'none' } as const,
       { ...fault, atMs: secondMs, downMs: 500, machine: 'power', unsynced: 'none', entries: 'none' } as const,

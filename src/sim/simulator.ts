@@ -82,7 +82,7 @@ class Simulation {
     const context: MachineContext = {
       ...{ scheduler, violations, members, plan },
       network: this.network,
-      log: (who, level, message, fields) => this.trace.log(who, level, message, fields),
+      log: (who, level, message, fields) => this.log(who, level, message, fields),
       count: (mark) => this.count(mark),
     };
     this.machines = plan.machines.map(
@@ -191,6 +191,11 @@ class Simulation {
       );
       return new ClientWorkload({ scheduler, history, process, engine }, plan, operations);
     });
+  }
+
+  private log(who: string, level: string, message: string, fields: unknown): void {
+    this.trace.log(who, level, message, fields);
+    if (message.startsWith('cut off what a crash left')) this.count('torn tails');
   }
 
   private count(mark: string): void {

@@ -1,15 +1,9 @@
 // First starts under faults, with plans made by hand: the cluster forms once the world lets it, and only once.
 
 import { describe, expect, it } from 'vitest';
-import { planOf, type Fault, type Plan } from '../../src/sim/plan.js';
+import type { Fault } from '../../src/sim/plan.js';
 import { runSimulation } from '../../src/sim/simulator.js';
-
-/** Three nodes, no clients, nothing wrong but the given faults. */
-function planWith(seed: number, faults: readonly Fault[]): Plan {
-  const plan = planOf(seed, { safetyMs: 8_000, healMs: 12_000 });
-  const machines = plan.machines.slice(0, 3);
-  return { ...plan, machines, clients: [], operations: [], peerMode: 'tcp', families: ['by hand'], faults };
-}
+import { planWith } from './regressions.js';
 
 describe('a cluster that forms for the first time', () => {
   it('comes to rest when nothing is wrong', () => {
@@ -17,7 +11,6 @@ describe('a cluster that forms for the first time', () => {
   });
 
   it('goes on after the disk of a node was full while it made its log', () => {
-    // Found by seed 264: the error of the disk was taken for a fault of the peer's link, and the node waited for ever.
     for (const node of [0, 1, 2]) {
       const fault: Fault = { kind: 'fullDisk', atMs: 0, untilMs: 6_000, node, freeBytes: 30_000 };
       const { violations, coverage } = runSimulation(planWith(2, [fault]));
@@ -27,20 +20,32 @@ describe('a cluster that forms for the first time', () => {
   });
 
   it('survives a crash before each of its first effects', () => {
-    for (let afterEffects = 1; afterEffects <= 30; afterEffects++) {
+    for (let afterEffects = 1; afterEffects <= 45; afterEffects++) {
       for (const node of [0, 2]) {
-        const fault: Fault = {
-          ...{ kind: 'crash', atMs: 0, node, downMs: 200, machine: 'power', afterEffects },
-          unsynced: afterEffects % 2 === 0 ? 'none' : 'subset',
-          entries: afterEffects % 3 === 0 ? 'none' : 'subset',
-        };
-        // The crash is armed once the machine runs.
         const plan = planWith(afterEffects, []);
-        const atMs = (plan.machines[node]?.startAtMs ?? 0) + 1;
-        const { violations, coverage } = runSimulation({ ...plan, faults: [{ ...fault, atMs }] });
+        const crash: Fault = {
+          // Armed in the moment in which the machine starts.
+          ...{ kind: 'crash', atMs: plan.machines[node]?.startAtMs ?? 0, node, downMs: 200 },
+          ...{ machine: 'power', afterEffects },
+          unsynced: afterEffects % 2 === 0 ? 'none' : 'subset',
+          entries: afterEffects % 3 === 0 ? 'subset' : 'none',
+        };
+        const { violations, coverage } = runSimulation({ ...plan, faults: [crash] });
         expect(violations).toEqual([]);
         expect(coverage['power midway']).toBe(1);
       }
+    }
+  });
+
+  it('keeps what it was when all lose power soon after', () => {
+    for (let seed = 1; seed <= 10; seed++) {
+      const crashes = [0, 1, 2].map((node): Fault => {
+        const fate = { unsynced: 'none', entries: 'none', afterEffects: 0 } as const;
+        return { kind: 'crash', atMs: 500 + 150 * seed, node, downMs: 200, machine: 'power', ...fate };
+      });
+      const { violations, coverage } = runSimulation(planWith(seed, crashes));
+      expect(violations).toEqual([]);
+      expect(coverage['power']).toBe(3);
     }
   });
 });

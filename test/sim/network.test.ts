@@ -143,7 +143,7 @@ describe('partitions', () => {
     const { scheduler, a, b } = world;
     world.world.block([['a', 'b']]);
     for (const i of numbers(5)) a.send(i);
-    runFor(scheduler, 30_000);
+    runFor(scheduler, 4_000);
     expect(b.received).toEqual([]);
     world.world.unblock([['a', 'b']]);
     runFor(scheduler, 30_000);
@@ -178,7 +178,7 @@ describe('partitions', () => {
     world.world.block([['b', 'a']]);
     a.send(1);
     if (b.inbound !== undefined) b.network.send(b.inbound, new Uint8Array(4));
-    runFor(scheduler, 30_000);
+    runFor(scheduler, 4_000);
     expect(b.received).toEqual([1]);
     expect(a.received).toEqual([]);
   });
@@ -189,7 +189,7 @@ describe('partitions', () => {
     world.world.block([['a', 'b']]);
     a.send(1);
     world.world.unblock([['a', 'b']]);
-    runFor(scheduler, 20_000);
+    runFor(scheduler, 4_000);
     expect(b.received).toEqual([]);
     world.world.unblock([['a', 'b']]);
     runFor(scheduler, 20_000);

@@ -1,6 +1,6 @@
 // Small helpers for the tests of the virtual world: a process, and events run until none is left.
 
-import { Scheduler } from '../../src/sim/scheduler.js';
+import type { Scheduler } from '../../src/sim/scheduler.js';
 import { VirtualProcess } from '../../src/sim/virtual-process.js';
 
 export function processOn(scheduler: Scheduler, name = 'n1', ordinal = 1): VirtualProcess {

@@ -1,0 +1,36 @@
+// The track record: every plan that once broke something, thinned out to what it takes, with what it found. Plans and
+// not seeds, because what a seed means changes whenever the drawing of plans does.
+
+import { planOf, theLeader, type Fault, type Plan } from '../../src/sim/plan.js';
+
+export interface Regression {
+  /** What was wrong, and where. */
+  readonly found: string;
+  readonly plan: Plan;
+}
+
+/** The ordinary world of a seed without clients, with only these faults in it. */
+export function planWith(seed: number, faults: readonly Fault[], safetyMs = 8_000): Plan {
+  const plan = planOf(seed, { safetyMs, healMs: 12_000 });
+  const machines = plan.machines.slice(0, 3);
+  return { ...plan, machines, clients: [], operations: [], peerMode: 'tcp', families: ['by hand'], faults };
+}
+
+export const regressions: readonly Regression[] = [
+  {
+    found:
+      'server: a full disk while the log is made was taken for a fault of the peer link; the node waited for ever',
+    plan: planWith(2, [{ kind: 'fullDisk', atMs: 0, untilMs: 6_000, node: 0, freeBytes: 30_000 }]),
+  },
+  {
+    found:
+      'server: the store of an idle node stayed behind by entries without effects that came during a batch',
+    plan: planWith(4, [
+      ...[0, 1, 2].map((node): Fault => {
+        return { kind: 'slowDisk', atMs: 900, untilMs: 7_900, node, factor: 500 };
+      }),
+      { kind: 'restart', atMs: 6_200, node: theLeader.position, downMs: 200 },
+      { kind: 'restart', atMs: 7_200, node: theLeader.position, downMs: 200 },
+    ]),
+  },
+];
