@@ -112,6 +112,7 @@ class DevSession {
     if (this.ready) say('stopping: every node closes (Ctrl-C again: at once)');
     await Promise.all([this.client?.close().catch(() => undefined), this.cluster.stopAll()]);
     if (this.ready) say(`stopped; the data stays in ${shortPath(this.cluster.directory)}`);
+    else if (this.stopCode === exitCodes.ok) say('stopped before the cluster was ready');
     return this.stopCode ?? exitCodes.ok;
   }
 
