@@ -38,6 +38,8 @@ export interface OperationRecord {
   readonly call: OperationCall;
   /** Microseconds of virtual time. */
   readonly calledUs: number;
+  /** The time that the caller gave it. */
+  readonly timeoutMs: number;
   returnedUs: number | undefined;
   result: OperationResult | undefined;
 }
@@ -45,8 +47,9 @@ export interface OperationRecord {
 export class History {
   readonly operations: OperationRecord[] = [];
 
-  begin(client: string, call: OperationCall, calledUs: number): OperationRecord {
-    const operation: OperationRecord = { client, call, calledUs, returnedUs: undefined, result: undefined };
+  begin(client: string, call: OperationCall, calledUs: number, timeoutMs: number): OperationRecord {
+    const open = { returnedUs: undefined, result: undefined };
+    const operation: OperationRecord = { client, call, calledUs, timeoutMs, ...open };
     this.operations.push(operation);
     return operation;
   }

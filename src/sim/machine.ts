@@ -48,6 +48,8 @@ export class Machine {
   private startEvent: ScheduledEvent | undefined;
   /** A crash in the middle of an event: how many effects are still let through before it. */
   private effectsLeft = 0;
+  /** An orderly stop was asked of this process. */
+  private isStopping = false;
   private midwayCrash: CrashFault | undefined;
 
   constructor(context: MachineContext, plan: MachinePlan, ordinal: number, address: string) {
@@ -139,6 +141,7 @@ export class Machine {
     const { process, node } = this;
     if (process?.state !== 'running' || node === undefined) return;
     this.context.log(this.name, 'world', 'is asked to stop', {});
+    this.isStopping = true;
     node.stop(() => {
       if (this.process !== process) return;
       this.takeDown({ kind: 'kill' });
@@ -205,7 +208,9 @@ export class Machine {
     if (!process.effective || this.process !== process || error === undefined) return;
     // Only faults of the plan raise these two; every other refusal of the disk is a wrong use of it.
     const errno = KvorumError.is(error, 'DISK') ? error.details['errno'] : undefined;
-    const expected = errno === 'EIO' || errno === 'ENOSPC';
+    // One that is asked to stop while its log waits for room may say so; nothing of that was acknowledged.
+    const isShortOfSpace = this.isStopping && KvorumError.is(error, 'NO_SPACE');
+    const expected = errno === 'EIO' || errno === 'ENOSPC' || isShortOfSpace;
     if (!expected) this.context.violations.add('unexpectedStop', this.name, error.stack ?? error.message);
     this.context.count(expected ? 'stopped by its disk' : 'stopped by an error');
     // The call comes from inside the node; the process ends with the event, and nothing more leaves it.
@@ -227,6 +232,7 @@ export class Machine {
     const { process } = this;
     if (process === undefined) return;
     this.midwayCrash = undefined;
+    this.isStopping = false;
     process.kill();
     this.context.network.detach(process, this.address, crash.kind);
     this.disk.crash(crash);

@@ -204,6 +204,9 @@ class Simulation {
 
   private result(): SimulationResult {
     const { operations } = this.history;
+    for (const { result } of operations) {
+      if (result?.kind === 'failed') this.count(`failed with ${result.code}, ${result.outcome}`);
+    }
     const failed = operations.filter(({ result }) => result?.kind === 'failed').length;
     return {
       seed: this.plan.seed,

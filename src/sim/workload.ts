@@ -60,7 +60,7 @@ export class ClientWorkload {
   /** Asks at once, outside the plan. */
   run(call: OperationCall, done: (operation: OperationRecord) => void): void {
     const { scheduler, history, engine } = this.context;
-    const operation = history.begin(this.plan.name, call, scheduler.nowUs);
+    const operation = history.begin(this.plan.name, call, scheduler.nowUs, this.plan.timeoutMs);
     this.outstanding++;
     engine.submit(requestOf(call), this.plan.timeoutMs, (answer) => {
       this.outstanding--;

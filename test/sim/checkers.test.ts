@@ -242,6 +242,7 @@ const operation = (
   client: 'c1',
   call,
   calledUs,
+  timeoutMs: 1_000,
   returnedUs,
   result,
 });
@@ -346,6 +347,15 @@ describe('what clients were told', () => {
     expect(judge(facts, operation(0, 1, put('y', 'v2', 5), ok(2)))).toContain('conditionJudged');
     expect(judge(facts, operation(0, 1, put('y', 'v9', 2), conflict(3)))).toContain('conditionJudged');
     expect(judge(facts, operation(0, 1, put('y', 'v9'), conflict(3)))).toContain('conditionJudged');
+  });
+
+  it('requests that are answered late, never, or with an error that nothing explains', () => {
+    const late = operation(0, 1_060_000, get('x'), read(3));
+    expect(judge(facts, late)).toContain('deadline');
+    expect(judge(facts, { ...late, returnedUs: undefined, result: undefined })).toContain('deadline');
+    expect(judge(facts, operation(0, 1_040_000, get('x'), read(3)))).toEqual([]);
+    const odd: OperationResult = { kind: 'failed', code: 'INTERNAL', outcome: 'unknown' };
+    expect(judge(facts, operation(0, 1, get('x'), odd))).toContain('unexpectedError');
   });
 
   it('answers that go back in time', () => {

@@ -21,6 +21,8 @@ export type InvariantId =
   | 'conditionJudged'
   | 'realTimeOrder'
   | 'falseFailure'
+  | 'deadline'
+  | 'unexpectedError'
   | 'convergence'
   | 'availability'
   | 'unexpectedStop'

@@ -28,6 +28,7 @@ export function checkHistory(
   for (const operation of operations) {
     checkWrite(operation, timeline, claimed, violations);
     checkRead(operation, timeline, violations);
+    checkManners(operation, violations);
   }
   checkRealTime(operations, violations);
 }
@@ -180,6 +181,35 @@ function isSameRecord(fact: VersionFact, seen: RecordSeen | undefined): boolean 
     fact.createRevision === seen.createRevision &&
     fact.version === seen.version
   );
+}
+
+/** What a client may be told when things go wrong; every other error of a sound request is a bug. */
+const honestErrors = new Set([
+  'TIMEOUT',
+  'UNAVAILABLE',
+  'OVERLOADED',
+  'NO_SPACE',
+  'SESSION_EXPIRED',
+  'SESSION_LIMIT',
+]);
+/** Virtual clients are never busy: an answer is at most this late. */
+const lateUsMax = 50_000;
+
+/** "Every request is answered exactly once", in the time that the caller gave it, and with an honest error. */
+function checkManners(operation: OperationRecord, violations: Violations): void {
+  const { client, calledUs, returnedUs, timeoutMs, result } = operation;
+  if (returnedUs === undefined || returnedUs > calledUs + timeoutMs * 1000 + lateUsMax) {
+    const took =
+      returnedUs === undefined ? 'never returned' : `returned after ${(returnedUs - calledUs) / 1000} ms`;
+    violations.add(
+      'deadline',
+      client,
+      `${describeOperation(operation)}; ${took}, time allowed ${timeoutMs} ms`,
+    );
+  }
+  if (result?.kind === 'failed' && !honestErrors.has(result.code)) {
+    violations.add('unexpectedError', client, describeOperation(operation));
+  }
 }
 
 /** What returned before another was called has a revision no higher; a write's own revision is higher than that. */
