@@ -1,6 +1,6 @@
-// Errors of single calls that carry more than a code. They are KvorumErrors, so that `KvorumError.is` and the
-// codes work for them too. Must stay without logic: what an error means is decided where it arises, in `verdict`
-// and `failures`.
+// Errors of single calls that carry more than a code. They are KvorumErrors, so that `KvorumError.is` and
+// the codes work for them too. Must stay without logic: what an error means is decided where it arises, in
+// `verdict` and `failures`.
 
 import { KvorumError, type KvorumErrorOptions } from '../base/errors.js';
 import type { Entry } from './entry.js';

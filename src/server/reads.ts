@@ -275,7 +275,8 @@ export class Reads {
   private awaitRevision(read: Read): void {
     if (this.options.clock.nowMs() >= read.deadlineMs) {
       const { revision } = this.options.stateMachine;
-      const message = `revision ${read.frame.minRevision} was not reached in time; this node is at ${revision}`;
+      const fact = `revision ${read.frame.minRevision} was not reached in time`;
+      const message = `${fact}; this node is at ${revision}`;
       this.finish(read, failed(read.frame, 'TIMEOUT', message));
       return;
     }

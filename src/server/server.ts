@@ -10,8 +10,8 @@ import { NodeDisk } from '../storage/node-disk.js';
 import { WebSocketNetwork } from '../transport/websocket-network.js';
 import type { Member, NodeStatus } from '../wire/protocol.js';
 import type { ClusterConfig } from './cluster-file.js';
+import { createHttp } from './http.js';
 import { createLogger, type LogLevel } from './logger.js';
-import { createMetrics } from './metrics.js';
 import { ServerNode } from './node.js';
 import { systemClock, systemEntropy, systemTimers } from './platform.js';
 import { packageVersion } from './version.js';
@@ -83,21 +83,7 @@ async function startLocked(
     pid: process.pid,
     onStopped: (error) => resolveStopped(error),
   });
-  const metrics = createMetrics(node);
-  const answerHttp = async (path: string): Promise<HttpAnswer | undefined> => {
-    switch (path) {
-      case '/livez':
-        return { status: 200, contentType: 'text/plain', body: 'ok\n' };
-      case '/readyz':
-        return node.isReady
-          ? { status: 200, contentType: 'text/plain', body: 'ok\n' }
-          : { status: 503, contentType: 'text/plain', body: 'no leader, or not running\n' };
-      case '/metrics':
-        return { status: 200, contentType: metrics.contentType, body: await metrics.metrics() };
-      default:
-        return undefined;
-    }
-  };
+  const answerHttp = createHttp(node);
   let dbBytes = await store.bytesOnDisk();
   const measuring = setInterval(() => {
     void store.bytesOnDisk().then(
@@ -128,12 +114,6 @@ async function startLocked(
 
 /** How often the size of the store is measured: it walks the folder. */
 const dbBytesIntervalMs = 5_000;
-
-interface HttpAnswer {
-  readonly status: number;
-  readonly contentType: string;
-  readonly body: string;
-}
 
 function findMember({ nodeId, cluster }: ServerOptions): Member {
   const own = cluster.members.find((member) => member.nodeId === nodeId);

@@ -1,6 +1,6 @@
-// The healed phase: with everything working again the cluster must come to rest. There is one leader, all members have
-// the same log, the same applied index and the same state; every client has its answers, and can write and read anew.
-// Source: design §9, research §4.7.
+// The healed phase: with everything working again the cluster must come to rest. There is one leader, all
+// members have the same log, the same applied index and the same state; every client has its answers, and
+// can write and read anew. Source: design §9, research §4.7.
 
 import type { Violations } from './checkers/violations.js';
 import type { Machine } from './machine.js';
@@ -69,7 +69,9 @@ export class ConvergenceChecker {
     }
   }
 
-  /** Each client reads, writes something new and reads it back. Reads come first: they may not need a write. */
+  /**
+   * Each client reads, writes something new and reads it back. Reads come first: they may not need a write.
+   */
   private probe(): void {
     this.probesBegun = true;
     for (const [i, client] of this.clients.entries()) {
@@ -103,7 +105,9 @@ export class ConvergenceChecker {
     const [leader] = leaders;
     for (const { name, raft, state } of states) {
       if (raft === undefined || state === undefined) return `${name} is not up`;
-      const log = `${raft.currentTerm}/${raft.lastIndex}/${raft.commitIndex}/${state.appliedIndex}/${state.stateHash}`;
+      const log =
+        `${raft.currentTerm}/${raft.lastIndex}/${raft.commitIndex}/` +
+        `${state.appliedIndex}/${state.stateHash}`;
       const { raft: first, state: firstState } = leader ?? {};
       const expected =
         `${first?.currentTerm}/${first?.lastIndex}/${first?.lastIndex}/${first?.lastIndex}/` +

@@ -1,6 +1,7 @@
-// Stateless randomness: every decision of the virtual world is a hash of the seed, the stream it belongs to and a
-// counter within that stream. Leaving one fault out of a plan therefore does not reshuffle the others, which keeps
-// shrinking stable. Must never hold state. Source: research, deterministic simulation, "h(seed, link, counter)".
+// Stateless randomness: every decision of the virtual world is a hash of the seed, the stream it belongs to
+// and a counter within that stream. Leaving one fault out of a plan therefore does not reshuffle the
+// others, which keeps shrinking stable. Must never hold state. Source: research, deterministic simulation,
+// "h(seed, link, counter)".
 
 /** 32 uniform bits decided by the three numbers (each taken modulo 2^32). */
 export function roll32(seed: number, stream: number, counter: number): number {
@@ -22,7 +23,10 @@ export function streamOf(name: string): number {
   return mix(h) >>> 0;
 }
 
-/** One stream of rolls with its own counter: for decisions that come one after the other about the same thing. */
+/**
+ * One stream of rolls with its own counter: for decisions that come one after the other about the same
+ * thing.
+ */
 export class Dice {
   private readonly seed: number;
   private readonly stream: number;

@@ -1,5 +1,5 @@
-// Carries out the faults of a plan at their times, and ends them all when the world heals. Faults of one kind may
-// overlap; what befalls messages is always the worst of those that are on.
+// Carries out the faults of a plan at their times, and ends them all when the world heals. Faults of one
+// kind may overlap; what befalls messages is always the worst of those that are on.
 
 import type { Machine } from './machine.js';
 import { theLeader, type Fault, type Plan, type Way } from './plan.js';

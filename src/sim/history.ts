@@ -1,8 +1,11 @@
-// What clients asked and what they were told, with times: the evidence for the checkers of the store's promises. A
-// record is made before a request leaves the client and completed at most once. Keys and values are text here.
+// What clients asked and what they were told, with times: the evidence for the checkers of the store's
+// promises. A record is made before a request leaves the client and completed at most once. Keys and values
+// are text here.
 
 export type OperationCall =
-  /** `condition`: the modRevision that the key must have; 0: it must not exist. Values are unique in a run. */
+  /**
+   * `condition`: the modRevision that the key must have; 0: it must not exist. Values are unique in a run.
+   */
   | {
       readonly kind: 'put';
       readonly key: string;

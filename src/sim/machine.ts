@@ -1,6 +1,7 @@
-// One machine of the virtual cluster: its disk and store, which last, and the production node that runs on them, which
-// comes and goes. It starts the node, takes it down in the ways a plan knows, and judges how a node ended by itself: a
-// node may stop because its disk failed, never for another reason. Source: design §9.
+// One machine of the virtual cluster: its disk and store, which last, and the production node that runs on
+// them, which comes and goes. It starts the node, takes it down in the ways a plan knows, and judges how a
+// node ended by itself: a node may stop because its disk failed, never for another reason. Source: design
+// §9.
 
 import type { NodeEnv } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
@@ -220,7 +221,8 @@ export class Machine {
       atMs: 0,
       node: this.ordinal,
       downMs: operatorDelayMs,
-      // After a failed sync the kernel may have dropped pages that the program believes written: worst case, all.
+      // After a failed sync the kernel may have dropped pages that the program believes written: worst
+      // case, all.
       machine: expected ? 'power' : 'kill',
       unsynced: 'none',
       entries: 'all',

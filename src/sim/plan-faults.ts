@@ -1,6 +1,7 @@
-// What goes wrong in a run. Each seed picks two to five families of faults out of all ("swarm": leaving some out finds
-// more than always using all), each with its own intensity. All faults end by the end of the safety phase; any number
-// of nodes may be down at once, since what must hold without a majority is that nothing is lost. Source: research §4.9.
+// What goes wrong in a run. Each seed picks two to five families of faults out of all ("swarm": leaving
+// some out finds more than always using all), each with its own intensity. All faults end by the end of the
+// safety phase; any number of nodes may be down at once, since what must hold without a majority is that
+// nothing is lost. Source: research §4.9.
 
 import type { Prng } from '../base/prng.js';
 import { theLeader, type Fault, type Way } from './plan.js';

@@ -1,6 +1,7 @@
-// A run as data: what the world is like, what clients do and what goes wrong, with every time in it. `planOf(seed)`
-// draws one; running it draws nothing more but stateless rolls with the same seed. A failing plan can be thinned out by
-// hand or by a shrinker and still means the same. Times are milliseconds of virtual time from the start of the world.
+// A run as data: what the world is like, what clients do and what goes wrong, with every time in it.
+// `planOf(seed)` draws one; running it draws nothing more but stateless rolls with the same seed. A failing
+// plan can be thinned out by hand or by a shrinker and still means the same. Times are milliseconds of
+// virtual time from the start of the world.
 
 import type { UnsyncedFate } from './virtual-file.js';
 import type { EntryFate } from './virtual-folders.js';
@@ -46,7 +47,9 @@ export interface PlannedOperation {
   readonly client: number;
   readonly kind: 'put' | 'delete' | 'get' | 'range';
   readonly key: string;
-  /** `absent`: the key must not exist; `known`: it must be as this client last saw it; `any`: no condition. */
+  /**
+   * `absent`: the key must not exist; `known`: it must be as this client last saw it; `any`: no condition.
+   */
   readonly condition: 'any' | 'absent' | 'known';
   /** Length of the value of a put, bytes; at least what makes it unique. */
   readonly valueBytes: number;
@@ -59,7 +62,10 @@ export interface ClientPlan {
   readonly timeoutMs: number;
 }
 
-/** In place of a node's position or name: whoever leads when the fault begins; the first node when nobody does. */
+/**
+ * In place of a node's position or name: whoever leads when the fault begins; the first node when nobody
+ * does.
+ */
 export const theLeader = { position: -1, name: 'leader' } as const;
 
 /** A directed way between two hosts, by name. */
@@ -85,7 +91,10 @@ export type Fault =
       readonly machine: 'kill' | 'power';
       readonly unsynced: UnsyncedFate;
       readonly entries: EntryFate;
-      /** 0: between two events; otherwise just before this many-th write, sync, batch or message from then on. */
+      /**
+       * 0: between two events; otherwise just before this many-th write, sync, batch or message from then
+       * on.
+       */
       readonly afterEffects: number;
     }
   /** An orderly stop, with leadership handed over, and a new start. */

@@ -1,12 +1,14 @@
-// The heart of the virtual world: one heap of events ordered by (time, sequence), one clock that only moves when an
-// event is taken, and the rolling hash that tells two runs apart. Nothing here or above it may look at real time or
-// draw real randomness; ties are broken by the order of scheduling. Source: design §9.
+// The heart of the virtual world: one heap of events ordered by (time, sequence), one clock that only moves
+// when an event is taken, and the rolling hash that tells two runs apart. Nothing here or above it may look
+// at real time or draw real randomness; ties are broken by the order of scheduling. Source: design §9.
 
 import { assert } from '../base/assert.js';
 import { Hash64 } from '../base/hash.js';
 import type { VirtualProcess } from './virtual-process.js';
 
-/** What an event is about. The number goes into the hash; `timer` and `defer` matter when a process resumes. */
+/**
+ * What an event is about. The number goes into the hash; `timer` and `defer` matter when a process resumes.
+ */
 export const eventKinds = {
   timer: 1,
   defer: 2,
@@ -82,8 +84,9 @@ export class Scheduler {
   }
 
   /**
-   * Puts events that were held back into the heap again, due now, in the given order and before everything else that
-   * is due now: what waited longer on a link must not be overtaken by what arrives at this very moment.
+   * Puts events that were held back into the heap again, due now, in the given order and before everything
+   * else that is due now: what waited longer on a link must not be overtaken by what arrives at this very
+   * moment.
    */
   release(events: readonly ScheduledEvent[]): void {
     for (const [position, event] of events.entries()) {

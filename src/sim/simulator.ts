@@ -1,6 +1,6 @@
-// Runs a plan: builds the world, lets every event happen, and looks after each one whether what must always hold still
-// does. The nodes and the client engines in it are the production code, unmodified. Pure: the same plan gives the same
-// result, down to the hash over all events. Source: design §9, research §4.
+// Runs a plan: builds the world, lets every event happen, and looks after each one whether what must always
+// hold still does. The nodes and the client engines in it are the production code, unmodified. Pure: the
+// same plan gives the same result, down to the hash over all events. Source: design §9, research §4.
 
 import type { Member } from '../wire/protocol.js';
 import { decodePeerFrames } from '../wire/peer-codec.js';
@@ -135,7 +135,10 @@ class Simulation {
     machine.afterEvent();
   }
 
-  /** From now on the core's own invariants are checked around each of its steps; a broken one stops the node. */
+  /**
+   * From now on the core's own invariants are checked around each of its steps; a broken one stops the
+   * node.
+   */
   private guardSteps(raft: Raft): void {
     if (this.guarded.has(raft)) return;
     this.guarded.add(raft);

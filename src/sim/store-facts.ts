@@ -1,5 +1,6 @@
-// Reads the history of a store back as facts: every version of every key in order of revision, straight from the
-// records below the state machine, so that the checkers do not rely on the code that answers clients.
+// Reads the history of a store back as facts: every version of every key in order of revision, straight
+// from the records below the state machine, so that the checkers do not rely on the code that answers
+// clients.
 
 import { asBuffer, fromByteString } from '../base/bytes.js';
 import { decodeVersion, historyRange } from '../kv/schema.js';
@@ -12,7 +13,10 @@ const keyLengthOffset = 37;
 const revisionOffset = 2;
 const decoder = new TextDecoder();
 
-/** All versions among the records, by ascending revision. Throws CORRUPT for records that contradict themselves. */
+/**
+ * All versions among the records, by ascending revision. Throws CORRUPT for records that contradict
+ * themselves.
+ */
 export function factsOf(records: readonly StoreRecord[]): VersionFact[] {
   const facts: VersionFact[] = [];
   for (const { key: storeKey, value: record } of records) {

@@ -1,5 +1,6 @@
-// What happened, in words, for people who look into a failing run: one line per thing worth knowing, an event and,
-// indented, its consequences. Keeps the newest lines only, unless told to keep all. Never read by anything else.
+// What happened, in words, for people who look into a failing run: one line per thing worth knowing, an
+// event and, indented, its consequences. Keeps the newest lines only, unless told to keep all. Never read
+// by anything else.
 
 import type { Message } from '../raft/messages.js';
 import type { Observation } from './checkers/node-view.js';

@@ -1,7 +1,8 @@
-// One connection between two processes: two ordered directions, each with its own delays, its own faults and its own
-// counter, so that every fate is a hash of (seed, link, counter). In mode `tcp` a lost message breaks the connection
-// and the messages after it are lost too; in mode `datagram` messages are lost, doubled and overtaken one by one while
-// the link stands, which no WebSocket does and the consensus core must survive all the same. Source: research §4.2.
+// One connection between two processes: two ordered directions, each with its own delays, its own faults
+// and its own counter, so that every fate is a hash of (seed, link, counter). In mode `tcp` a lost message
+// breaks the connection and the messages after it are lost too; in mode `datagram` messages are lost,
+// doubled and overtaken one by one while the link stands, which no WebSocket does and the consensus core
+// must survive all the same. Source: research §4.2.
 
 import type { LinkId } from '../base/env.js';
 import { roll, streamOf } from './dice.js';
@@ -58,7 +59,10 @@ interface Direction {
   readonly held: (Uint8Array | undefined)[];
 }
 
-/** The first message of a link introduces the sender; what the world does to single messages starts after it. */
+/**
+ * The first message of a link introduces the sender; what the world does to single messages starts after
+ * it.
+ */
 const introductionMessages = 1;
 
 export class Connection {
@@ -138,7 +142,9 @@ export class Connection {
     else this.around.forget(this);
   }
 
-  /** Breaks the connection: each end is told at its own time, and what was on its way may or may not arrive. */
+  /**
+   * Breaks the connection: each end is told at its own time, and what was on its way may or may not arrive.
+   */
   reset(): void {
     if (this.broken) return;
     this.broken = true;
@@ -149,7 +155,9 @@ export class Connection {
     }
   }
 
-  /** The way between the ends was blocked, in one direction or both: unless it heals soon, the link breaks. */
+  /**
+   * The way between the ends was blocked, in one direction or both: unless it heals soon, the link breaks.
+   */
   blocked(): void {
     if (this.broken || this.resetEvent !== undefined) return;
     // Often soon, as when the way is refused, sometimes only when someone misses an answer.

@@ -1,7 +1,8 @@
-// The disk of one virtual machine. It outlives the processes that use it; each process gets its own handle. Work takes
-// virtual time, a write reaches the page cache when it completes, a sync covers what was complete when it was asked for.
-// A process that dies leaves the page cache as it is; a power cut leaves the durable image and, of the rest, what
-// fate keeps. Faults are set from outside by the plan. Source: design §4, research §4.3.
+// The disk of one virtual machine. It outlives the processes that use it; each process gets its own handle.
+// Work takes virtual time, a write reaches the page cache when it completes, a sync covers what was
+// complete when it was asked for. A process that dies leaves the page cache as it is; a power cut leaves
+// the durable image and, of the rest, what fate keeps. Faults are set from outside by the plan. Source:
+// design §4, research §4.3.
 
 import type { Disk, DiskFile, Done } from '../base/env.js';
 import { concatBytes } from '../base/bytes.js';
@@ -49,7 +50,9 @@ export class VirtualDisk {
   failNextWrite = false;
   /** Size of the file system in bytes. */
   capacityBytes = Number.POSITIVE_INFINITY;
-  /** Called before each operation with an effect; the world uses it to crash a process between two of them. */
+  /**
+   * Called before each operation with an effect; the world uses it to crash a process between two of them.
+   */
   onEffect: () => void = () => undefined;
 
   constructor(scheduler: Scheduler, seed: number, name: string, times: DiskTimes) {

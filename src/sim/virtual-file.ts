@@ -1,6 +1,7 @@
-// The contents of one file in the virtual disk: what programs read now (page cache) and what a power cut leaves. Only
-// a sync moves bytes from the one to the other. A write is not atomic: each unit of 512 bytes survives or not by
-// itself, and of several writes to one unit any prefix may have reached the disk. Source: research §4.3, rows 46-47.
+// The contents of one file in the virtual disk: what programs read now (page cache) and what a power cut
+// leaves. Only a sync moves bytes from the one to the other. A write is not atomic: each unit of 512 bytes
+// survives or not by itself, and of several writes to one unit any prefix may have reached the disk.
+// Source: research §4.3, rows 46-47.
 
 import type { Dice } from './dice.js';
 
@@ -98,8 +99,8 @@ export class VirtualFile {
   }
 
   private keepSubset(dice: Dice): void {
-    // Once a unit has lost a write, the later ones to it may not be assumed lost too: each unit holds the state after
-    // any prefix of its own writes, so a unit that is cut off takes no further write.
+    // Once a unit has lost a write, the later ones to it may not be assumed lost too: each unit holds the
+    // state after any prefix of its own writes, so a unit that is cut off takes no further write.
     const cutOff = new Set<number>();
     const survival = dice.fraction();
     for (const { offset, bytes } of this.pending) {
@@ -127,7 +128,10 @@ export class VirtualFile {
   }
 }
 
-/** The longest length up to `length` at which a write at `offset` ends on the border of a unit; 0 if there is none. */
+/**
+ * The longest length up to `length` at which a write at `offset` ends on the border of a unit; 0 if there
+ * is none.
+ */
 function unitFloor(offset: number, length: number): number {
   return Math.max(0, Math.floor((offset + length) / diskUnitBytes) * diskUnitBytes - offset);
 }

@@ -1,6 +1,7 @@
-// The network between all programs of the virtual world: who listens where, which ways are blocked, and the two views
-// of it that programs get: a node's (it keeps dialing its peers and accepts links) and a client's (it opens links).
-// Partitions are sets of directed pairs of hosts, so every shape is possible, one-way ones too. Source: design §9.
+// The network between all programs of the virtual world: who listens where, which ways are blocked, and the
+// two views of it that programs get: a node's (it keeps dialing its peers and accepts links) and a client's
+// (it opens links). Partitions are sets of directed pairs of hosts, so every shape is possible, one-way
+// ones too. Source: design §9.
 
 import type { LinkId, Network, NetworkHandler, NodeId } from '../base/env.js';
 import type { ClientNetwork, ClientNetworkHandler } from '../client/env.js';
@@ -48,7 +49,9 @@ export class VirtualNetwork {
     this.dice = new Dice(this.seed, 'dialing');
   }
 
-  /** A node's process starts and listens at `address`. The handler is asked for only once the node is made. */
+  /**
+   * A node's process starts and listens at `address`. The handler is asked for only once the node is made.
+   */
   attachNode(
     process: VirtualProcess,
     address: string,
@@ -65,7 +68,10 @@ export class VirtualNetwork {
     return new VirtualClientNetwork(this, process, handler);
   }
 
-  /** The process died. With the machine (`power`) nobody says so to the other ends; they find out by themselves. */
+  /**
+   * The process died. With the machine (`power`) nobody says so to the other ends; they find out by
+   * themselves.
+   */
   detach(process: VirtualProcess, address: string, kind: 'kill' | 'power'): void {
     this.listeners.delete(address);
     if (kind === 'power') this.darkAddresses.add(address);

@@ -1,12 +1,16 @@
-// One run of one program in the virtual world: a node between a start and a crash, or a client. Events belong to a
-// process; when it is dead they are dropped, while it is paused (SIGSTOP) they wait. Time goes on during a pause: the
-// process finds, on waking, both expired timers and waiting messages, in either order. Source: research row 86.
+// One run of one program in the virtual world: a node between a start and a crash, or a client. Events
+// belong to a process; when it is dead they are dropped, while it is paused (SIGSTOP) they wait. Time goes
+// on during a pause: the process finds, on waking, both expired timers and waiting messages, in either
+// order. Source: research row 86.
 
 import type { Clock, Entropy, Logger, Millis, TimerHandle, Timers } from '../base/env.js';
 import { Prng } from '../base/prng.js';
 import type { ScheduledEvent, Scheduler } from './scheduler.js';
 
-/** What a resumed process sees first. libuv runs expired timers before it reads sockets, unless stopped between. */
+/**
+ * What a resumed process sees first. libuv runs expired timers before it reads sockets, unless stopped
+ * between.
+ */
 export type ResumeOrder = 'timersFirst' | 'messagesFirst';
 
 export interface ProcessOptions {
@@ -32,7 +36,9 @@ export class VirtualProcess {
   readonly entropy: Entropy;
   /** `dead` is final: the next start is another process. */
   state: 'running' | 'paused' | 'dead' = 'running';
-  /** Crashed in the middle of an event: from here on it has no effect outside, and dies when the event ends. */
+  /**
+   * Crashed in the middle of an event: from here on it has no effect outside, and dies when the event ends.
+   */
   doomed = false;
   wallOffsetMs: Millis;
   /** The processor is at work until then; later events of this process wait. Virtual microseconds. */

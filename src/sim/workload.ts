@@ -1,6 +1,7 @@
-// The clients of a run. Each is a process with the production client engine; it works off its part of the plan with at
-// most so many requests at once, and writes down what it asked, when, and what it was told. Keys are few and values
-// unique, so that every value in the store's history can be traced to the one request that may have put it there.
+// The clients of a run. Each is a process with the production client engine; it works off its part of the
+// plan with at most so many requests at once, and writes down what it asked, when, and what it was told.
+// Keys are few and values unique, so that every value in the store's history can be traced to the one
+// request that may have put it there.
 
 import { fromByteString, toByteString, toBytes } from '../base/bytes.js';
 import { KvorumError } from '../base/errors.js';

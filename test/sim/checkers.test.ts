@@ -1,5 +1,5 @@
-// A checker that has never been seen failing is not known to work: each is shown a world that breaks its property, made
-// by hand, and the same world without the break.
+// A checker that has never been seen failing is not known to work: each is shown a world that breaks its
+// property, made by hand, and the same world without the break.
 
 import { describe, expect, it } from 'vitest';
 import type { Message } from '../../src/raft/messages.js';
@@ -10,7 +10,10 @@ import { Violations } from '../../src/sim/checkers/violations.js';
 import { checkHistory, type VersionFact } from '../../src/sim/checkers/witness.js';
 import type { OperationCall, OperationRecord, OperationResult } from '../../src/sim/history.js';
 
-/** A node as the checkers see it. `terms`: the term of each entry of its log; `payloads`: of entries that differ. */
+/**
+ * A node as the checkers see it. `terms`: the term of each entry of its log; `payloads`: of entries that
+ * differ.
+ */
 interface Fake {
   readonly role?: string;
   readonly term: number;

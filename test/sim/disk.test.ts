@@ -1,5 +1,5 @@
-// The virtual disk and store promise what the real ones do, and no more: what was synced is there after any crash, what
-// was not may be lost, torn or kept, and names need a sync of their own.
+// The virtual disk and store promise what the real ones do, and no more: what was synced is there after any
+// crash, what was not may be lost, torn or kept, and names need a sync of their own.
 
 import { describe, expect, it } from 'vitest';
 import fc from 'fast-check';

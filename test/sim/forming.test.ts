@@ -1,4 +1,5 @@
-// First starts under faults, with plans made by hand: the cluster forms once the world lets it, and only once.
+// First starts under faults, with plans made by hand: the cluster forms once the world lets it, and only
+// once.
 
 import { describe, expect, it } from 'vitest';
 import type { Fault } from '../../src/sim/plan.js';

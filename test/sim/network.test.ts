@@ -1,4 +1,5 @@
-// The virtual network: ordered links that can break, partitions of every shape, and dialing that goes on by itself.
+// The virtual network: ordered links that can break, partitions of every shape, and dialing that goes on by
+// itself.
 
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { LinkId, Network, NetworkHandler } from '../../src/base/env.js';

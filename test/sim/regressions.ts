@@ -1,5 +1,5 @@
-// The track record: every plan that once broke something, thinned out to what it takes, with what it found. Plans and
-// not seeds, because what a seed means changes whenever the drawing of plans does.
+// The track record: every plan that once broke something, thinned out to what it takes, with what it found.
+// Plans and not seeds, because what a seed means changes whenever the drawing of plans does.
 
 import { planOf, theLeader, type Fault, type Plan } from '../../src/sim/plan.js';
 
@@ -19,7 +19,8 @@ export function planWith(seed: number, faults: readonly Fault[], safetyMs = 8_00
 export const regressions: readonly Regression[] = [
   {
     found:
-      'server: a full disk while the log is made was taken for a fault of the peer link; the node waited for ever',
+      'server: a full disk while the log is made was taken for a fault of the peer ' +
+      'link; the node waited for ever',
     plan: planWith(2, [{ kind: 'fullDisk', atMs: 0, untilMs: 6_000, node: 0, freeBytes: 30_000 }]),
   },
   {

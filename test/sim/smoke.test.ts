@@ -1,5 +1,5 @@
-// The first seeds of every test run: 60 virtual seconds each of the production node under faults. The other half is in
-// smoke-more.test.ts, so that two processors share the work.
+// The first seeds of every test run: 60 virtual seconds each of the production node under faults. The other
+// half is in smoke-more.test.ts, so that two processors share the work.
 
 import { describe, expect, it } from 'vitest';
 import { planOf } from '../../src/sim/plan.js';
@@ -15,7 +15,8 @@ describe('simulated clusters', () => {
     () => {
       const { failures, coverage } = runSeeds(1, 55);
       expect(failures).toEqual([]);
-      // A simulator that no longer reaches the rare situations proves nothing: each of these must have happened.
+      // A simulator that no longer reaches the rare situations proves nothing: each of these must have
+      // happened.
       for (const mark of [
         'truncations',
         'torn tails',

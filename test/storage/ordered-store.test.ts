@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
 import { openLevelStore } from '../../src/storage/level-store.js';
-import { MemoryStore } from '../../src/storage/memory-store.js';
+import { MemoryStore } from './memory-store.js';
 import { describeOrderedStore, write } from './ordered-store.contract.js';
 
 let folder: string;

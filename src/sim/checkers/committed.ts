@@ -1,9 +1,9 @@
-// The log that is committed, once for the whole world, and who may disagree with it: nobody.
-// Leader Completeness: "if a log entry is committed in a given term, then that entry will be present in the logs of the
-// leaders for all higher-numbered terms." State Machine Safety: "if a server has applied a log entry at a given index to
-// its state machine, no other server will ever apply a different log entry for the same index." (Figure 3.2)
-// Commit rule: "only log entries from the leader's current term are committed by counting replicas" (§5.4.2), and a
-// replica counts only once it is durable.
+// The log that is committed, once for the whole world, and who may disagree with it: nobody. Leader
+// Completeness: "if a log entry is committed in a given term, then that entry will be present in the logs
+// of the leaders for all higher-numbered terms." State Machine Safety: "if a server has applied a log entry
+// at a given index to its state machine, no other server will ever apply a different log entry for the same
+// index." (Figure 3.2) Commit rule: "only log entries from the leader's current term are committed by
+// counting replicas" (§5.4.2), and a replica counts only once it is durable.
 
 import type { NodeId } from '../../base/env.js';
 import type { LogIndex, Term } from '../../raft/types.js';
@@ -53,7 +53,8 @@ export class CommittedChecker implements RaftChecker {
     const tookOver = before?.role !== 'leader' || before.currentTerm !== now.currentTerm;
     if (now.role === 'leader' && tookOver) this.checkCompleteness(now);
     if (now.truncatedFrom !== undefined && before !== undefined && now.truncatedFrom <= before.commitIndex) {
-      const message = `entries from ${now.truncatedFrom} on were removed, committed through ${before.commitIndex}`;
+      const message =
+        `entries from ${now.truncatedFrom} on were removed, committed through ` + `${before.commitIndex}`;
       this.violations.add('stateMachineSafety', now.nodeId, message);
     }
     this.checkApplied(now, before);
@@ -69,14 +70,16 @@ export class CommittedChecker implements RaftChecker {
     }
     const holders = this.members.filter((nodeId) => this.holdsDurably(nodeId, now));
     if (2 * holders.length > this.members.length) return;
-    const message = `entry ${now.commitIndex} was committed, but is on the disks of ${holders.join(', ')} only`;
+    const message =
+      `entry ${now.commitIndex} was committed, but is on the disks of ` + `${holders.join(', ')} only`;
     this.violations.add('durableCommit', now.nodeId, message);
   }
 
   /** Whether the leader's entry at its commit index is on the disk of that member. */
   private holdsDurably(nodeId: NodeId, leader: Observation): boolean {
     const seen = this.lastSeen.get(nodeId);
-    // A member that crashed right after it acknowledged was not seen any more; its word is judged at its restart.
+    // A member that crashed right after it acknowledged was not seen any more; its word is judged at its
+    // restart.
     const durableIndex = Math.max(seen?.durableIndex ?? 0, this.acknowledgedBy(nodeId));
     if (seen === undefined || durableIndex < leader.commitIndex) return false;
     return seen.log.hashAt(leader.commitIndex) === leader.log.hashAt(leader.commitIndex);
@@ -96,7 +99,8 @@ export class CommittedChecker implements RaftChecker {
 
   private checkCompleteness(now: Observation): void {
     let index = this.lastIndex;
-    // What was committed in this or a higher term this leader need not have: it may be late to learn of its election.
+    // What was committed in this or a higher term this leader need not have: it may be late to learn of its
+    // election.
     while (index > 0 && (this.committed[index]?.committedInTerm ?? 0) >= now.currentTerm) index--;
     if (now.log.hashAt(index) === this.committed[index]?.logHash) return;
     const message = `the new leader of term ${now.currentTerm} lacks committed entries up to ${index}`;

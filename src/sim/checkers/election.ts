@@ -1,5 +1,5 @@
-// Election Safety: "at most one leader can be elected in a given term" (Figure 3.2). A node that led a term, crashed
-// and came back may not lead the same term again either: its vote for itself is used up.
+// Election Safety: "at most one leader can be elected in a given term" (Figure 3.2). A node that led a
+// term, crashed and came back may not lead the same term again either: its vote for itself is used up.
 
 import type { NodeId } from '../../base/env.js';
 import type { Term } from '../../raft/types.js';

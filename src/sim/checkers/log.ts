@@ -1,6 +1,6 @@
-// Leader Append-Only: "a leader never overwrites or deletes entries in its log; it only appends new entries."
-// Log Matching: "if two logs contain an entry with the same index and term, then the logs are identical in all entries
-// up through the given index." (Figure 3.2)
+// Leader Append-Only: "a leader never overwrites or deletes entries in its log; it only appends new
+// entries." Log Matching: "if two logs contain an entry with the same index and term, then the logs are
+// identical in all entries up through the given index." (Figure 3.2)
 
 import type { LogIndex, Term } from '../../raft/types.js';
 import type { Observation, RaftChecker } from './node-view.js';
@@ -30,7 +30,8 @@ export class LogChecker implements RaftChecker {
       this.truncationCount++;
       const ledThroughout = before.role === 'leader' && now.role === 'leader';
       if (ledThroughout && before.currentTerm === now.currentTerm) {
-        const message = `the leader of term ${now.currentTerm} removed its entries from ${now.truncatedFrom} on`;
+        const message =
+          `the leader of term ${now.currentTerm} removed its entries from ` + `${now.truncatedFrom} on`;
         this.violations.add('leaderAppendOnly', now.nodeId, message);
       }
     }

@@ -1,5 +1,5 @@
-// State that only grows while a process lives (Figure 2): currentTerm, commitIndex, lastApplied; the vote, which changes
-// only with the term (research row 3); and the order applied <= committed <= last.
+// State that only grows while a process lives (Figure 2): currentTerm, commitIndex, lastApplied; the vote,
+// which changes only with the term (research row 3); and the order applied <= committed <= last.
 
 import type { Observation, RaftChecker } from './node-view.js';
 import type { Violations } from './violations.js';
@@ -29,7 +29,8 @@ export class MonotonicChecker implements RaftChecker {
     }
     const sameTerm = now.currentTerm === before.currentTerm;
     if (sameTerm && before.votedFor !== undefined && now.votedFor !== before.votedFor) {
-      const message = `the vote of term ${now.currentTerm} changed from ${before.votedFor} to ${now.votedFor}`;
+      const message =
+        `the vote of term ${now.currentTerm} changed from ${before.votedFor} to ` + `${now.votedFor}`;
       this.violations.add('monotonicState', now.nodeId, message);
     }
   }

@@ -1,6 +1,7 @@
-// What the checkers may see of a node, and a mirror of its log that costs nothing while the log stands still. The
-// mirror keeps, per index, a hash of the whole log up to there, so that "the logs are identical in all entries up
-// through the given index" (Log Matching, Figure 3.2) is one comparison. Checkers never change a node.
+// What the checkers may see of a node, and a mirror of its log that costs nothing while the log stands
+// still. The mirror keeps, per index, a hash of the whole log up to there, so that "the logs are identical
+// in all entries up through the given index" (Log Matching, Figure 3.2) is one comparison. Checkers never
+// change a node.
 
 import { Hash64 } from '../../base/hash.js';
 import type { NodeId } from '../../base/env.js';
@@ -24,7 +25,10 @@ export interface RaftView {
 /** The getters of the production state machine. */
 export interface StateMachineView {
   readonly appliedIndex: LogIndex;
-  /** Hash of the state after the entry at `index`; `undefined` when it is not kept any more, or not yet known. */
+  /**
+   * Hash of the state after the entry at `index`; `undefined` when it is not kept any more, or not yet
+   * known.
+   */
   stateHashAt(index: LogIndex): string | undefined;
 }
 
@@ -48,7 +52,10 @@ export interface Observation {
   readonly stateMachine: StateMachineView | undefined;
 }
 
-/** A property of the consensus, checked on each observation that differs from the one before of the same node. */
+/**
+ * A property of the consensus, checked on each observation that differs from the one before of the same
+ * node.
+ */
 export interface RaftChecker {
   /** `before`: the previous observation of the same incarnation; `undefined` right after a start. */
   observe(now: Observation, before: Observation | undefined): void;
@@ -73,8 +80,8 @@ export class LogMirror {
   }
 
   /**
-   * Follows the node's log. `hashOf` gives the hash up to an entry whose payload is not in memory, as other nodes had
-   * it with the same index and term. Returns from where entries went and came.
+   * Follows the node's log. `hashOf` gives the hash up to an entry whose payload is not in memory, as other
+   * nodes had it with the same index and term. Returns from where entries went and came.
    */
   update(
     raft: RaftView,
@@ -82,7 +89,8 @@ export class LogMirror {
   ): { truncatedFrom: LogIndex | undefined; appendedFrom: LogIndex } {
     const lastBefore = this.lastIndex;
     let common = Math.min(lastBefore, raft.lastIndex);
-    // By Log Matching equal terms at an index mean equal logs below it, so the walk stops at the first agreement.
+    // By Log Matching equal terms at an index mean equal logs below it, so the walk stops at the first
+    // agreement.
     while (common > 0 && raft.termAt(common) !== this.terms[common]) common--;
     this.terms.length = common + 1;
     this.hashes.length = common + 1;

@@ -1,6 +1,7 @@
-// What a node promised to others must survive its crash: "Updated on stable storage before responding to RPCs"
-// (Figure 2). Votes and acknowledgements are taken from the messages themselves as they leave; after each restart the
-// node must still know its terms and votes and hold every entry that it acknowledged and did not replace since.
+// What a node promised to others must survive its crash: "Updated on stable storage before responding to
+// RPCs" (Figure 2). Votes and acknowledgements are taken from the messages themselves as they leave; after
+// each restart the node must still know its terms and votes and hold every entry that it acknowledged and
+// did not replace since.
 
 import type { NodeId } from '../../base/env.js';
 import type { Message } from '../../raft/messages.js';
@@ -72,7 +73,8 @@ export class PromiseChecker implements RaftChecker {
     }
     const { acknowledgedIndex, acknowledgedHash } = promises;
     if (acknowledgedIndex > 0 && now.log.hashAt(acknowledgedIndex) !== acknowledgedHash) {
-      const message = `acknowledged the log up to ${acknowledgedIndex}, restarted with up to ${now.lastIndex}`;
+      const message =
+        `acknowledged the log up to ${acknowledgedIndex}, restarted with up to ` + `${now.lastIndex}`;
       this.violations.add('durableAcknowledgement', now.nodeId, message);
     }
   }

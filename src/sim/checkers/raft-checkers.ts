@@ -1,5 +1,5 @@
-// All checkers of the consensus behind one call per event. Most events change nothing that they look at, so the first
-// thing is to notice that: a handful of comparisons, and no allocation.
+// All checkers of the consensus behind one call per event. Most events change nothing that they look at, so
+// the first thing is to notice that: a handful of comparisons, and no allocation.
 
 import type { NodeId } from '../../base/env.js';
 import type { Message } from '../../raft/messages.js';
@@ -50,7 +50,10 @@ export class RaftCheckers {
     ];
   }
 
-  /** Looks at a node after an event of its. `incarnation` counts its starts. Returns what changed, if anything did. */
+  /**
+   * Looks at a node after an event of its. `incarnation` counts its starts. Returns what changed, if
+   * anything did.
+   */
   observe(
     nodeId: NodeId,
     incarnation: number,

@@ -1,5 +1,6 @@
-// What the checkers found. A violation names the invariant that broke, not the line that noticed it: shrinking a plan
-// keeps only plans that break the same one. The list is bounded; the first entries matter, the rest is echo.
+// What the checkers found. A violation names the invariant that broke, not the line that noticed it:
+// shrinking a plan keeps only plans that break the same one. The list is bounded; the first entries matter,
+// the rest is echo.
 
 /** One name per property that the simulator watches. */
 export type InvariantId =

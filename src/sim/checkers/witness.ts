@@ -1,7 +1,8 @@
-// Linearizability by witness replay: every answer names the revision at which it was given, and the store's own history
-// says what the state was at each revision. So each answer is compared with the state at its revision, each value must
-// be in history exactly as often as was promised, and revisions must respect real time: what returned before another
-// was called comes before it. Sound and near linear, for histories of any size. Source: research §4.6.
+// Linearizability by witness replay: every answer names the revision at which it was given, and the store's
+// own history says what the state was at each revision. So each answer is compared with the state at its
+// revision, each value must be in history exactly as often as was promised, and revisions must respect real
+// time: what returned before another was called comes before it. Sound and near linear, for histories of
+// any size. Source: research §4.6.
 
 import { describeOperation, type OperationRecord, type RecordSeen } from '../history.js';
 import type { Violations } from './violations.js';
@@ -147,8 +148,8 @@ function checkCondition(operation: OperationRecord, timeline: Timeline, violatio
     }
     return;
   }
-  // A write that took place was judged on the state just before its own revision; one that did not, at the revision
-  // it names. A delete of nothing leaves no revision of its own either.
+  // A write that took place was judged on the state just before its own revision; one that did not, at the
+  // revision it names. A delete of nothing leaves no revision of its own either.
   const tookEffect = result.code === 'OK' && !(call.kind === 'delete' && result.count === 0);
   const judgedAt = tookEffect ? result.revision - 1 : result.revision;
   const actual = timeline.at(call.key, judgedAt)?.revision ?? 0;
@@ -195,7 +196,9 @@ const honestErrors = new Set([
 /** Virtual clients are never busy: an answer is at most this late. */
 const lateUsMax = 50_000;
 
-/** "Every request is answered exactly once", in the time that the caller gave it, and with an honest error. */
+/**
+ * "Every request is answered exactly once", in the time that the caller gave it, and with an honest error.
+ */
 function checkManners(operation: OperationRecord, violations: Violations): void {
   const { client, calledUs, returnedUs, timeoutMs, result } = operation;
   if (returnedUs === undefined || returnedUs > calledUs + timeoutMs * 1000 + lateUsMax) {
@@ -212,7 +215,10 @@ function checkManners(operation: OperationRecord, violations: Violations): void 
   }
 }
 
-/** What returned before another was called has a revision no higher; a write's own revision is higher than that. */
+/**
+ * What returned before another was called has a revision no higher; a write's own revision is higher than
+ * that.
+ */
 function checkRealTime(operations: readonly OperationRecord[], violations: Violations): void {
   const answered = operations.filter((operation) => revisionOf(operation) !== undefined);
   const byReturn = [...answered].sort((a, b) => (a.returnedUs ?? 0) - (b.returnedUs ?? 0));
@@ -231,7 +237,8 @@ function checkRealTime(operations: readonly OperationRecord[], violations: Viola
     const revision = revisionOf(operation) ?? 0;
     const isBehind = tookEffect(operation) ? revision <= floor : revision < floor;
     if (!isBehind || floorOperation === undefined) continue;
-    const both = `${describeOperation(operation)} was called after ${describeOperation(floorOperation)} returned`;
+    const both =
+      `${describeOperation(operation)} was called after ` + `${describeOperation(floorOperation)} returned`;
     violations.add('realTimeOrder', operation.client, both);
   }
 }

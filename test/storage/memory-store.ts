@@ -2,10 +2,10 @@
 // is due, as if it had been made durable just then; a crash before that leaves nothing of it. Must never call
 // back from inside a call, and never share bytes with the caller's buffers.
 
-import { assert } from '../base/assert.js';
-import type { ByteString } from '../base/bytes.js';
-import type { Done } from '../base/env.js';
-import type { OrderedStore, StoreOperation, StoreRange, StoreRecord } from '../kv/store.js';
+import { assert } from '../../src/base/assert.js';
+import type { ByteString } from '../../src/base/bytes.js';
+import type { Done } from '../../src/base/env.js';
+import type { OrderedStore, StoreOperation, StoreRange, StoreRecord } from '../../src/kv/store.js';
 
 /** Everything that a store holds, sorted by key. */
 export type StoreSnapshot = readonly StoreRecord[];
