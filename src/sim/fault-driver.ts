@@ -2,7 +2,7 @@
 // kind may overlap; what befalls messages is always the worst of those that are on.
 
 import type { Machine } from './machine.js';
-import { theLeader, type Fault, type Plan, type Way } from './plan.js';
+import { theFollowers, theLeader, type Fault, type Plan, type Way } from './plan.js';
 import type { Scheduler } from './scheduler.js';
 import type { Conditions } from './virtual-connection.js';
 import type { VirtualNetwork } from './virtual-network.js';
@@ -100,7 +100,7 @@ export class FaultDriver {
     const fault = { ...planned, ways: this.resolve(planned.ways) };
     this.cuts.add(fault);
     this.log(`cut: ${fault.ways.map(([from, to]) => `${from}>${to}`).join(' ')}`);
-    this.network.block(fault.ways);
+    this.network.block(fault.ways, fault.refuses ?? false);
     this.until(fault.untilMs, () => this.mend(fault));
   }
 
@@ -123,8 +123,15 @@ export class FaultDriver {
   }
 
   private resolve(ways: readonly Way[]): Way[] {
-    const nameOf = (host: string): string => (host === theLeader.name ? (this.leader()?.name ?? host) : host);
-    return ways.map(([from, to]): Way => [nameOf(from), nameOf(to)]).filter(([from, to]) => from !== to);
+    const leader = this.leader()?.name ?? '';
+    const namesOf = (host: string): string[] => {
+      if (host === theLeader.name) return [leader];
+      if (host !== theFollowers) return [host];
+      return this.machines.map(({ name }) => name).filter((name) => name !== leader);
+    };
+    return ways
+      .flatMap(([from, to]) => namesOf(from).flatMap((a) => namesOf(to).map((b): Way => [a, b])))
+      .filter(([from, to]) => from !== to);
   }
 
   private heal(): void {

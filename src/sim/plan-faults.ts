@@ -4,7 +4,7 @@
 // nothing is lost. Source: research §4.9.
 
 import type { Prng } from '../base/prng.js';
-import { theLeader, type Fault, type Way } from './plan.js';
+import { theFollowers, theLeader, type Fault, type Way } from './plan.js';
 import type { LinkMode } from './virtual-connection.js';
 import type { UnsyncedFate } from './virtual-file.js';
 import type { EntryFate } from './virtual-folders.js';
@@ -33,16 +33,21 @@ const families: Readonly<Record<string, Family>> = {
     return { kind: 'cut', atMs, untilMs, ways: others.flatMap((name) => bothWays(lonely, name)) };
   },
   deposition: (random, { nodes, clients }, atMs, untilMs) => {
-    // The leader alone on one side, perhaps with some clients who go on talking to it.
-    const others = [...nodes, ...clients.filter(() => random.chance(0.5))];
+    // The leader alone on one side; each client on its side, on the other one, or where it reaches both.
+    const sides = clients.map((name) => ({ name, side: random.pick(['leader', 'followers', 'both']) }));
     const outward = random.chance(0.2);
     return {
       kind: 'cut',
       atMs,
       untilMs,
-      ways: others.flatMap((name): Way[] =>
-        outward ? [[theLeader.name, name]] : bothWays(theLeader.name, name),
-      ),
+      refuses: random.chance(0.5),
+      ways: [
+        ...nodes.flatMap((name): Way[] =>
+          outward ? [[theLeader.name, name]] : bothWays(theLeader.name, name),
+        ),
+        ...sides.flatMap(({ name, side }) => (side === 'followers' ? bothWays(theLeader.name, name) : [])),
+        ...sides.flatMap(({ name, side }) => (side === 'leader' ? bothWays(theFollowers, name) : [])),
+      ],
     };
   },
   oneWay: (random, { nodes }, atMs, untilMs) => {

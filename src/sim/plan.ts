@@ -68,11 +68,21 @@ export interface ClientPlan {
  */
 export const theLeader = { position: -1, name: 'leader' } as const;
 
+/** In place of a node's name: all nodes but the leader. */
+export const theFollowers = 'followers';
+
 /** A directed way between two hosts, by name. */
 export type Way = readonly [from: string, to: string];
 
 export type Fault =
-  | { readonly kind: 'cut'; readonly atMs: number; readonly untilMs: number; readonly ways: readonly Way[] }
+  | {
+      readonly kind: 'cut';
+      readonly atMs: number;
+      readonly untilMs: number;
+      readonly ways: readonly Way[];
+      /** Whether links break at once, as when the way refuses; otherwise when someone misses an answer. */
+      readonly refuses?: boolean;
+    }
   | {
       readonly kind: 'conditions';
       readonly atMs: number;

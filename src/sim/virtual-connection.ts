@@ -158,10 +158,14 @@ export class Connection {
   /**
    * The way between the ends was blocked, in one direction or both: unless it heals soon, the link breaks.
    */
-  blocked(): void {
-    if (this.broken || this.resetEvent !== undefined) return;
-    // Often soon, as when the way is refused, sometimes only when someone misses an answer.
-    const delayUs = 5_000 + this.fraction() ** 3 * 3_000_000;
+  blocked(refuses: boolean): void {
+    if (this.broken) return;
+    if (this.resetEvent !== undefined) {
+      if (!refuses) return;
+      this.resetEvent.cancelled = true;
+    }
+    // Sooner or later someone misses an answer.
+    const delayUs = refuses ? 1_000 : 5_000 + this.fraction() ** 3 * 3_000_000;
     this.resetEvent = this.around.scheduler.schedule(delayUs, 'fault', undefined, () => {
       this.resetEvent = undefined;
       this.reset();

@@ -84,9 +84,10 @@ export class VirtualNetwork {
     }
   }
 
-  block(pairs: readonly (readonly [from: string, to: string])[]): void {
+  /** `refuses`: connections that use one of the ways break at once. */
+  block(pairs: readonly (readonly [from: string, to: string])[], refuses = false): void {
     for (const [from, to] of pairs) this.blocks.set(`${from}>${to}`, this.blockCount(from, to) + 1);
-    this.tellConnections(pairs, (connection) => connection.blocked());
+    this.tellConnections(pairs, (connection) => connection.blocked(refuses));
   }
 
   unblock(pairs: readonly (readonly [from: string, to: string])[]): void {
