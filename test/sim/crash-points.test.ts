@@ -1,5 +1,6 @@
-// A node with little to do is killed just before each of its effects in turn, starts on what the page cache kept, and
-// loses power before it has written much more: what it acknowledged from the page cache alone would be gone.
+// A node with little to do is killed just before each of its effects in turn, starts on what the page cache
+// kept, and loses power before it has written much more: what it acknowledged from the page cache alone
+// would be gone.
 
 import { expect, it } from 'vitest';
 import type { Fault, Plan, PlannedOperation } from '../../src/sim/plan.js';
