@@ -120,7 +120,6 @@ export class Connection implements LinkOwner {
   }
 
   // ---- requests
-  // ------------------------------------------------------------------------------------------------------
 
   /** Whether a further request may be added now. */
   hasRoom(nowMs: number): boolean {
@@ -214,7 +213,6 @@ export class Connection implements LinkOwner {
   }
 
   // ---- the link
-  // ------------------------------------------------------------------------------------------------------
 
   linkOpened(): void {
     const { clusterId } = this.context;
@@ -359,7 +357,6 @@ export class Connection implements LinkOwner {
   }
 
   // ---- is the node alive?
-  // --------------------------------------------------------------------------------------------
 
   private beginWaiting(nowMs: number): void {
     this.waitingSinceMs = nowMs;

@@ -113,7 +113,6 @@ export class Connections {
   }
 
   // ---- what connections report
-  // ---------------------------------------------------------------------------------------
 
   /**
    * Whether a node that greets is the right one. Learns the cluster from the first, and the members from

@@ -199,7 +199,6 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
   }
 
   // ---- what connections report
-  // ---------------------------------------------------------------------------------------
 
   onHello(connection: Connection, hello: ServerHello): KvorumError | 'duplicate' | undefined {
     return this.connections.greeted(connection, hello);
@@ -273,7 +272,6 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
   }
 
   // ---- refusals
-  // ------------------------------------------------------------------------------------------------------
 
   private refused(connection: Connection, request: PendingRequest, answer: ErrorAnswer): void {
     const { code } = answer;
@@ -333,7 +331,6 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
   }
 
   // ---- completion
-  // ----------------------------------------------------------------------------------------------------
 
   onDeadline(request: PendingRequest): void {
     const { connections } = this;

@@ -44,12 +44,12 @@ export function handleReadIndexResult(state: RaftState, message: ReadIndexResult
   const { role } = state;
   if (role.name !== 'follower' || role.leaderId !== message.from) return;
   const { waitingReads } = role;
-  let answered = 0;
-  while (answered < waitingReads.length && (waitingReads[answered] as number) <= message.requestId) {
-    state.output.confirmRead({ requestId: waitingReads[answered] as number, readIndex: message.readIndex });
-    answered++;
+  // A request that does not wait was answered before, or asked by an earlier process of this node: its
+  // index may be older than the reads that wait now.
+  const answered = waitingReads.indexOf(message.requestId) + 1;
+  for (const requestId of waitingReads.splice(0, answered)) {
+    state.output.confirmRead({ requestId, readIndex: message.readIndex });
   }
-  waitingReads.splice(0, answered);
   // The leader has committed through readIndex: no need to wait for a heartbeat to say so.
   commitThrough(state, Math.min(message.readIndex, role.verifiedIndex));
 }

@@ -2,7 +2,7 @@
 // notices of leader changes. Bytes from here are untrusted: a frame that is not of the protocol ends its
 // connection and nothing else.
 
-import type { LinkId, Logger, Network } from '../base/env.js';
+import type { LinkId, Logger, Network, Timers } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import { decodeClientFrames } from '../wire/client-codec.js';
 import {
@@ -20,6 +20,7 @@ export type RequestFrame = Exclude<ClientFrame, { kind: 'hello' | 'cancel' | 'pi
 export interface ClientsOptions {
   readonly network: Network;
   readonly logger: Logger;
+  readonly timers: Timers;
   readonly connectionRequestsMax: number;
   /** `undefined` until the cluster is formed: clients are sent away to come again. */
   hello(): ServerHello | undefined;
@@ -27,6 +28,9 @@ export interface ClientsOptions {
   /** There is something to send: call `flush` at the end of this turn. */
   wake(): void;
 }
+
+/** A connection on which nobody says hello takes the place of one that would. */
+const greetingTimeoutMs = 5_000;
 
 /** One connection. Answers to a connection that is gone are dropped. */
 export class Client {
@@ -58,7 +62,11 @@ export class Clients {
   }
 
   accept(link: LinkId): void {
-    this.byLink.set(link, new Client(link));
+    const client = new Client(link);
+    this.byLink.set(link, client);
+    this.options.timers.set(greetingTimeoutMs, () => {
+      if (!client.greeted) this.disconnect(client, 'TIMEOUT', 'no hello came in time');
+    });
   }
 
   has(link: LinkId): boolean {

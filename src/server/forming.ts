@@ -46,6 +46,7 @@ export class Forming {
   /** A hello that identity allows. */
   heard(hello: PeerHello): FormingStep {
     if (hello.formation !== undefined) {
+      // Throws for bytes that are no formation, which is the link's fault.
       const formation = this.options.decodeFormation(hello.formation);
       const reason = refuseFormation(this.options.own, formation);
       return reason === undefined ? { kind: 'join', formation } : { kind: 'stop', reason };

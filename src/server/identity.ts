@@ -56,10 +56,11 @@ function refuseUnformed(
   hello: PeerHello,
   refuse: (code: PeerRefusal['code'], message: string) => PeerRefusal,
 ): PeerRefusal | undefined {
-  if (hello.clusterId !== undefined) return undefined;
   if (!own.memberIds.includes(hello.nodeId)) {
     return refuse('IDENTITY', `node ${hello.nodeId} is not in the cluster file of ${own.nodeId}`);
   }
+  // A formed cluster is the truth; its members' files no longer matter.
+  if (hello.clusterId !== undefined) return undefined;
   if (hello.memberIds.join() !== own.memberIds.join()) {
     const lists =
       `${hello.nodeId} lists ${hello.memberIds.join(', ')}; ` +

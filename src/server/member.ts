@@ -6,7 +6,7 @@ import { KvorumError } from '../base/errors.js';
 import type { ClientCommand } from '../kv/commands.js';
 import type { StateMachine } from '../kv/state-machine.js';
 import type { OrderedStore } from '../kv/store.js';
-import type { Message } from '../raft/messages.js';
+import type { AppendEntries, Message } from '../raft/messages.js';
 import { Raft } from '../raft/raft.js';
 import type { LogEntry, RecoveredState } from '../raft/types.js';
 import type { Wal } from '../storage/wal.js';
@@ -16,6 +16,7 @@ import type { NodeStatus } from '../wire/protocol.js';
 import { Applier } from './applier.js';
 import type { Client, Clients, RequestFrame } from './clients.js';
 import { ClusterClock } from './cluster-clock.js';
+import { DiskSpace } from './disk-space.js';
 import { RaftLoop, type Leadership, type LoopSink } from './loop.js';
 import type { NodeConfig } from './node-config.js';
 import { Proposals } from './proposals.js';
@@ -39,10 +40,6 @@ export interface MemberOptions {
   wake(): void;
 }
 
-/** Deletes go on for a while when the log is at its quota: they are how an operator makes room. */
-const quotaSlackFraction = 0.1;
-const freeSpaceCheckMs = 2_000;
-
 export class Member implements LoopSink {
   readonly raft: Raft;
   readonly reads: Reads;
@@ -56,8 +53,7 @@ export class Member implements LoopSink {
   private readonly tickTimerMs: number;
   private tickTimer: TimerHandle | undefined;
   private expiryProposed = false;
-  private diskIsLow = false;
-  private nextFreeSpaceCheckMs = 0;
+  private readonly diskSpace: DiskSpace;
   private onLeadershipEnd: (() => void) | undefined;
   private halted = false;
 
@@ -70,6 +66,7 @@ export class Member implements LoopSink {
     this.clusterClock.observe(stateMachine.clusterTimeMs, stateMachine.wallTimeMs);
     this.observeStamps(options.recovered.log.recentEntries);
     this.proposals = new Proposals(config.limits);
+    this.diskSpace = new DiskSpace(env, options.wal, config.wal);
     const fail = (error: Error): void => options.fail(error);
     this.writer = new StoreWriter({
       stateMachine,
@@ -106,7 +103,9 @@ export class Member implements LoopSink {
     return { writes: this.proposals.pendingCommands, reads: this.reads.pendingReads };
   }
 
+  /** Throws `PROTOCOL`, with nothing changed, for a message that no member following the rules sends. */
   receive(message: Message): void {
+    if (message.kind === 'appendEntries') checkPayloads(message);
     this.loop.step({ kind: 'message', message });
   }
 
@@ -141,7 +140,10 @@ export class Member implements LoopSink {
       return;
     }
     const { timers } = this.options.env;
+    let isOver = false;
     const finish = (): void => {
+      if (isOver) return;
+      isOver = true;
       this.onLeadershipEnd = undefined;
       timers.clear(patience);
       done();
@@ -165,7 +167,6 @@ export class Member implements LoopSink {
   }
 
   // ---- LoopSink: called while a step is carried out
-  // ------------------------------------------------------------------
 
   sendToPeer(message: Message): void {
     this.options.sendToPeer(message);
@@ -209,20 +210,23 @@ export class Member implements LoopSink {
   }
 
   // ---- wiring
-  // --------------------------------------------------------------------------------------------------------
 
   private createRaft(): Raft {
     const { env, nodeId, config, formation, recovered, stateMachine } = this.options;
-    const seedBytes = env.entropy.bytes(4);
     return new Raft({
       nodeId,
       config: config.raft,
       configuration: { voters: formation.members.map((member) => member.nodeId), learners: [] },
       recovered,
       appliedIndex: stateMachine.appliedIndex,
-      seed: new DataView(seedBytes.buffer, seedBytes.byteOffset, 4).getUint32(0),
+      seed: this.randomUint32(),
       now: env.clock.nowMs(),
     });
+  }
+
+  private randomUint32(): number {
+    const bytes = this.options.env.entropy.bytes(4);
+    return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0);
   }
 
   private createApplier(onFailure: (error: Error) => void): Applier {
@@ -257,6 +261,7 @@ export class Member implements LoopSink {
       timers: env.timers,
       pendingReadsMax: config.limits.pendingReadsMax,
       sliceMs: config.sliceMs,
+      firstRequestId: this.randomUint32() * 65_536,
       requestReadIndex: (requestId) => this.loop.step({ kind: 'readIndex', requestId }),
       answer: (client, frame) => clients.answer(client, frame),
       wake: () => this.options.wake(),
@@ -296,15 +301,7 @@ export class Member implements LoopSink {
 
   private refuseWrite(command: ClientCommand): KvorumError | undefined {
     if (this.raft.role !== 'leader' || this.raft.isTransferring) return this.notLeader();
-    const { wal, config } = this.options;
-    if (!wal.isOverQuota && !this.diskIsLow) return undefined;
-    const isGrowth = command.operation.kind === 'put';
-    const withinSlack = wal.logBytes < config.wal.quotaBytes * (1 + quotaSlackFraction);
-    if (!isGrowth && withinSlack) return undefined;
-    const place = this.diskIsLow
-      ? 'the disk of the leader is nearly full'
-      : 'the log of the leader is at wal.quotaBytes';
-    return new KvorumError('NO_SPACE', `${place}: delete data, free the disk, or raise the quota`);
+    return this.diskSpace.refuse(command);
   }
 
   private notLeader(): KvorumError {
@@ -337,7 +334,7 @@ export class Member implements LoopSink {
 
   private tick(): void {
     this.clusterClock.advance();
-    this.checkFreeSpace();
+    this.diskSpace.check();
     if (this.raft.role !== 'leader' || this.raft.isTransferring || this.expiryProposed) return;
     const deadlineMs = this.options.stateMachine.nextSessionDeadlineMs;
     if (deadlineMs === undefined || deadlineMs > this.clusterClock.timeMs) return;
@@ -362,29 +359,25 @@ export class Member implements LoopSink {
     timers.set(this.tickTimerMs, check);
   }
 
-  private checkFreeSpace(): void {
-    const { env, config } = this.options;
-    if (env.clock.nowMs() < this.nextFreeSpaceCheckMs) return;
-    this.nextFreeSpaceCheckMs = env.clock.nowMs() + freeSpaceCheckMs;
-    env.disk.freeBytes((error, bytes) => {
-      if (error !== undefined) return;
-      const isLow = bytes < 2 * config.wal.segmentBytes;
-      if (isLow !== this.diskIsLow) {
-        env.logger.warn(
-          { freeBytes: bytes },
-          isLow ? 'disk nearly full: writes are refused' : 'disk has room again',
-        );
-      }
-      this.diskIsLow = isLow;
-    });
-  }
-
   private haltProtocol(): void {
     if (this.halted) return;
     this.halted = true;
     this.loop.halt();
     this.reads.halt();
     if (this.tickTimer !== undefined) this.options.env.timers.clear(this.tickTimer);
+  }
+}
+
+/** An entry of a newer format must not get into a log that cannot read it back. */
+function checkPayloads(message: AppendEntries): void {
+  for (const { index, kind, payload } of message.entries) {
+    if (kind !== 'command') continue;
+    try {
+      decodeEntryTimes(payload);
+    } catch (error) {
+      if (!KvorumError.is(error)) throw error;
+      throw new KvorumError('PROTOCOL', `entry ${index} from ${message.from}: ${error.message}`);
+    }
   }
 }
 

@@ -7,6 +7,7 @@ import type { LinkId, NetworkHandler, NodeEnv, NodeId } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import { StateMachine } from '../kv/state-machine.js';
 import type { OrderedStore } from '../kv/store.js';
+import type { Message } from '../raft/messages.js';
 import type { Raft } from '../raft/raft.js';
 import { decodeFormation, encodeFormation, type Formation } from '../wire/entry-codec.js';
 import {
@@ -20,11 +21,12 @@ import {
 import { formOnDisk, openDisk, type FormedDisk } from './boot.js';
 import { Clients } from './clients.js';
 import { Forming, type FormingStep } from './forming.js';
-import { guardTimers } from './guard.js';
+import { guardDisk, guardStore, guardTimers } from './guard.js';
 import { refusePeer, type OwnIdentity } from './identity.js';
 import { Member } from './member.js';
 import type { NodeConfig } from './node-config.js';
 import { Peers } from './peers.js';
+import { statusOf } from './status.js';
 
 export interface NodeOptions {
   readonly env: NodeEnv;
@@ -45,13 +47,13 @@ type Phase = 'opening' | 'forming' | 'running' | 'stopping' | 'stopped';
 
 const missingMembersLogMs = 5_000;
 const idBytes = 16;
-const statusHashesMax = 64;
 
 export class ServerNode {
   readonly handler: NetworkHandler;
   readonly stateMachine: StateMachine;
   private readonly options: NodeOptions;
   private readonly env: NodeEnv;
+  private readonly store: OrderedStore;
   private readonly peers: Peers;
   private readonly clients: Clients;
   private phase: Phase = 'opening';
@@ -60,15 +62,20 @@ export class ServerNode {
   private formed: FormedDisk | undefined;
   private member: Member | undefined;
   private flushScheduled = false;
+  private readonly afterStop: (() => void)[] = [];
 
   constructor(options: NodeOptions) {
     this.options = options;
-    this.env = { ...options.env, timers: guardTimers(options.env.timers, (run) => this.guard(run)) };
-    this.stateMachine = new StateMachine(options.store);
-    const { network, logger } = this.env;
+    const guard = (run: () => void): void => this.guard(run);
+    const { timers: rawTimers, disk: rawDisk } = options.env;
+    this.env = { ...options.env, timers: guardTimers(rawTimers, guard), disk: guardDisk(rawDisk, guard) };
+    this.store = guardStore(options.store, guard);
+    this.stateMachine = new StateMachine(this.store);
+    const { network, logger, timers } = this.env;
     this.clients = new Clients({
       network,
       logger,
+      timers,
       connectionRequestsMax: options.config.limits.connectionRequestsMax,
       hello: () => this.serverHello(),
       request: (client, frame) => this.member?.request(client, frame),
@@ -77,11 +84,12 @@ export class ServerNode {
     this.peers = new Peers({
       network,
       logger,
+      timers,
       hello: () => this.peerHello(),
-      judge: (hello) => this.judge(hello),
+      judge: (hello, isDialed) => this.judge(hello, isDialed),
       up: (peer) => this.member?.peerUp(peer),
       down: (peer) => this.member?.peerDown(peer),
-      message: (message) => this.member?.receive(message),
+      message: (message) => this.receive(message),
       wake: () => this.wake(),
     });
     this.handler = this.createHandler();
@@ -119,50 +127,30 @@ export class ServerNode {
     });
   }
 
-  /** Hands leadership over, writes what was applied, closes, then calls `done`. Later calls are ignored. */
+  /** Hands leadership over, writes what was applied, closes, then calls `done`, as for every later call. */
   stop(done: () => void): void {
-    if (this.phase === 'stopping' || this.phase === 'stopped') return;
+    if (this.phase === 'stopped') {
+      done();
+      return;
+    }
+    this.afterStop.push(done);
+    if (this.phase === 'stopping') return;
     const { member } = this;
     this.phase = 'stopping';
-    const end = (error: Error | undefined): void => {
-      this.end(error);
-      done();
-    };
     if (member === undefined) {
-      end(undefined);
+      this.end(undefined);
       return;
     }
     member.handOver(() => {
       this.flush();
       this.clients.closeAll('the node is stopping');
-      member.close(end);
+      member.close((error) => this.end(error));
     });
   }
 
   status(): NodeStatus {
-    const { nodeId, version, pid, dbBytes } = this.options;
-    const { appliedIndex, revision, stateHash } = this.stateMachine;
-    return {
-      clusterId: this.formed?.formation.clusterId ?? '',
-      nodeId,
-      role: this.raft?.role ?? 'forming',
-      leaderId: this.raft?.leaderId,
-      term: this.raft?.currentTerm ?? 0,
-      commitIndex: this.raft?.commitIndex ?? 0,
-      appliedIndex,
-      revision,
-      stateHash,
-      stateHashIndex: appliedIndex,
-      stateHashes: this.stateMachine.stateHashes(statusHashesMax),
-      version,
-      pid,
-      dbBytes: dbBytes?.() ?? 0,
-      logBytes: this.formed?.wal.logBytes ?? 0,
-    };
+    return statusOf(this.options, { raft: this.raft, stateMachine: this.stateMachine, disk: this.formed });
   }
-
-  // ---- start
-  // ---------------------------------------------------------------------------------------------------------
 
   private open(): void {
     const { nodeId, members, config } = this.options;
@@ -222,7 +210,7 @@ export class ServerNode {
       config: this.options.config,
       formation: formed.formation,
       stateMachine: this.stateMachine,
-      store: this.options.store,
+      store: this.store,
       wal: formed.wal,
       recovered: formed.recovered,
       clients: this.clients,
@@ -252,7 +240,6 @@ export class ServerNode {
   }
 
   // ---- identity
-  // ------------------------------------------------------------------------------------------------------
 
   private peerHello(): PeerHello {
     const { own, formed } = this;
@@ -272,16 +259,31 @@ export class ServerNode {
     };
   }
 
-  private judge(hello: PeerHello): PeerRefusal | undefined {
+  private judge(hello: PeerHello, isDialed: boolean): PeerRefusal | undefined {
     const { own } = this;
     if (own === undefined) throw new KvorumError('UNAVAILABLE', 'the node is still opening its data');
     const refusal = refusePeer(own, this.formed?.formation, hello);
-    const { forming } = this;
+    if (refusal !== undefined || this.forming === undefined) return refusal;
+    const step = this.forming.heard(hello);
+    // Only who answers at a member's address can tell this node that its data is not the cluster's; whoever
+    // else says so is turned away.
+    if (step.kind === 'stop' && !isDialed) return { kind: 'refusal', code: 'IDENTITY', message: step.reason };
     // Guarded here: what goes wrong in forming is this node's own end, not a fault of the link that told it.
-    if (refusal === undefined && forming !== undefined) {
-      this.guard(() => this.takeFormingStep(forming.heard(hello)));
+    this.guard(() => this.takeFormingStep(step));
+    return undefined;
+  }
+
+  /**
+   * The core refuses with PROTOCOL, unchanged, what no member sends: the link's fault. All else is this
+   * node's.
+   */
+  private receive(message: Message): void {
+    try {
+      this.member?.receive(message);
+    } catch (error) {
+      if (KvorumError.is(error, 'PROTOCOL')) throw error;
+      this.fail(error instanceof Error ? error : new Error(String(error)));
     }
-    return refusal;
   }
 
   private serverHello(): ServerHello | undefined {
@@ -313,7 +315,6 @@ export class ServerNode {
   }
 
   // ---- input and turns
-  // -----------------------------------------------------------------------------------------------
 
   private createHandler(): NetworkHandler {
     const guarded =
@@ -382,5 +383,6 @@ export class ServerNode {
     for (const { nodeId } of this.options.members) this.env.network.stopDialing(nodeId);
     this.peers.reconnectAll('the node has stopped');
     this.options.onStopped(error);
+    for (const done of this.afterStop) done();
   }
 }

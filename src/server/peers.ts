@@ -3,7 +3,7 @@
 // and only what comes over the newest link of a peer is heard, so a message from an earlier process never
 // arrives.
 
-import type { LinkId, Logger, Network, NodeId } from '../base/env.js';
+import type { LinkId, Logger, Network, NodeId, Timers } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import type { Message } from '../raft/messages.js';
 import { decodePeerFrames, encodePeerFrames, encodePeerMessages } from '../wire/peer-codec.js';
@@ -12,9 +12,10 @@ import type { PeerFrame, PeerHello, PeerRaft } from '../wire/protocol.js';
 export interface PeersOptions {
   readonly network: Network;
   readonly logger: Logger;
+  readonly timers: Timers;
   hello(): PeerHello;
   /** Judges a peer's hello; may learn from it. A refusal closes the link, its words go to the other side. */
-  judge(hello: PeerHello): Extract<PeerFrame, { kind: 'refusal' }> | undefined;
+  judge(hello: PeerHello, isDialed: boolean): Extract<PeerFrame, { kind: 'refusal' }> | undefined;
   /** Messages may flow to the peer: both are members of the same formed cluster. */
   up(peer: NodeId): void;
   down(peer: NodeId): void;
@@ -23,9 +24,15 @@ export interface PeersOptions {
   wake(): void;
 }
 
+/** A link on which nobody says who it is takes the place of one that would. */
+const greetingTimeoutMs = 5_000;
+const notGreeted = 'no hello came in time';
+
 interface Outbound {
   readonly peer: NodeId;
   readonly link: LinkId;
+  /** The other side said who it is. */
+  answered: boolean;
   ready: boolean;
 }
 
@@ -57,14 +64,22 @@ export class Peers {
   }
 
   dialed(link: LinkId, peer: NodeId): void {
-    const outbound: Outbound = { peer, link, ready: false };
+    const outbound: Outbound = { peer, link, answered: false, ready: false };
     this.outboundByPeer.set(peer, outbound);
     this.outboundByLink.set(link, outbound);
     this.options.network.send(link, encodePeerFrames([this.options.hello()]));
+    this.options.timers.set(greetingTimeoutMs, () => {
+      if (!outbound.answered && this.outboundByLink.get(link) === outbound) this.close(link, notGreeted);
+    });
   }
 
   accepted(link: LinkId): void {
-    this.inboundByLink.set(link, { link, peer: undefined });
+    const inbound: Inbound = { link, peer: undefined };
+    this.inboundByLink.set(link, inbound);
+    this.options.timers.set(greetingTimeoutMs, () => {
+      if (inbound.peer === undefined && this.inboundByLink.get(link) === inbound)
+        this.close(link, notGreeted);
+    });
   }
 
   closed(link: LinkId): void {
@@ -128,7 +143,8 @@ export class Peers {
           const fact = `the address of node ${outbound.peer} is answered by node ${frame.nodeId}`;
           throw new KvorumError('IDENTITY', `${fact}: check the cluster file`);
         }
-        const refusal = this.options.judge(frame);
+        outbound.answered = true;
+        const refusal = this.options.judge(frame, true);
         if (refusal !== undefined) throw new KvorumError(refusal.code, refusal.message);
         // Judging may have formed the cluster here, which closes all links to greet anew.
         if (this.outboundByLink.get(outbound.link) !== outbound) return;
@@ -152,7 +168,7 @@ export class Peers {
     switch (frame.kind) {
       case 'hello': {
         if (inbound.peer !== undefined) throw new KvorumError('PROTOCOL', 'a second hello on one peer link');
-        const refusal = this.options.judge(frame);
+        const refusal = this.options.judge(frame, false);
         if (refusal !== undefined) {
           this.options.network.send(inbound.link, encodePeerFrames([refusal]));
           throw new KvorumError(refusal.code, refusal.message);

@@ -38,6 +38,8 @@ export interface ReadsOptions {
   readonly timers: Timers;
   readonly pendingReadsMax: number;
   readonly sliceMs: Millis;
+  /** Random, so that an answer meant for an earlier process of this node is not taken for one of this. */
+  readonly firstRequestId: number;
   /** Asks the core for a ReadIndex; `confirm` or `fail` follows. */
   requestReadIndex(requestId: number): void;
   answer(client: Client, frame: ReadAnswer): void;
@@ -48,6 +50,11 @@ export interface ReadsOptions {
 /** Ranges being fetched at once: each may hold a page in memory. */
 const rangesInProgressMax = 64;
 
+/**
+ * Reads that wait for a revision this node has not reached: they must not use up the places of all others.
+ */
+const revisionWaitersMax = 1_024;
+
 /** How often reads that wait for a revision are looked at for their deadline. */
 const revisionWaitCheckMs = 50;
 
@@ -55,7 +62,7 @@ export class Reads {
   private readonly options: ReadsOptions;
   private gathered: Read[] = [];
   private readonly rounds = new Map<number, Round>();
-  private lastRequestId = 0;
+  private lastRequestId: number;
   /** Confirmed, but the state machine is not there yet. */
   private waitingForIndex: { readonly readIndex: LogIndex; readonly round: Round }[] = [];
   private waitingForRevision: Read[] = [];
@@ -75,6 +82,7 @@ export class Reads {
 
   constructor(options: ReadsOptions) {
     this.options = options;
+    this.lastRequestId = options.firstRequestId;
   }
 
   get pendingReads(): number {
@@ -145,7 +153,7 @@ export class Reads {
       }
     }
     if (this.waitingForRevision.length > 0) {
-      this.ready.push(...this.waitingForRevision);
+      for (const read of this.waitingForRevision) this.ready.push(read);
       this.waitingForRevision = [];
     }
     this.schedule();
@@ -240,8 +248,12 @@ export class Reads {
       this.rangesInProgress--;
       if (this.halted) return;
       this.finish(read, answer);
-      const next = this.rangesQueued.shift();
-      if (next !== undefined) this.execute(next);
+      // The next ones may end at once (their client is gone): go on until the places are taken.
+      while (this.rangesInProgress < rangesInProgressMax) {
+        const next = this.rangesQueued.shift();
+        if (next === undefined) break;
+        this.execute(next);
+      }
     };
     try {
       this.scan(frame, done);
@@ -278,6 +290,11 @@ export class Reads {
       const fact = `revision ${read.frame.minRevision} was not reached in time`;
       const message = `${fact}; this node is at ${revision}`;
       this.finish(read, failed(read.frame, 'TIMEOUT', message));
+      return;
+    }
+    if (this.waitingForRevision.length >= revisionWaitersMax) {
+      const message = `more than ${revisionWaitersMax} reads wait for a revision on this node; ask another`;
+      this.finish(read, failed(read.frame, 'OVERLOADED', message));
       return;
     }
     this.waitingForRevision.push(read);

@@ -46,12 +46,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   // LevelDB's lock stands for the whole data folder: the kernel releases it with the process, however that
   // ends.
   const store = await openLevelStore(join(options.dataDirectory, 'db'));
-  try {
-    return await startLocked(options, own, store, logger);
-  } catch (error) {
-    await store.close();
-    throw error;
-  }
+  return await startLocked(options, own, store, logger);
 }
 
 async function startLocked(
@@ -91,14 +86,26 @@ async function startLocked(
       () => undefined,
     );
   }, dbBytesIntervalMs).unref();
-  network.setHandler(node.handler);
-  await network.listen();
-  node.start();
-  const stopped = ended.then(async (error) => {
+  const close = async (): Promise<void> => {
     clearInterval(measuring);
     await network.stop();
     await store.close();
-    return error;
+  };
+  network.setHandler(node.handler);
+  try {
+    await network.listen();
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  node.start();
+  const stopped = ended.then(async (error) => {
+    try {
+      await close();
+      return error;
+    } catch (closeError) {
+      return error ?? (closeError as Error);
+    }
   });
   logger.info({ address: own.address, dataDirectory }, 'node started');
   return {

@@ -65,7 +65,7 @@ export class LevelStore implements OrderedStore {
     const gte = Buffer.from(range.start, 'latin1');
     const lt = Buffer.from(range.end, 'latin1');
     // The iterator's snapshot is taken when it is made, that is now.
-    const entries = this.database.iterator({ gte, lt, limit, reverse }).all();
+    const entries = promised(() => this.database.iterator({ gte, lt, limit, reverse }).all());
     settle(
       entries.then((found) => found.map(([key, value]) => ({ key: toByteString(key), value }))),
       (records) => done(undefined, records),
@@ -78,7 +78,7 @@ export class LevelStore implements OrderedStore {
     done: (error: Error | undefined, values: readonly (Uint8Array | undefined)[]) => void,
   ): void {
     settle(
-      this.database.getMany(keys.map((key) => Buffer.from(key, 'latin1'))),
+      promised(() => this.database.getMany(keys.map((key) => Buffer.from(key, 'latin1')))),
       (values) => done(undefined, values),
       (error) => done(this.failed('read of', error), []),
     );
@@ -151,6 +151,15 @@ export class LevelStore implements OrderedStore {
       details,
       cause,
     });
+  }
+}
+
+/** LevelDB throws at once when it is closed already; callers hear of every failure in one way. */
+function promised<T>(begin: () => Promise<T>): Promise<T> {
+  try {
+    return begin();
+  } catch (error) {
+    return Promise.reject(error instanceof Error ? error : new Error(String(error)));
   }
 }
 

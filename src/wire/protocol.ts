@@ -26,7 +26,7 @@ export const wireLimits = {
   pageRecordsMax: 10_000,
 } as const;
 
-// ---- peers ------------------------------------------------------------------------------------------------
+// ---- peers
 
 /** First frame on a peer link, from the dialing and then from the accepting node. */
 export interface PeerHello {
@@ -59,7 +59,7 @@ export interface PeerRaft {
 
 export type PeerFrame = PeerHello | PeerRefusal | PeerRaft;
 
-// ---- clients: requests ------------------------------------------------------------------------------------
+// ---- clients: requests
 
 export type Consistency =
   | { readonly kind: 'linearizable' }
@@ -148,7 +148,7 @@ export type ClientFrame =
   | CancelRequest
   | PingRequest;
 
-// ---- clients: answers -------------------------------------------------------------------------------------
+// ---- clients: answers
 
 export interface Member {
   readonly nodeId: NodeId;

@@ -1,0 +1,76 @@
+import { describe, expect, test } from 'vitest';
+import type { StateMachine } from '../../src/kv/state-machine.js';
+import { Client } from '../../src/server/clients.js';
+import { Reads } from '../../src/server/reads.js';
+import type { CountRequest } from '../../src/wire/protocol.js';
+
+type Counted = (error: undefined, counted: { revision: number; count: number }) => void;
+
+/** Reads over a state machine whose counts end when the test says so. */
+function world() {
+  const open: Counted[] = [];
+  const deferred: (() => void)[] = [];
+  const answered: { requestId: number; kind: string }[] = [];
+  let now = 0;
+  const stateMachine = {
+    revision: 7,
+    appliedIndex: 1,
+    count: (_query: unknown, done: Counted) => open.push(done),
+  } as unknown as StateMachine;
+  const reads = new Reads({
+    stateMachine,
+    clock: { nowMs: () => now, wallMs: () => 0 },
+    timers: { set: () => 0, clear: () => undefined, defer: (run) => deferred.push(run) },
+    pendingReadsMax: 5_000,
+    sliceMs: 2,
+    firstRequestId: 0,
+    requestReadIndex: () => undefined,
+    answer: (_client, { requestId, kind }) => answered.push({ requestId, kind }),
+    wake: () => undefined,
+  });
+  const settle = (): void => {
+    for (let run = deferred.shift(); run !== undefined; run = deferred.shift()) run();
+  };
+  const advance = (ms: number): void => {
+    now += ms;
+  };
+  return { reads, open, answered, settle, advance };
+}
+
+function count(requestId: number, change: Partial<CountRequest> = {}): CountRequest {
+  const consistency = { kind: 'serializable' } as const;
+  const range = { start: '', end: undefined, revision: 0, minRevision: 0 };
+  return { kind: 'count', requestId, timeoutMs: 1_000, consistency, ...range, ...change };
+}
+
+describe('reads', () => {
+  test('a scan that waits for a place gets it also when those before it were given up', () => {
+    const { reads, open, answered, settle } = world();
+    const [leaving, staying] = [new Client(1), new Client(2)];
+    for (let id = 1; id <= 200; id++) reads.submit(leaving, count(id));
+    reads.submit(staying, count(1_000));
+    settle();
+    expect(open.length).toBe(64);
+    leaving.gone = true;
+    open.shift()?.(undefined, { revision: 7, count: 0 });
+    settle();
+    expect(open.length).toBe(64);
+    open.pop()?.(undefined, { revision: 7, count: 0 });
+    expect(answered.filter(({ requestId }) => requestId === 1_000)).toEqual([
+      { requestId: 1_000, kind: 'counted' },
+    ]);
+  });
+
+  test('reads that wait for a revision are bounded and end by their deadline', () => {
+    const { reads, answered, settle, advance } = world();
+    const client = new Client(1);
+    for (let id = 1; id <= 1_100; id++) reads.submit(client, count(id, { minRevision: 99 }));
+    settle();
+    expect(answered.length).toBe(76);
+    advance(1_001);
+    reads.reached(1);
+    settle();
+    expect(answered.length).toBe(1_100);
+    expect(reads.pendingReads).toBe(0);
+  });
+});
