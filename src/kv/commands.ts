@@ -119,4 +119,9 @@ export const kvLimits = {
   sessionWindow: 4_096,
   /** Estimated bytes of the whole session table. */
   sessionTableBytesMax: 64 * 1_048_576,
+  /**
+   * Outcomes that a session may hold also when the table is full; all sessions together at most as much
+   * again.
+   */
+  sessionOutcomesAlways: 64,
 } as const;

@@ -85,9 +85,11 @@ export class SessionTable {
     if (outcome !== undefined) return outcome;
     const acknowledged = Math.max(session.acknowledgedThrough, acknowledgedBy(stamp));
     if (sequence > acknowledged + kvLimits.sessionWindow) return 'SESSION_LIMIT';
-    // Closing keeps no outcome and makes room.
-    const full = !closes && this.bytes + outcomeBytes > kvLimits.sessionTableBytesMax;
-    return full ? 'SESSION_LIMIT' : 'execute';
+    // Closing keeps no outcome and makes room. When the table is full, only those are refused who fill it:
+    // a client with few open outcomes must not stand still because others never acknowledge theirs.
+    const isFull = this.bytes + outcomeBytes > kvLimits.sessionTableBytesMax;
+    const isRefused = isFull && !closes && session.outcomes.size >= kvLimits.sessionOutcomesAlways;
+    return isRefused ? 'SESSION_LIMIT' : 'execute';
   }
 
   /**

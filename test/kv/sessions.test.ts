@@ -202,7 +202,14 @@ describe('opening', () => {
         if (sequence > kvLimits.sessionWindow) [name, sequence] = [name + 1, 1];
       }
     };
+    const openSmall = (nowMs: number): void => {
+      const small = { ...stamp(5_000, 1), createdClusterTimeMs: nowMs };
+      const session = table.enter(small, nowMs, 'execute');
+      if (session !== undefined) table.keep(session, 1, result);
+    };
+    openSmall(0);
     const kept = fill(0);
+    expect(table.judge(stamp(5_000, 2), 0, false)).toBe('execute');
     expect(kept * 96).toBeGreaterThan(kvLimits.sessionTableBytesMax * 0.99);
     expect(kept * 96).toBeLessThanOrEqual(kvLimits.sessionTableBytesMax);
     expect(table.judge(stamp(9_999, 1), 0, false)).toBe('SESSION_LIMIT');
@@ -213,6 +220,7 @@ describe('opening', () => {
     table.expire(life);
     expect(table.size).toBe(0);
     [name, sequence] = [0, 1];
+    openSmall(life);
     expect(fill(life)).toBe(kept);
   });
 });
