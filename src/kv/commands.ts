@@ -113,7 +113,7 @@ export const kvLimits = {
   /** A session without a write for this long, in cluster time, ends. */
   sessionLifeMs: 60_000,
   /** How far a session's creation time may lie ahead of the cluster time of the entry that would open it. */
-  sessionAheadMsMax: 86_400_000,
+  sessionAheadMsMax: 300_000,
   sessionsMax: 10_000,
   /** Outcomes kept above acknowledgedThrough in one session; also how far sequences may run ahead of it. */
   sessionWindow: 4_096,

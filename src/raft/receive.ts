@@ -14,7 +14,7 @@ import {
   refuseOldVoteRequest,
 } from './election.js';
 import { handleHeartbeat, handleHeartbeatResult, refuseOldHeartbeat } from './heartbeat.js';
-import type { AppendEntries, Message } from './messages.js';
+import type { AppendEntries, Heartbeat, Message } from './messages.js';
 import { isMember, isVoter } from './quorum.js';
 import { handleReadIndexRequest, handleReadIndexResult } from './reads.js';
 import { handleAppendEntriesResult } from './replication.js';
@@ -170,8 +170,31 @@ function checkMessage(state: RaftState, message: Message): void {
   if (message.to !== state.nodeId || message.from === state.nodeId) {
     throw malformed(message, `goes from ${message.from} to ${message.to}, not to ${state.nodeId}`);
   }
+  if (message.term - state.currentTerm > termAheadMax) {
+    throw malformed(message, `is more than ${termAheadMax} terms ahead`);
+  }
   if (message.kind === 'appendEntries') checkEntries(message);
+  if (message.kind === 'appendEntries' || message.kind === 'heartbeat') checkLeader(state, message);
   if (state.role.name === 'leader') checkResult(state, state.role, message);
+}
+
+/**
+ * Terms grow by one with an election: a jump beyond this would use up the numbers, not outlive a partition.
+ */
+const termAheadMax = 2 ** 32;
+
+/** "At most one leader can be elected in a given term" (Figure 3.2): a second one is not a member's doing. */
+function checkLeader(state: RaftState, message: AppendEntries | Heartbeat): void {
+  if (message.term !== state.currentTerm) return;
+  const { role, nodeId } = state;
+  const leaderId = role.name === 'leader' ? nodeId : role.name === 'follower' ? role.leaderId : undefined;
+  if (leaderId !== undefined && leaderId !== message.from) {
+    throw malformed(message, `claims the term that ${leaderId} leads`);
+  }
+  if (message.kind === 'heartbeat' && message.leaderCommit > state.log.lastIndex) {
+    const end = `the log here ends at ${state.log.lastIndex}`;
+    throw malformed(message, `says that entry ${message.leaderCommit} was acknowledged; ${end}`);
+  }
 }
 
 /**

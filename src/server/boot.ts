@@ -46,6 +46,12 @@ export function openDisk(options: BootOptions): { instanceId: string; formed: Fo
     if (hasLog || stateMachine.appliedIndex > 0) throw lost('cluster.json', 'the log or the store');
     return { instanceId, formed: undefined };
   }
+  if (!record.formation.members.some((member) => member.instanceId === instanceId)) {
+    throw new KvorumError(
+      'CORRUPT',
+      'identity.json and cluster.json are not of the same node: restore the folder, or replace the member',
+    );
+  }
   if (record.state === 'forming')
     return { instanceId, formed: finishForming(options, record.formation, hasLog) };
   if (!hasLog) throw lost('the log', 'cluster.json');

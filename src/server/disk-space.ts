@@ -55,7 +55,7 @@ export class DiskSpace {
     if (command.operation.kind !== 'put' && this.hasRoomToDelete()) return undefined;
     const place = this.isLow
       ? 'the disk of the leader is nearly full'
-      : 'the log of the leader is at wal.quotaBytes';
+      : 'the log of the leader is at wal.quotaBytes or short of disk';
     return new KvorumError('NO_SPACE', `${place}: delete data, free the disk, or raise the quota`);
   }
 

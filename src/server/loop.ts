@@ -124,7 +124,11 @@ export class RaftLoop {
       () => {
         const messages = defined(this.unitsInFlight.shift(), 'unit of the log under way');
         if (this.halted) return;
-        for (const message of messages) this.sink.sendToPeer(message);
+        // What was promised in a term that is over is of no use to anyone, and the log may have changed
+        // since.
+        for (const message of messages) {
+          if (message.term >= this.raft.currentTerm) this.sink.sendToPeer(message);
+        }
         this.step({ kind: 'persisted', ...persist });
         if (this.unitsInFlight.length === 0) this.sink.logIdle();
       },

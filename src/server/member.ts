@@ -125,8 +125,9 @@ export class Member implements LoopSink {
   flush(): void {
     if (this.halted) return;
     // Commit when idle, batch when busy: what arrives while the log syncs becomes the next entry, and costs
-    // one sync, one message to each peer and one acknowledgement, however many writes it holds.
-    if (this.proposals.hasGathered && (!this.loop.isLogBusy || this.proposals.hasFullEntry)) this.propose();
+    // one sync, one message to each peer and one acknowledgement, however many writes it holds. One unit at a
+    // time, and a bounded one, also keeps a busy disk from looking like one that hangs.
+    if (this.proposals.hasGathered && !this.loop.isLogBusy) this.propose();
     this.reads.flush();
   }
 

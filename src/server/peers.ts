@@ -170,7 +170,9 @@ export class Peers {
         if (inbound.peer !== undefined) throw new KvorumError('PROTOCOL', 'a second hello on one peer link');
         const refusal = this.options.judge(frame, false);
         if (refusal !== undefined) {
-          this.options.network.send(inbound.link, encodePeerFrames([refusal]));
+          // A node without its data learns from the hello that it had some, and stops by itself.
+          const frames = frame.clusterId === undefined ? [this.options.hello(), refusal] : [refusal];
+          this.options.network.send(inbound.link, encodePeerFrames(frames));
           throw new KvorumError(refusal.code, refusal.message);
         }
         if (this.inboundByLink.get(inbound.link) !== inbound) return;

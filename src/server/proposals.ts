@@ -32,10 +32,12 @@ export interface ProposalLimits {
   readonly pendingCommandBytesMax: number;
 }
 
+/** What one proposal may hold: its sync and its way to the peers must stay far below an election timeout. */
+const proposalBytesMax = 2 * 1_048_576;
+
 export class Proposals {
   private readonly limits: ProposalLimits;
   private gathered: PendingWrite[] = [];
-  private gatheredBytes = 0;
   private readonly inFlight = new Map<LogIndex, InFlight>();
   /** Of all writes gathered or in flight: what the limits count. */
   private commands = 0;
@@ -53,11 +55,6 @@ export class Proposals {
     return this.gathered.length > 0;
   }
 
-  /** What has gathered fills an entry: there is nothing to gain by gathering more. */
-  get hasFullEntry(): boolean {
-    return this.gathered.length >= entryLimits.commandsMax || this.gatheredBytes >= entryLimits.bytesMax;
-  }
-
   /** False when the limits do not allow one more; then nothing was kept. */
   add(write: PendingWrite): boolean {
     if (this.commands >= this.limits.pendingCommandsMax) return false;
@@ -66,11 +63,10 @@ export class Proposals {
     this.commands++;
     this.bytes += write.bytes.length;
     this.gathered.push(write);
-    this.gatheredBytes += write.bytes.length;
     return true;
   }
 
-  /** Puts what has gathered into as few entries as the limits of an entry allow. */
+  /** Puts what has gathered into few entries, up to `proposalBytesMax` of them; the rest stays gathered. */
   takeBatches(stamp: () => EntryTimes): Batch[] {
     const batches: Batch[] = [];
     let writes: PendingWrite[] = [];
@@ -86,15 +82,19 @@ export class Proposals {
       writes = [];
       bytes = 0;
     };
+    let taken = 0;
+    let takenBytes = 0;
     for (const write of this.gathered) {
+      takenBytes += write.bytes.length;
+      if (taken > 0 && takenBytes > proposalBytesMax) break;
+      taken++;
       if (writes.length >= entryLimits.commandsMax || bytes + write.bytes.length > entryLimits.bytesMax)
         close();
       writes.push(write);
       bytes += write.bytes.length;
     }
     close();
-    this.gathered = [];
-    this.gatheredBytes = 0;
+    this.gathered = this.gathered.slice(taken);
     return batches;
   }
 
@@ -141,7 +141,6 @@ export class Proposals {
   dropAll(answer: (write: PendingWrite, sent: boolean) => void): void {
     const gathered = this.gathered;
     this.gathered = [];
-    this.gatheredBytes = 0;
     const batches = [...this.inFlight.values()].map((entry) => entry.batch);
     this.inFlight.clear();
     for (const write of gathered) {

@@ -1,6 +1,7 @@
 // What the state machine should do, written as plainly as possible: everything in memory, a full copy of all
 // records per revision, sessions as the text of the rules says. Shares no code with the state machine.
 
+import { kvLimits } from '../../src/kv/commands.js';
 import type { Command, CommandResult, KeyRecord, SessionStamp } from '../../src/kv/commands.js';
 import type { EntryToApply } from '../../src/kv/state-machine.js';
 
@@ -71,7 +72,8 @@ export class Twin {
     let session = this.sessions.get(stamp.sessionId);
     if (session === undefined) {
       const age = this.clusterTimeMs - stamp.createdClusterTimeMs;
-      if (sequence !== 1 || age >= life || age < -86_400_000) return this.result('SESSION_EXPIRED');
+      if (sequence !== 1 || age >= life || age < -kvLimits.sessionAheadMsMax)
+        return this.result('SESSION_EXPIRED');
       session = this.open(stamp);
     }
     if (session.closed) return this.result('SESSION_EXPIRED');
