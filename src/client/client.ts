@@ -116,8 +116,10 @@ export class KvorumClient implements AsyncDisposable {
     const limit = check.limitOf(options.limit);
     check.timeoutOf(options.timeoutMs, this.#timeoutMs);
     const query = { kind: 'range', ...check.rangeOf(options), ...readOf(options), limit } as const;
-    return new EntryRange({ ...query, reverse: reverse === true, keysOnly: keysOnly === true }, (page) =>
-      this.#call<'range'>(page, options),
+    return new EntryRange(
+      { ...query, reverse: reverse === true, keysOnly: keysOnly === true },
+      (page) => this.#call<'range'>(page, options),
+      options.signal,
     );
   }
 

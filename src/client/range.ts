@@ -15,11 +15,17 @@ export type RangeQuery = EngineRange;
 export class EntryRange implements AsyncIterable<Entry> {
   readonly #query: RangeQuery;
   readonly #readPage: (page: EngineRange) => Promise<RangeAnswer>;
+  readonly #signal: AbortSignal | undefined;
 
   /** @internal Made by `KvorumClient.range`. */
-  constructor(query: RangeQuery, readPage: (page: EngineRange) => Promise<RangeAnswer>) {
+  constructor(
+    query: RangeQuery,
+    readPage: (page: EngineRange) => Promise<RangeAnswer>,
+    signal: AbortSignal | undefined,
+  ) {
     this.#query = query;
     this.#readPage = readPage;
+    this.#signal = signal;
   }
 
   /** All entries in one array. Mind the memory: iterate over what may be large. */
@@ -27,6 +33,12 @@ export class EntryRange implements AsyncIterable<Entry> {
     const entries: Entry[] = [];
     for await (const entry of this) entries.push(entry);
     return entries;
+  }
+
+  /** Also between two entries of a page: who aborts a loop does not want the rest of the page first. */
+  #throwIfAborted(): void {
+    const { aborted, reason: cause } = this.#signal ?? { aborted: false };
+    if (aborted) throw new KvorumError('ABORTED', 'the range was aborted while it was read', { cause });
   }
 
   /** Reads from the start with each iteration, then at the revision that the store has by then. */
@@ -37,7 +49,10 @@ export class EntryRange implements AsyncIterable<Entry> {
         ...query,
         limit: Math.min(query.limit, wireLimits.pageRecordsMax),
       });
-      for (const record of page.records) yield new Entry(record);
+      for (const record of page.records) {
+        yield new Entry(record);
+        this.#throwIfAborted();
+      }
       const last = page.records.at(-1);
       if (!page.more || page.records.length >= query.limit) return;
       if (last === undefined)

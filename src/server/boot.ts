@@ -2,7 +2,7 @@
 // Every crash of the first start is recognised by the order of its writes (formation-record.ts); a node
 // that cannot tell stops.
 
-import type { NodeEnv, NodeId } from '../base/env.js';
+import type { Logger, NodeEnv, NodeId } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import type { StateMachine } from '../kv/state-machine.js';
 import type { RecoveredState } from '../raft/types.js';
@@ -10,6 +10,7 @@ import { openDataFolder } from '../storage/data-folder.js';
 import { createWal, openWal, walExists, type Wal } from '../storage/wal.js';
 import { encodeFormation, type Formation } from '../wire/entry-codec.js';
 import { readFormationRecord, writeFormationRecord } from './formation-record.js';
+import type { Member } from '../wire/protocol.js';
 import type { NodeConfig } from './node-config.js';
 
 /** A member's disk, opened. */
@@ -104,4 +105,23 @@ function lost(what: string, present: string): KvorumError {
     `${what} is missing from the data folder while ${present} is there: ` +
     'restore the folder, or replace the member';
   return new KvorumError('CORRUPT', message);
+}
+
+/** The cluster file only forms a cluster: later it says where members are now, and must still say who they are. */
+export function warnOfDifferences(logger: Logger, file: readonly Member[], formation: Formation): void {
+  for (const { nodeId, address } of file) {
+    const member = formation.members.find((candidate) => candidate.nodeId === nodeId);
+    if (member === undefined) {
+      logger.warn(
+        { nodeId },
+        'the cluster file lists a node that is not a member; editing the file adds no member',
+      );
+    } else if (member.address !== address) {
+      const fields = { nodeId, file: address, formed: member.address };
+      logger.warn(
+        fields,
+        'the cluster file gives a member another address than at the first start; it is used',
+      );
+    }
+  }
 }

@@ -18,7 +18,7 @@ import {
   type PeerRefusal,
   type ServerHello,
 } from '../wire/protocol.js';
-import { formOnDisk, openDisk, type FormedDisk } from './boot.js';
+import { formOnDisk, openDisk, warnOfDifferences, type FormedDisk } from './boot.js';
 import { Clients } from './clients.js';
 import { Forming, type FormingStep } from './forming.js';
 import { guardDisk, guardStore, guardTimers } from './guard.js';
@@ -165,6 +165,7 @@ export class ServerNode {
     this.own = { nodeId, instanceId, incarnation: toHex(this.env.entropy.bytes(idBytes)), memberIds };
     if (formed !== undefined) {
       this.join(formed);
+      warnOfDifferences(this.env.logger, members, formed.formation);
       this.dialPeers();
       return;
     }
