@@ -107,7 +107,10 @@ function lost(what: string, present: string): KvorumError {
   return new KvorumError('CORRUPT', message);
 }
 
-/** The cluster file only forms a cluster: later it says where members are now, and must still say who they are. */
+/**
+ * The cluster file only forms a cluster: later it says where members are now, and must still say who they
+ * are.
+ */
 export function warnOfDifferences(logger: Logger, file: readonly Member[], formation: Formation): void {
   for (const { nodeId, address } of file) {
     const member = formation.members.find((candidate) => candidate.nodeId === nodeId);

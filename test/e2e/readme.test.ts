@@ -89,7 +89,7 @@ describe('README', () => {
     const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
       scripts: Record<string, string>;
     };
-    expect(scripts['start']).toBe('node bin/kvorum.js dev');
+    expect(scripts['start']).toBe('exec node bin/kvorum.js dev');
     expect(scripts['prepare']).toBe('npm run build');
     for (const [, name] of readme.matchAll(/`npm run ([a-z:]+)/g))
       expect(scripts, name).toHaveProperty([name ?? '']);
