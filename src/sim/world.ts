@@ -1,0 +1,141 @@
+// The virtual world that the simulator and the test cluster share: machines with the production nodes on
+// them, the network between them, and the checkers that look at a node after each of its events. It decides
+// nothing: what goes wrong and what is asked comes from its owner. Source: design §9.
+
+import type { Member } from '../wire/protocol.js';
+import { decodePeerFrames } from '../wire/peer-codec.js';
+import { checkInvariants, snapshotOf } from '../raft/invariants.js';
+import type { Output } from '../raft/io.js';
+import type { Message } from '../raft/messages.js';
+import type { Raft } from '../raft/raft.js';
+import { RaftCheckers } from './checkers/raft-checkers.js';
+import { Violations } from './checkers/violations.js';
+import { Machine, type MachineContext } from './machine.js';
+import type { Plan } from './plan.js';
+import { type ScheduledEvent, Scheduler } from './scheduler.js';
+import { Trace } from './trace.js';
+import { VirtualNetwork } from './virtual-network.js';
+
+const basePort = 7401;
+
+export class World {
+  readonly scheduler = new Scheduler();
+  readonly violations = new Violations(() => this.scheduler.nowUs);
+  readonly trace: Trace;
+  readonly network: VirtualNetwork;
+  readonly checkers: RaftCheckers;
+  /** In the order of the plan; the ordinal of its processes is the position plus 1. */
+  readonly machines: readonly Machine[];
+  readonly members: readonly Member[];
+  /** How often rare things happened. */
+  readonly coverage = new Map<string, number>();
+  private readonly guarded = new WeakSet<Raft>();
+  /** Messages that left a node during the event under way. */
+  private sentNow: Message[] = [];
+
+  /** Builds what the plan says of the world and starts its machines; clients and faults are the owner's. */
+  constructor(plan: Plan, traceDetail: 'words' | 'full') {
+    const { scheduler, violations } = this;
+    this.trace = new Trace(() => scheduler.nowUs, traceDetail);
+    this.network = new VirtualNetwork(scheduler, plan.seed, plan.peerMode, { ...plan.conditions });
+    this.checkers = new RaftCheckers(
+      violations,
+      plan.machines.map(({ name }) => name),
+    );
+    this.network.peerTap = (_from, _to, message) => this.tap(message);
+    this.members = plan.machines.map(({ name }, i) => ({
+      nodeId: name,
+      address: `${name}.sim:${basePort + i}`,
+    }));
+    const context: MachineContext = {
+      ...{ scheduler, violations, plan },
+      members: this.members,
+      network: this.network,
+      log: (who, level, message, fields) => this.log(who, level, message, fields),
+      count: (mark) => this.count(mark),
+    };
+    this.machines = plan.machines.map(
+      (machine, i) => new Machine(context, machine, i + 1, this.members[i]?.address ?? ''),
+    );
+    for (const [i, machine] of this.machines.entries()) machine.startIn(plan.machines[i]?.startAtMs ?? 0);
+  }
+
+  /**
+   * Lets one event happen and looks at its node. Returns it; `undefined` when there is none up to `untilUs`.
+   * An exception that escapes from an event is a violation, and ends nothing but the event.
+   */
+  step(untilUs: number): ScheduledEvent | 'escaped' | undefined {
+    let event: ScheduledEvent | undefined;
+    this.sentNow = [];
+    try {
+      event = this.scheduler.step(untilUs);
+    } catch (error) {
+      this.escaped(error);
+      return 'escaped';
+    }
+    const machine = event?.process === undefined ? undefined : this.machines[event.process.ordinal - 1];
+    if (machine !== undefined) this.look(machine);
+    return event;
+  }
+
+  /** Whoever leads in the highest term; `undefined` when nobody that runs does. */
+  leader(): Machine | undefined {
+    let leader: Machine | undefined;
+    let term = 0;
+    for (const machine of this.machines) {
+      const raft = machine.node?.raft;
+      if (raft?.role !== 'leader' || raft.currentTerm <= term) continue;
+      [leader, term] = [machine, raft.currentTerm];
+    }
+    return leader;
+  }
+
+  count(mark: string): void {
+    this.coverage.set(mark, (this.coverage.get(mark) ?? 0) + 1);
+  }
+
+  private look(machine: Machine): void {
+    const { process, node } = machine;
+    if (process?.doomed === false && node?.raft !== undefined) {
+      this.guardSteps(node.raft);
+      const change = this.checkers.observe(machine.name, machine.incarnation, node.raft, node.stateMachine);
+      if (change !== undefined) this.trace.changed(change.now, change.before);
+    }
+    for (const message of this.sentNow) this.checkers.sent(message);
+    machine.afterEvent();
+  }
+
+  /**
+   * From now on the core's own invariants are checked around each of its steps; a broken one stops the
+   * node.
+   */
+  private guardSteps(raft: Raft): void {
+    if (this.guarded.has(raft)) return;
+    this.guarded.add(raft);
+    const step = raft.step.bind(raft);
+    raft.step = (input): Output => {
+      const before = snapshotOf(raft);
+      const output = step(input);
+      checkInvariants(before, snapshotOf(raft));
+      return output;
+    };
+  }
+
+  private escaped(error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.violations.add('exception', 'world', text);
+  }
+
+  private tap(bytes: Uint8Array): void {
+    for (const frame of decodePeerFrames(bytes)) {
+      if (frame.kind !== 'raft') continue;
+      this.sentNow.push(frame.message);
+      this.trace.sent(frame.message);
+    }
+  }
+
+  private log(who: string, level: string, message: string, fields: unknown): void {
+    this.trace.log(who, level, message, fields);
+    if (message.startsWith('cut off what a crash left')) this.count('torn tails');
+  }
+}
