@@ -10,6 +10,7 @@ import { createClient } from './client.js';
 import { FaultDriver } from './fault-driver.js';
 import { History } from './history.js';
 import type { Plan } from './plan.js';
+import type { SimulationObserver } from './replay.js';
 import { factsOf } from './store-facts.js';
 import { ClientWorkload } from './workload.js';
 import { World } from './world.js';
@@ -30,6 +31,8 @@ export interface SimulationResult {
 export interface SimulationOptions {
   /** `full` also has every message; `words`, the default, only what a run turns on. */
   readonly trace?: 'words' | 'full';
+  /** Is told what happens; must not change anything. */
+  readonly observer?: SimulationObserver;
 }
 
 const firstClientOrdinal = 100;
@@ -42,13 +45,15 @@ export function runSimulation(plan: Plan, options: SimulationOptions = {}): Simu
 class Simulation {
   private readonly plan: Plan;
   private readonly world: World;
+  private readonly observer: SimulationObserver | undefined;
   private readonly history = new History();
   private readonly clients: readonly ClientWorkload[];
   private readonly convergence: ConvergenceChecker;
 
   constructor(plan: Plan, options: SimulationOptions) {
     this.plan = plan;
-    const world = new World(plan, options.trace ?? 'words');
+    this.observer = options.observer;
+    const world = new World(plan, options.trace ?? 'words', options.observer);
     this.world = world;
     const { scheduler, network, machines, violations, trace } = world;
     new FaultDriver(plan, scheduler, network, machines, (what) => trace.add('world', what));
@@ -59,11 +64,23 @@ class Simulation {
   run(): SimulationResult {
     const { world, convergence } = this;
     const endUs = (this.plan.safetyMs + this.plan.healMs) * 1000;
-    while (!world.violations.any && !convergence.isOver && world.step(endUs) !== undefined);
+    while (!world.violations.any && !convergence.isOver && this.step(endUs));
     if (!world.violations.any) this.judge();
-    for (const { id, where, message } of world.violations.list)
-      world.trace.add(where, `VIOLATES ${id}: ${message}`);
+    for (const violation of world.violations.list) world.trace.violates(violation);
     return this.result();
+  }
+
+  /** Lets one event happen. False when there is none before the end. */
+  private step(endUs: number): boolean {
+    const { world, observer } = this;
+    const event = world.step(endUs);
+    if (observer !== undefined) {
+      if (event !== undefined && event !== 'escaped') {
+        observer.event?.(event, () => world.scheduler.hash());
+      }
+      observer.asked?.(world.scheduler.nowUs, this.history.operations);
+    }
+    return event !== undefined;
   }
 
   /** What can be told only at the end. */

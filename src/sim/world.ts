@@ -12,6 +12,7 @@ import { RaftCheckers } from './checkers/raft-checkers.js';
 import { Violations } from './checkers/violations.js';
 import { Machine, type MachineContext } from './machine.js';
 import type { Plan } from './plan.js';
+import type { SimulationObserver } from './replay.js';
 import { type ScheduledEvent, Scheduler } from './scheduler.js';
 import { Trace } from './trace.js';
 import { VirtualNetwork } from './virtual-network.js';
@@ -34,9 +35,9 @@ export class World {
   private sentNow: Message[] = [];
 
   /** Builds what the plan says of the world and starts its machines; clients and faults are the owner's. */
-  constructor(plan: Plan, traceDetail: 'words' | 'full') {
+  constructor(plan: Plan, traceDetail: 'words' | 'full', observer?: SimulationObserver) {
     const { scheduler, violations } = this;
-    this.trace = new Trace(() => scheduler.nowUs, traceDetail);
+    this.trace = new Trace(() => scheduler.nowUs, traceDetail, observer);
     this.network = new VirtualNetwork(scheduler, plan.seed, plan.peerMode, { ...plan.conditions });
     this.checkers = new RaftCheckers(
       violations,
