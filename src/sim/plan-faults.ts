@@ -15,6 +15,8 @@ export interface FaultScope {
   /** Names of hosts. */
   readonly nodes: readonly string[];
   readonly clients: readonly string[];
+  /** Only these families; drawn when absent. */
+  readonly families?: readonly string[];
 }
 
 /** Draws one fault that begins at `atMs` and is over by `endMs`. */
@@ -149,9 +151,10 @@ const entryFates: readonly EntryFate[] = ['none', 'prefix', 'subset', 'all'];
 /** Draws the families of a run and their faults, by ascending time. */
 export function planFaults(random: Prng, scope: FaultScope): { families: string[]; faults: Fault[] } {
   const remaining = [...familyNames];
-  const chosen: string[] = [];
+  const drawn: string[] = [];
   const count = random.integer(2, 5);
-  while (chosen.length < count) chosen.push(...remaining.splice(random.integer(0, remaining.length - 1), 1));
+  while (drawn.length < count) drawn.push(...remaining.splice(random.integer(0, remaining.length - 1), 1));
+  const chosen = [...(scope.families ?? drawn)];
   const faults: Fault[] = [];
   // In some runs faults begin at once and meet the forming of the cluster.
   const beginMs = random.chance(0.3) ? 0 : 3_000;

@@ -163,6 +163,10 @@ export interface Plan {
 export interface PlanOptions {
   readonly safetyMs?: number;
   readonly healMs?: number;
+  /** How many machines, 1 to 7; drawn when absent. */
+  readonly nodes?: number;
+  /** Families of faults, each of `familyNames`; drawn when absent. May be empty: nothing goes wrong. */
+  readonly families?: readonly string[];
 }
 
 const defaultSafetyMs = 45_000;
@@ -173,7 +177,7 @@ const wallStartMs = 1_700_000_000_000;
 export function planOf(seed: number, options: PlanOptions = {}): Plan {
   const safetyMs = options.safetyMs ?? defaultSafetyMs;
   const healMs = options.healMs ?? defaultHealMs;
-  const machines = planMachines(new Prng(seed ^ 0x11111111));
+  const machines = planMachines(new Prng(seed ^ 0x11111111), options.nodes);
   const clients = planClients(new Prng(seed ^ 0x22222222));
   const world = new Prng(seed ^ 0x33333333);
   const peerMode: LinkMode = world.chance(0.6) ? 'tcp' : 'datagram';
@@ -189,6 +193,7 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
     peerMode,
     nodes: machines.map(({ name }) => name),
     clients: clients.map(({ name }) => name),
+    ...(options.families === undefined ? {} : { families: options.families }),
   });
   return {
     formatVersion: 1,
@@ -213,8 +218,9 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
   };
 }
 
-function planMachines(random: Prng): MachinePlan[] {
-  const count = random.pick([3, 3, 5]);
+function planMachines(random: Prng, nodes: number | undefined): MachinePlan[] {
+  const drawn = random.pick([3, 3, 5]);
+  const count = nodes ?? drawn;
   const slowProcessors = random.chance(0.3);
   return Array.from({ length: count }, (_, i) => ({
     name: `n${i + 1}`,
