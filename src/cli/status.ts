@@ -77,7 +77,7 @@ function nodeRow(node: NodeReport): string[] {
   if (!node.reachable) return [node.id, 'unreachable', node.address];
   return [
     node.id,
-    node.role ?? '',
+    node.state === 'catchingUp' ? `${node.role ?? ''}, catching up` : (node.role ?? ''),
     node.address,
     String(node.pid),
     String(node.term),

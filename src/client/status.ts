@@ -42,10 +42,10 @@ export async function readStatus(
 
 /** What a report shows of a node's own view. */
 function factsOf(status: NodeStatus): Partial<NodeReport> {
-  const { role, pid, term, commitIndex, appliedIndex, revision } = status;
+  const { role, state, pid, term, commitIndex, appliedIndex, revision } = status;
   const { stateHash, stateHashIndex, version, dbBytes, logBytes } = status;
   return {
-    ...{ role, pid, term, commitIndex, appliedIndex, revision },
+    ...{ role, state, pid, term, commitIndex, appliedIndex, revision },
     ...{ stateHash, stateHashIndex, version, dbBytes, logBytes },
   };
 }

@@ -6,7 +6,7 @@ import { toHex } from '../base/bytes.js';
 import type { LinkId, NetworkHandler, NodeEnv, NodeId } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import { StateMachine } from '../kv/state-machine.js';
-import type { OrderedStore } from '../kv/store.js';
+import type { OpenStore, Stores } from '../kv/store.js';
 import type { Message } from '../raft/messages.js';
 import type { Raft } from '../raft/raft.js';
 import { decodeFormation, encodeFormation, type Formation } from '../wire/entry-codec.js';
@@ -21,7 +21,7 @@ import {
 import { formOnDisk, openDisk, warnOfDifferences, type FormedDisk } from './boot.js';
 import { Clients } from './clients.js';
 import { Forming, type FormingStep } from './forming.js';
-import { guardDisk, guardStore, guardTimers } from './guard.js';
+import { guardDisk, guardStores, guardTimers } from './guard.js';
 import { refusePeer, type OwnIdentity } from './identity.js';
 import { Member } from './member.js';
 import type { NodeConfig } from './node-config.js';
@@ -34,9 +34,7 @@ export interface NodeOptions {
   /** Of the cluster file. */
   readonly members: readonly ClusterMember[];
   readonly config: NodeConfig;
-  readonly store: OrderedStore;
-  /** Bytes of the store on disk, for `status`. Default: 0. */
-  readonly dbBytes?: () => number;
+  readonly stores: Stores;
   readonly version: string;
   readonly pid: number;
   /** The node has ended: `undefined` after `stop`, otherwise what ended it. Called once. */
@@ -50,10 +48,10 @@ const idBytes = 16;
 
 export class ServerNode {
   readonly handler: NetworkHandler;
-  readonly stateMachine: StateMachine;
   private readonly options: NodeOptions;
   private readonly env: NodeEnv;
-  private readonly store: OrderedStore;
+  private readonly stores: Stores;
+  private opened: { readonly store: OpenStore; readonly stateMachine: StateMachine } | undefined;
   private readonly peers: Peers;
   private readonly clients: Clients;
   private phase: Phase = 'opening';
@@ -69,8 +67,7 @@ export class ServerNode {
     const guard = (run: () => void): void => this.guard(run);
     const { timers: rawTimers, disk: rawDisk } = options.env;
     this.env = { ...options.env, timers: guardTimers(rawTimers, guard), disk: guardDisk(rawDisk, guard) };
-    this.store = guardStore(options.store, guard);
-    this.stateMachine = new StateMachine(this.store);
+    this.stores = guardStores(options.stores, guard);
     const { network, logger, timers } = this.env;
     this.clients = new Clients({
       network,
@@ -90,9 +87,20 @@ export class ServerNode {
       up: (peer) => this.member?.peerUp(peer),
       down: (peer) => this.member?.peerDown(peer),
       message: (message) => this.receive(message),
+      transfer: () => undefined,
       wake: () => this.wake(),
     });
     this.handler = this.createHandler();
+  }
+
+  /** `undefined` while the store is being opened. */
+  get stateMachine(): StateMachine | undefined {
+    return this.opened?.stateMachine;
+  }
+
+  /** The store that is in use. */
+  get storeName(): string {
+    return 'db';
   }
 
   /** The consensus core, for checkers and metrics; `undefined` until the node is part of a cluster. */
@@ -118,13 +126,21 @@ export class ServerNode {
 
   /** Opens the disk and joins the network. Errors arrive at `onStopped`. */
   start(): void {
-    this.stateMachine.load((error) => {
-      this.guard(() => {
+    this.stores.open(this.storeName, (error, store) => {
+      if (store === undefined) throw error ?? new KvorumError('INTERNAL', 'no store was opened');
+      const stateMachine = new StateMachine(store);
+      this.opened = { store, stateMachine };
+      stateMachine.load((loadError) => {
         if (this.phase !== 'opening') return;
-        if (error !== undefined) throw error;
-        this.open();
+        if (loadError !== undefined) throw loadError;
+        this.open(this.need());
       });
     });
+  }
+
+  private need(): { readonly store: OpenStore; readonly stateMachine: StateMachine } {
+    if (this.opened === undefined) throw new KvorumError('UNAVAILABLE', 'the store is still being opened');
+    return this.opened;
   }
 
   /** Hands leadership over, writes what was applied, closes, then calls `done`, as for every later call. */
@@ -144,21 +160,23 @@ export class ServerNode {
     member.handOver(() => {
       this.flush();
       this.clients.closeAll('the node is stopping');
-      member.close((error) => this.end(error));
+      member.close((error) => {
+        this.need().store.close((closeError) => this.end(error ?? closeError));
+      });
     });
   }
 
   status(): NodeStatus {
-    return statusOf(this.options, { raft: this.raft, stateMachine: this.stateMachine, disk: this.formed });
+    return statusOf(this.options, { raft: this.raft, ...this.opened, disk: this.formed });
   }
 
-  private open(): void {
+  private open({ stateMachine }: { readonly stateMachine: StateMachine }): void {
     const { nodeId, members, config } = this.options;
     const { instanceId, formed } = openDisk({
       env: this.env,
       nodeId,
       config,
-      stateMachine: this.stateMachine,
+      stateMachine,
       onFailure: (error) => this.fail(error),
     });
     const memberIds = members.map((member) => member.nodeId).sort();
@@ -191,7 +209,7 @@ export class ServerNode {
         this.forming = undefined;
         this.join(
           formOnDisk(
-            { env: this.env, nodeId, config, stateMachine: this.stateMachine, onFailure },
+            { env: this.env, nodeId, config, stateMachine: this.need().stateMachine, onFailure },
             formation,
           ),
         );
@@ -210,8 +228,7 @@ export class ServerNode {
       nodeId: this.options.nodeId,
       config: this.options.config,
       formation: formed.formation,
-      stateMachine: this.stateMachine,
-      store: this.store,
+      ...this.need(),
       wal: formed.wal,
       recovered: formed.recovered,
       clients: this.clients,
@@ -257,6 +274,8 @@ export class ServerNode {
       clusterId,
       memberIds,
       formation,
+      currentTerm: this.raft?.currentTerm,
+      catchingUp: false,
     };
   }
 

@@ -7,7 +7,7 @@ import type { LinkId, Logger, Network, NodeId, Timers } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import type { Message } from '../raft/messages.js';
 import { decodePeerFrames, encodePeerFrames, encodePeerMessages } from '../wire/peer-codec.js';
-import type { PeerFrame, PeerHello, PeerRaft } from '../wire/protocol.js';
+import type { PeerFrame, PeerHello, PeerRaft, TransferFrame } from '../wire/protocol.js';
 
 export interface PeersOptions {
   readonly network: Network;
@@ -20,6 +20,11 @@ export interface PeersOptions {
   up(peer: NodeId): void;
   down(peer: NodeId): void;
   message(message: Message): void;
+  /**
+   * A frame of a snapshot's transfer, from a peer that is a member of the same formed cluster. What it throws
+   * closes the link.
+   */
+  transfer(peer: NodeId, frame: TransferFrame): void;
   /** There is something to send: call `flush` at the end of this turn. */
   wake(): void;
 }
@@ -39,6 +44,8 @@ interface Outbound {
 interface Inbound {
   readonly link: LinkId;
   peer: NodeId | undefined;
+  /** Both sides were members of the same formed cluster when they greeted each other. */
+  isMember: boolean;
 }
 
 export class Peers {
@@ -74,7 +81,7 @@ export class Peers {
   }
 
   accepted(link: LinkId): void {
-    const inbound: Inbound = { link, peer: undefined };
+    const inbound: Inbound = { link, peer: undefined, isMember: false };
     this.inboundByLink.set(link, inbound);
     this.options.timers.set(greetingTimeoutMs, () => {
       if (inbound.peer === undefined && this.inboundByLink.get(link) === inbound)
@@ -99,6 +106,16 @@ export class Peers {
     }
     if (outbox.length === 0) this.options.wake();
     outbox.push({ kind: 'raft', message });
+  }
+
+  /**
+   * Sends a frame of a snapshot's transfer at once, in a message of its own. False when there is no link to
+   * the peer or it takes no more now: the frame is dropped.
+   */
+  sendTransfer(peer: NodeId, frame: TransferFrame): boolean {
+    const outbound = this.outboundByPeer.get(peer);
+    if (outbound?.ready !== true) return false;
+    return this.options.network.send(outbound.link, encodePeerFrames([frame]));
   }
 
   flush(): void {
@@ -156,7 +173,7 @@ export class Peers {
       }
       case 'refusal':
         throw new KvorumError(frame.code, `node ${outbound.peer} refuses this node: ${frame.message}`);
-      case 'raft':
+      default:
         throw new KvorumError(
           'PROTOCOL',
           `node ${outbound.peer} sent a message on a link that it only listens on`,
@@ -179,6 +196,7 @@ export class Peers {
         const older = this.inboundByPeer.get(frame.nodeId);
         if (older !== undefined) this.close(older.link, 'replaced by a newer link of the same node');
         inbound.peer = frame.nodeId;
+        inbound.isMember = frame.clusterId !== undefined && this.options.hello().clusterId !== undefined;
         this.inboundByPeer.set(frame.nodeId, inbound);
         this.options.network.send(inbound.link, encodePeerFrames([this.options.hello()]));
         return;
@@ -196,6 +214,11 @@ export class Peers {
         return;
       case 'refusal':
         throw new KvorumError('PROTOCOL', 'a refusal on a link that the other side opened');
+      default:
+        if (inbound.peer === undefined || !inbound.isMember) {
+          throw new KvorumError('PROTOCOL', `a ${frame.kind} from a node that is no member of the cluster`);
+        }
+        this.options.transfer(inbound.peer, frame);
     }
   }
 

@@ -28,8 +28,9 @@ import {
 import { decodeFrames, packMessage, packMessages, type WireFrame, type WireValue } from './codec.js';
 import { entryLimits } from './entry-codec.js';
 import type { PeerFrame, PeerHello, PeerRefusal } from './protocol.js';
+import { transferFromWire, transferToWire } from './transfer-codec.js';
 
-/** First position of each frame. */
+/** First position of each frame; from 30 on those of a snapshot's transfer (`transferNumbers`). */
 const frameNumbers = {
   hello: 1,
   refusal: 2,
@@ -87,6 +88,8 @@ function toWire(frame: PeerFrame): WireFrame {
         frame.clusterId,
         frame.memberIds,
         frame.formation,
+        frame.currentTerm,
+        frame.catchingUp,
       ];
     case 'refusal': {
       const text = frame.message.slice(0, fieldLimits.messageLengthMax);
@@ -94,6 +97,8 @@ function toWire(frame: PeerFrame): WireFrame {
     }
     case 'raft':
       return messageToWire(frame.message);
+    default:
+      return transferToWire(frame);
   }
 }
 
@@ -152,12 +157,12 @@ function fromWire(frame: WireArray): PeerFrame {
         message: textAt(frame, 2, 'message', fieldLimits.messageLengthMax),
       };
     default:
-      return { kind: 'raft', message: messageFromWire(frame) };
+      return transferFromWire(frame) ?? { kind: 'raft', message: messageFromWire(frame) };
   }
 }
 
 function helloFromWire(frame: WireArray): PeerHello {
-  checkHello(frame, 8);
+  checkHello(frame, 10);
   const members = arrayAt(frame, 6, 'memberIds', fieldLimits.membersMax);
   const memberIds: NodeId[] = [];
   for (let i = 0; i < members.length; i++) memberIds.push(nodeIdAt(members, i, 'memberIds'));
@@ -170,6 +175,8 @@ function helloFromWire(frame: WireArray): PeerHello {
     clusterId: optionalAsciiAt(frame, 5, 'clusterId', fieldLimits.clusterIdLengthMax),
     memberIds,
     formation: frame[7] === null ? undefined : bytesAt(frame, 7, 'formation', entryLimits.formationBytesMax),
+    currentTerm: frame[8] === null ? undefined : uintAt(frame, 8, 'currentTerm'),
+    catchingUp: booleanAt(frame, 9, 'catchingUp'),
   };
 }
 

@@ -5,11 +5,12 @@
 import type { ByteString } from '../base/bytes.js';
 import type { NodeId } from '../base/env.js';
 import type { Outcome } from '../base/errors.js';
-import type { KeyRecord, Revision } from '../kv/commands.js';
+import { kvLimits, type KeyRecord, type Revision } from '../kv/commands.js';
+import type { StoreRecord } from '../kv/store.js';
 import type { Message } from '../raft/messages.js';
 
 /** Raised when a frame changes its meaning. A node refuses to talk to another version. */
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 
 /** Limits of the wire, the same for all. Bytes and counts that may arrive before anything is unpacked. */
 export const wireLimits = {
@@ -24,6 +25,12 @@ export const wireLimits = {
   /** Bytes of keys and values in one page of a range. */
   pageBytesMax: 1_048_576,
   pageRecordsMax: 10_000,
+  /** Records of one chunk of a snapshot. */
+  chunkRecordsMax: 4_096,
+  /** Key of a record of a snapshot. */
+  chunkKeyBytesMax: 64,
+  /** Value of such a record: a version of a key holds the key, its value and some numbers. */
+  chunkValueBytesMax: kvLimits.keyBytesMax + kvLimits.valueBytesMax + 1_024,
 } as const;
 
 // ---- peers
@@ -43,6 +50,10 @@ export interface PeerHello {
   readonly memberIds: readonly NodeId[];
   /** Payload of entry 1 once formed, so that a node that missed the forming learns it. */
   readonly formation: Uint8Array | undefined;
+  /** Of a member that takes part; `undefined` while the node is forming or recovering. */
+  readonly currentTerm: number | undefined;
+  /** The member takes entries and acknowledges them, but does not vote before it has caught up. */
+  readonly catchingUp: boolean;
 }
 
 /** The accepting node will not talk to the dialing one; it closes after this. */
@@ -57,7 +68,57 @@ export interface PeerRaft {
   readonly message: Message;
 }
 
-export type PeerFrame = PeerHello | PeerRefusal | PeerRaft;
+interface Transfer {
+  /** Drawn by the sending node, unique in its process. What names another one is late and has no effect. */
+  readonly transferId: number;
+}
+
+/** May this node send the state that its store holds? Answered by `snapshotCursor` or a refusal. */
+export interface SnapshotOffer extends Transfer {
+  readonly kind: 'snapshotOffer';
+  /** Of the sender's view; a later one may be sent in the end, and its `end` chunk says which. */
+  readonly appliedIndex: number;
+  readonly appliedTerm: number;
+  readonly revision: Revision;
+}
+
+/** The receiver holds history through this record durably (0, 0: none); the sender goes on after it. */
+export interface SnapshotCursor extends Transfer {
+  readonly kind: 'snapshotCursor';
+  readonly revision: Revision;
+  readonly sub: number;
+}
+
+/** What a chunk holds: records of history, client sessions, or the one applied record that ends all. */
+export type SnapshotPart = 'history' | 'sessions' | 'end';
+
+export interface SnapshotChunk extends Transfer {
+  readonly kind: 'snapshotChunk';
+  /** From 1, one more with each chunk of the transfer. */
+  readonly sequence: number;
+  readonly part: SnapshotPart;
+  /** As they stand in the sender's store, ascending. More than about 200 KiB only for one larger record. */
+  readonly records: readonly StoreRecord[];
+  /** `hashChunk` over all of that, 16 hexadecimal digits. */
+  readonly hash: string;
+}
+
+/**
+ * `written`: the chunk is durable. `staged`: so is the whole snapshot, and it was verified. `refused`: the
+ * transfer is over, for this reason.
+ */
+export interface SnapshotResult extends Transfer {
+  readonly kind: 'snapshotResult';
+  /** The chunk that is answered; 0: the offer. */
+  readonly sequence: number;
+  readonly state: 'written' | 'staged' | 'refused';
+  /** Empty unless refused. */
+  readonly message: string;
+}
+
+export type TransferFrame = SnapshotOffer | SnapshotCursor | SnapshotChunk | SnapshotResult;
+
+export type PeerFrame = PeerHello | PeerRefusal | PeerRaft | TransferFrame;
 
 // ---- clients: requests
 
@@ -224,6 +285,11 @@ export interface NodeStatus {
   readonly clusterId: string;
   readonly nodeId: NodeId;
   readonly role: 'leader' | 'follower' | 'candidate' | 'precandidate' | 'recovering' | 'forming';
+  /**
+   * `forming`: no cluster yet. `recovering`: its disk was damaged; it waits to hear from the others.
+   * `catchingUp`: takes entries, does not vote yet. `running`: takes part in everything.
+   */
+  readonly state: 'forming' | 'recovering' | 'catchingUp' | 'running';
   readonly leaderId: NodeId | undefined;
   readonly term: number;
   readonly commitIndex: number;

@@ -15,6 +15,8 @@ const roles: readonly NodeStatus['role'][] = [
   'forming',
 ];
 
+const states: readonly NodeStatus['state'][] = ['forming', 'recovering', 'catchingUp', 'running'];
+
 /** Pairs of index and hash in a status, and the digits of a hash. */
 const stateHashesMax = 64;
 const hashDigits = 16;
@@ -38,12 +40,13 @@ export function statusToWire(status: NodeStatus): WireFrame {
     status.pid,
     status.dbBytes,
     status.logBytes,
+    states.indexOf(status.state),
   ];
 }
 
 /** Throws `PROTOCOL` naming the position that is wrong. */
 export function statusFromWire(positions: WireArray): NodeStatus {
-  checkArity(positions, 15, 'status');
+  checkArity(positions, 16, 'status');
   return {
     // The empty id of a node whose cluster is not formed yet is sent as nil.
     clusterId: optionalAsciiAt(positions, 0, 'clusterId', fieldLimits.clusterIdLengthMax) ?? '',
@@ -61,6 +64,7 @@ export function statusFromWire(positions: WireArray): NodeStatus {
     pid: uintAt(positions, 12, 'pid'),
     dbBytes: uintAt(positions, 13, 'dbBytes'),
     logBytes: uintAt(positions, 14, 'logBytes'),
+    state: wordAt(positions, 15, 'state', states),
   };
 }
 

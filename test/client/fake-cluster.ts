@@ -6,7 +6,13 @@ import type { ByteString } from '../../src/base/bytes.js';
 import type { ErrorCode, Outcome } from '../../src/base/errors.js';
 import { kvLimits, type ClientCommand, type KeyRecord } from '../../src/kv/commands.js';
 import { decodeClientCommand } from '../../src/wire/command-codec.js';
-import type { ClientFrame, NodeStatus, ServerFrame, WriteRequest } from '../../src/wire/protocol.js';
+import {
+  protocolVersion,
+  type ClientFrame,
+  type NodeStatus,
+  type ServerFrame,
+  type WriteRequest,
+} from '../../src/wire/protocol.js';
 import type { FakeLink } from './fake-world.js';
 import { type FakeNode, type FakeWorld } from './fake-world.js';
 
@@ -315,7 +321,7 @@ export class ClusterNode implements FakeNode {
     const { clusterId, leader, term, clusterTimeMs, nodes } = this.cluster;
     return {
       kind: 'hello',
-      protocolVersion: 1,
+      protocolVersion,
       clusterId,
       nodeId: this.nodeId,
       members: nodes.map(({ nodeId, address }) => ({ nodeId, address })),
@@ -331,6 +337,7 @@ export class ClusterNode implements FakeNode {
       clusterId,
       nodeId: this.nodeId,
       role: leader === this ? 'leader' : 'follower',
+      state: 'running',
       leaderId: leader?.nodeId,
       term,
       commitIndex: 7,

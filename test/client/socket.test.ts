@@ -8,7 +8,7 @@ import { afterEach, expect, test } from 'vitest';
 import { connect, type KvorumClient } from '../../src/client/index.js';
 import { decodeClientFrames } from '../../src/wire/client-codec.js';
 import { decodeClientCommand } from '../../src/wire/command-codec.js';
-import type { ClientFrame, ServerFrame } from '../../src/wire/protocol.js';
+import { protocolVersion, type ClientFrame, type ServerFrame } from '../../src/wire/protocol.js';
 import { encodeServerFrames } from '../../src/wire/server-codec.js';
 
 /** One node that leads alone, keeps values in memory, and knows each write's stamp. */
@@ -60,7 +60,7 @@ class TinyServer {
       case 'hello': {
         const members = [{ nodeId: 'n1', address: this.endpoint }];
         const leader = { leaderId: 'n1', term: 1, clusterTimeMs: 0 };
-        return { kind: 'hello', protocolVersion: 1, clusterId: 'c1', nodeId: 'n1', members, ...leader };
+        return { kind: 'hello', protocolVersion, clusterId: 'c1', nodeId: 'n1', members, ...leader };
       }
       case 'write':
         return this.write(frame, socket);

@@ -27,6 +27,8 @@ function hello(nodeId: string, change: Partial<PeerHello> = {}): PeerHello {
     clusterId: undefined,
     memberIds,
     formation: undefined,
+    currentTerm: undefined,
+    catchingUp: false,
     ...change,
   };
 }

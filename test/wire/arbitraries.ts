@@ -6,7 +6,14 @@ import { toByteString } from '../../src/base/bytes.js';
 import { KvorumError } from '../../src/base/errors.js';
 import { kvLimits, type ClientOperation, type Command, type KeyRecord } from '../../src/kv/commands.js';
 import type { Message } from '../../src/raft/messages.js';
-import type { ClientFrame, NodeStatus, PeerFrame, ServerFrame } from '../../src/wire/protocol.js';
+import {
+  wireLimits,
+  type ClientFrame,
+  type NodeStatus,
+  type PeerFrame,
+  type ServerFrame,
+  type TransferFrame,
+} from '../../src/wire/protocol.js';
 
 export const runs = { numRuns: 300 };
 
@@ -111,8 +118,46 @@ export const raftMessage: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ ...envelope, kind: fc.constant('timeoutNow' as const) }),
 );
 
+const transferFrame: fc.Arbitrary<TransferFrame> = fc.oneof(
+  fc.record({
+    kind: fc.constant('snapshotOffer' as const),
+    transferId: uint,
+    appliedIndex: uint,
+    appliedTerm: uint,
+    revision: uint,
+  }),
+  fc.record({
+    kind: fc.constant('snapshotCursor' as const),
+    transferId: uint,
+    revision: uint,
+    sub: fc.constantFrom(0, 1, 9_999, 2 ** 32 - 1),
+  }),
+  fc.record({
+    kind: fc.constant('snapshotChunk' as const),
+    transferId: uint,
+    sequence: positive,
+    part: fc.constantFrom('history' as const, 'sessions' as const, 'end' as const),
+    records: fc.array(
+      fc.record({
+        key: fc.uint8Array({ minLength: 1, maxLength: wireLimits.chunkKeyBytesMax }).map(toByteString),
+        value: bytes,
+      }),
+      { minLength: 1, maxLength: 5 },
+    ),
+    hash: hex(16),
+  }),
+  fc.record({
+    kind: fc.constant('snapshotResult' as const),
+    transferId: uint,
+    sequence: uint,
+    state: fc.constantFrom('written' as const, 'staged' as const, 'refused' as const),
+    message: text,
+  }),
+);
+
 export const peerFrame: fc.Arbitrary<PeerFrame> = fc.oneof(
   { weight: 6, arbitrary: raftMessage.map((message) => ({ kind: 'raft' as const, message })) },
+  { weight: 3, arbitrary: transferFrame },
   {
     weight: 1,
     arbitrary: fc.record({
@@ -124,6 +169,8 @@ export const peerFrame: fc.Arbitrary<PeerFrame> = fc.oneof(
       clusterId: fc.option(ascii, { nil: undefined }),
       memberIds: fc.array(nodeId, { maxLength: 7 }),
       formation: fc.option(fc.uint8Array({ maxLength: 500 }), { nil: undefined }),
+      currentTerm: fc.option(uint, { nil: undefined }),
+      catchingUp: fc.boolean(),
     }),
   },
   {
@@ -173,6 +220,7 @@ const status: fc.Arbitrary<NodeStatus> = fc.record({
   clusterId: fc.oneof(fc.constant(''), ascii),
   nodeId,
   role: fc.constantFrom('leader', 'follower', 'candidate', 'precandidate', 'recovering', 'forming'),
+  state: fc.constantFrom('forming', 'recovering', 'catchingUp', 'running'),
   leaderId: fc.option(nodeId, { nil: undefined }),
   term: uint,
   commitIndex: uint,

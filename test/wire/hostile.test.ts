@@ -195,15 +195,15 @@ describe.each(protocols)('$name frames', (protocol) => {
 
 describe('a hello of another version', () => {
   it('says which versions meet', () => {
-    const hello = packValue([[1, 2, 'c1', 'more', 'positions']]);
+    const hello = packValue([[1, 3, 'c1', 'more', 'positions']]);
     expect(errorOf(() => decodeClientFrames(hello))?.message).toContain(
-      'speaks protocol version 2, this one 1',
+      'speaks protocol version 3, this one 2',
     );
     expect(errorOf(() => decodePeerFrames(hello))?.message).toContain(
-      'speaks protocol version 2, this one 1',
+      'speaks protocol version 3, this one 2',
     );
     expect(errorOf(() => decodeServerFrames(hello))?.message).toContain(
-      'speaks protocol version 2, this one 1',
+      'speaks protocol version 3, this one 2',
     );
   });
 });
