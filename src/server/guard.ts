@@ -4,7 +4,7 @@
 // either.
 
 import type { Disk, DiskFile, Done, Timers } from '../base/env.js';
-import type { OrderedStore } from '../kv/store.js';
+import type { OpenStore, Stores, StoreView } from '../kv/store.js';
 
 /** Runs a piece of work, unless the node has ended; stops the node when it throws. */
 export type Guard = (run: () => void) => void;
@@ -17,12 +17,34 @@ export function guardTimers(timers: Timers, guard: Guard): Timers {
   };
 }
 
-export function guardStore(store: OrderedStore, guard: Guard): OrderedStore {
+export function guardStores(stores: Stores, guard: Guard): Stores {
+  return {
+    open: (name, done) => {
+      stores.open(name, (error, store) => {
+        guard(() => done(error, store === undefined ? undefined : guardStore(store, guard)));
+      });
+    },
+    list: (done) => stores.list(guarded(guard, done)),
+    remove: (name, done) => stores.remove(name, guarded(guard, done)),
+  };
+}
+
+function guardStore(store: OpenStore, guard: Guard): OpenStore {
   return {
     getSync: (key) => store.getSync(key),
     fetchRange: (range, done) => store.fetchRange(range, guarded(guard, done)),
     fetchMany: (keys, done) => store.fetchMany(keys, guarded(guard, done)),
     writeBatch: (operations, done) => store.writeBatch(operations, guarded(guard, done)),
+    openView: () => guardView(store.openView(), guard),
+    bytesOnDisk: () => store.bytesOnDisk(),
+    close: (done) => store.close(guarded(guard, done)),
+  };
+}
+
+function guardView(view: StoreView, guard: Guard): StoreView {
+  return {
+    fetchRange: (range, done) => view.fetchRange(range, guarded(guard, done)),
+    close: () => view.close(),
   };
 }
 

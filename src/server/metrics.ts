@@ -35,15 +35,15 @@ const figures: readonly Figure[] = [
   {
     name: 'kvorum_applied_index',
     help: 'Highest applied index.',
-    read: (node) => node.stateMachine.appliedIndex,
+    read: (node) => node.stateMachine?.appliedIndex ?? 0,
   },
   {
     name: 'kvorum_store_applied_index',
     help: 'Highest applied index that is durable in the store.',
-    read: (node) => node.stateMachine.durableAppliedIndex,
+    read: (node) => node.stateMachine?.durableAppliedIndex ?? 0,
   },
-  { name: 'kvorum_revision', help: 'Newest revision.', read: (node) => node.stateMachine.revision },
-  { name: 'kvorum_sessions', help: 'Open client sessions.', read: (node) => node.stateMachine.sessionCount },
+  { name: 'kvorum_revision', help: 'Newest revision.', read: (node) => node.stateMachine?.revision ?? 0 },
+  { name: 'kvorum_sessions', help: 'Open client sessions.', read: (node) => node.stateMachine?.sessionCount ?? 0 },
   { name: 'kvorum_clients', help: 'Client connections.', read: (node) => node.gauges.clients },
   {
     name: 'kvorum_pending_writes',

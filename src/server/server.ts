@@ -2,10 +2,10 @@
 // close everything in order. Promises end here.
 
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Logger } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
-import { openLevelStore, type LevelStore } from '../storage/level-store.js';
+import { lockDataFolder, type FolderLock } from '../storage/folder-lock.js';
+import { LevelStores } from '../storage/level-stores.js';
 import { NodeDisk } from '../storage/node-disk.js';
 import { WebSocketNetwork } from '../transport/websocket-network.js';
 import type { Member, NodeStatus } from '../wire/protocol.js';
@@ -43,20 +43,19 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const own = findMember(options);
   const logger = createLogger(options.logLevel ?? 'info', options.nodeId);
   makeDataDirectory(options.dataDirectory);
-  // LevelDB's lock stands for the whole data folder: the kernel releases it with the process, however that
-  // ends.
-  const store = await openLevelStore(join(options.dataDirectory, 'db'));
-  return await startLocked(options, own, store, logger);
+  const lock = await lockDataFolder(options.dataDirectory);
+  return await startLocked(options, own, lock, logger);
 }
 
 async function startLocked(
   options: ServerOptions,
   own: Member,
-  store: LevelStore,
+  lock: FolderLock,
   logger: Logger,
 ): Promise<RunningServer> {
   const { nodeId, cluster, dataDirectory } = options;
   const { host, port } = splitAddress(own.address);
+  const stores = new LevelStores(dataDirectory);
   const network = new WebSocketNetwork({ host, port, logger, http: (path) => answerHttp(path) });
   let resolveStopped: (error: Error | undefined) => void = () => undefined;
   const ended = new Promise<Error | undefined>((resolve) => (resolveStopped = resolve));
@@ -72,24 +71,16 @@ async function startLocked(
     nodeId,
     members: cluster.members,
     config: cluster.node,
-    store,
-    dbBytes: () => dbBytes,
+    stores,
     version: packageVersion,
     pid: process.pid,
     onStopped: (error) => resolveStopped(error),
   });
   const answerHttp = createHttp(node);
-  let dbBytes = await store.bytesOnDisk();
-  const measuring = setInterval(() => {
-    void store.bytesOnDisk().then(
-      (bytes) => (dbBytes = bytes),
-      () => undefined,
-    );
-  }, dbBytesIntervalMs).unref();
   const close = async (): Promise<void> => {
-    clearInterval(measuring);
     await network.stop();
-    await store.close();
+    await stores.closeAll();
+    await lock.release();
   };
   network.setHandler(node.handler);
   try {
@@ -118,9 +109,6 @@ async function startLocked(
     status: () => node.status(),
   };
 }
-
-/** How often the size of the store is measured: it walks the folder. */
-const dbBytesIntervalMs = 5_000;
 
 function findMember({ nodeId, cluster }: ServerOptions): Member {
   const own = cluster.members.find((member) => member.nodeId === nodeId);

@@ -75,10 +75,10 @@ export class FaultDriver {
         return;
       case 'slowDisk':
         machine.disk.slowness = fault.factor;
-        machine.store.slowness = fault.factor;
+        machine.stores.slowness = fault.factor;
         this.until(fault.untilMs, () => {
           machine.disk.slowness = 1;
-          machine.store.slowness = 1;
+          machine.stores.slowness = 1;
         });
         return;
       case 'stuckDisk':

@@ -5,6 +5,7 @@
 
 import type { NodeEnv } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
+import type { StoreRecord } from '../kv/store.js';
 import { defaultNodeConfig, type NodeConfig } from '../server/node-config.js';
 import { ServerNode } from '../server/node.js';
 import type { Member } from '../wire/protocol.js';
@@ -15,7 +16,7 @@ import type { ScheduledEvent, Scheduler } from './scheduler.js';
 import { type DiskCrash, VirtualDisk } from './virtual-disk.js';
 import type { VirtualNetwork } from './virtual-network.js';
 import { type LogSink, type ResumeOrder, VirtualProcess, virtualLogger } from './virtual-process.js';
-import { VirtualStore } from './virtual-store.js';
+import { VirtualStores } from './virtual-stores.js';
 
 export type CrashFault = Extract<Fault, { kind: 'crash' }>;
 
@@ -38,7 +39,7 @@ export class Machine {
   readonly address: string;
   readonly ordinal: number;
   readonly disk: VirtualDisk;
-  readonly store: VirtualStore;
+  readonly stores: VirtualStores;
   /** Starts so far. */
   incarnation = 0;
   process: VirtualProcess | undefined;
@@ -63,13 +64,18 @@ export class Machine {
     this.address = address;
     this.wallOffsetMs = plan.wallOffsetMs;
     this.disk = new VirtualDisk(scheduler, seed, plan.name, disk);
-    this.store = new VirtualStore(scheduler, seed, plan.name, store);
+    this.stores = new VirtualStores(scheduler, seed, plan.name, store);
     this.disk.onEffect = () => this.onEffect();
-    this.store.onEffect = () => this.onEffect();
+    this.stores.onEffect = () => this.onEffect();
   }
 
   get isUp(): boolean {
     return this.process !== undefined;
+  }
+
+  /** What the node's own store holds, ascending; nothing when it is down. */
+  records(): StoreRecord[] {
+    return this.node === undefined ? [] : this.stores.records(this.node.storeName);
   }
 
   startIn(delayMs: number): void {
@@ -111,7 +117,7 @@ export class Machine {
       nodeId: this.name,
       members,
       config: nodeConfig(plan.knobs),
-      store: this.store.attach(process),
+      stores: this.stores.attach(process),
       version: 'simulated',
       pid: this.incarnation,
       onStopped: (error) => this.onStopped(process, error),
@@ -169,7 +175,7 @@ export class Machine {
   failDisk(operation: 'write' | 'sync' | 'batch'): void {
     if (operation === 'write') this.disk.failNextWrite = true;
     if (operation === 'sync') this.disk.failNextSync = true;
-    if (operation === 'batch') this.store.failNextBatch = true;
+    if (operation === 'batch') this.stores.failNextBatch = true;
   }
 
   limitDisk(freeBytes: number): void {
@@ -185,9 +191,9 @@ export class Machine {
     this.midwayCrash = undefined;
     this.disk.failNextSync = false;
     this.disk.failNextWrite = false;
-    this.store.failNextBatch = false;
+    this.stores.failNextBatch = false;
     this.disk.slowness = 1;
-    this.store.slowness = 1;
+    this.stores.slowness = 1;
     this.disk.stuckUntilUs = 0;
     this.freeDisk();
     this.resume('messagesFirst');
@@ -238,7 +244,7 @@ export class Machine {
     process.kill();
     this.context.network.detach(process, this.address, crash.kind);
     this.disk.crash(crash);
-    this.store.crash();
+    this.stores.crash();
     this.process = undefined;
     this.node = undefined;
   }

@@ -88,14 +88,14 @@ class Simulation {
     const { machines, violations, scheduler } = this.world;
     this.convergence.finish();
     if (violations.any) return;
-    const [first, ...others] = machines.map((machine) => factsOf(machine.store.records()));
+    const [first, ...others] = machines.map((machine) => factsOf(machine.records()));
     for (const facts of others) {
       if (JSON.stringify(facts) === JSON.stringify(first)) continue;
       violations.add('stateMachineSafety', 'cluster', 'the histories in the stores differ');
     }
     checkHistory(this.history.operations, first ?? [], violations);
     for (const { name, node } of machines) {
-      scheduler.note(`${name} ${node?.stateMachine.stateHash} ${node?.stateMachine.contentHash}`);
+      scheduler.note(`${name} ${node?.stateMachine?.stateHash} ${node?.stateMachine?.contentHash}`);
     }
   }
 

@@ -6,7 +6,7 @@
 import { assert } from '../base/assert.js';
 import type { ByteString } from '../base/bytes.js';
 import type { Done } from '../base/env.js';
-import type { OrderedStore, StoreOperation, StoreRange, StoreRecord } from '../kv/store.js';
+import type { OpenStore, StoreOperation, StoreRange, StoreRecord, StoreView } from '../kv/store.js';
 import { Dice } from './dice.js';
 import type { Scheduler } from './scheduler.js';
 import { diskError } from './virtual-folders.js';
@@ -35,6 +35,8 @@ export class VirtualStore {
   /** The keys of `values`, ascending. */
   private readonly keys: ByteString[] = [];
   private batch: BatchUnderWay | undefined;
+  /** Present while a closing waits for the batch under way. */
+  private onIdle: (() => void) | undefined;
   /** Fault: the next batch fails; it may have been written or not. */
   failNextBatch = false;
   /** Fault: work is slower by this factor, 1 or more. */
@@ -49,19 +51,38 @@ export class VirtualStore {
   }
 
   /** The store as `process` sees it. */
-  attach(process: VirtualProcess): OrderedStore & { bytesOnDisk(): number } {
+  attach(process: VirtualProcess): OpenStore {
+    let isOpen = true;
+    const open = (): void => assert(isOpen, 'the store is used after it was closed');
     return {
-      getSync: (key) => this.values.get(key),
+      getSync: (key) => {
+        open();
+        return this.values.get(key);
+      },
       fetchRange: (range, done) => {
+        open();
         const records = this.range(range);
         this.later(process, this.times.readUsMean, () => done(undefined, records));
       },
       fetchMany: (keys, done) => {
+        open();
         const values = keys.map((key) => this.values.get(key));
         this.later(process, this.times.readUsMean, () => done(undefined, values));
       },
-      writeBatch: (operations, done) => this.writeBatch(process, operations, done),
+      writeBatch: (operations, done) => {
+        open();
+        this.writeBatch(process, operations, done);
+      },
+      openView: () => {
+        open();
+        return this.openView(process, () => isOpen);
+      },
       bytesOnDisk: () => this.values.size * 64,
+      close: (done) => {
+        open();
+        isOpen = false;
+        this.whenIdle(() => this.later(process, this.times.readUsMean, () => done(undefined)));
+      },
     };
   }
 
@@ -69,6 +90,7 @@ export class VirtualStore {
   crash(): void {
     const batch = this.batch;
     this.batch = undefined;
+    this.onIdle = undefined;
     if (batch === undefined) return;
     const survives = this.dice.chance(0.5);
     if (survives && batch.undo === undefined) this.apply(batch);
@@ -78,6 +100,29 @@ export class VirtualStore {
   /** All records, ascending. */
   records(): StoreRecord[] {
     return this.keys.map((key) => ({ key, value: this.values.get(key) as Uint8Array }));
+  }
+
+  private openView(process: VirtualProcess, isStoreOpen: () => boolean): StoreView {
+    const keys = [...this.keys];
+    const values = new Map(this.values);
+    let isOpen = true;
+    return {
+      fetchRange: (range, done) => {
+        const isUsable = isOpen && isStoreOpen();
+        const records = isUsable ? selected(keys, values, range) : [];
+        const error = isUsable ? undefined : diskError('EBADF', 'read a closed view of', 'the store');
+        this.later(process, this.times.readUsMean, () => done(error, records));
+      },
+      close: () => {
+        isOpen = false;
+      },
+    };
+  }
+
+  /** Calls `action` when no batch is under way. */
+  private whenIdle(action: () => void): void {
+    if (this.batch === undefined) action();
+    else this.onIdle = action;
   }
 
   private writeBatch(process: VirtualProcess, operations: readonly StoreOperation[], done: Done): void {
@@ -100,6 +145,9 @@ export class VirtualStore {
     if (batch.undo === undefined) this.apply(batch);
     this.batch = undefined;
     done(undefined);
+    const { onIdle } = this;
+    this.onIdle = undefined;
+    onIdle?.();
   }
 
   private apply(batch: BatchUnderWay): void {
@@ -127,30 +175,43 @@ export class VirtualStore {
     }
   }
 
-  private range({ start, end, limit, reverse }: StoreRange): StoreRecord[] {
-    const first = this.position(start);
-    const last = this.position(end);
-    const from = reverse ? Math.max(first, last - limit) : first;
-    const to = reverse ? last : Math.min(last, first + limit);
-    const keys = this.keys.slice(from, Math.max(from, to));
-    if (reverse) keys.reverse();
-    return keys.map((key) => ({ key, value: this.values.get(key) as Uint8Array }));
+  private range(range: StoreRange): StoreRecord[] {
+    return selected(this.keys, this.values, range);
   }
 
-  /** The position of the first key that is not below `key`. */
   private position(key: ByteString): number {
-    let low = 0;
-    let high = this.keys.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((this.keys[middle] as ByteString) < key) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return positionIn(this.keys, key);
   }
 
   private later(process: VirtualProcess, meanUs: number, action: () => void, minUs = 5): void {
     const delayUs = (minUs - Math.log(1 - this.dice.fraction()) * meanUs) * this.slowness;
     this.scheduler.schedule(Math.min(largestDelayUs, delayUs), 'store', process, action);
   }
+}
+
+/** The records of a range; `keys` are those of `values`, ascending. */
+function selected(
+  keys: readonly ByteString[],
+  values: ReadonlyMap<ByteString, Uint8Array>,
+  { start, end, limit, reverse }: StoreRange,
+): StoreRecord[] {
+  const first = positionIn(keys, start);
+  const last = positionIn(keys, end);
+  const from = reverse ? Math.max(first, last - limit) : first;
+  const to = reverse ? last : Math.min(last, first + limit);
+  const found = keys.slice(from, Math.max(from, to));
+  if (reverse) found.reverse();
+  return found.map((key) => ({ key, value: values.get(key) as Uint8Array }));
+}
+
+/** The position of the first key that is not below `key`. */
+function positionIn(keys: readonly ByteString[], key: ByteString): number {
+  let low = 0;
+  let high = keys.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((keys[middle] as ByteString) < key) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

@@ -24,7 +24,7 @@ const formatVersion = 1;
 
 /**
  * The identity of the folder; an empty folder gets one, durably. Only one process may do this at a time: hold
- * the lock (`openLevelStore`). Throws `IDENTITY` for another node's folder, `CORRUPT` for a damaged or newer
+ * the lock (folder-lock.ts). Throws `IDENTITY` for another node's folder, `CORRUPT` for a damaged or newer
  * file, `DISK`.
  */
 export function openDataFolder({ disk, entropy, nodeId }: DataFolderOptions): FolderIdentity {

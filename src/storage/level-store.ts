@@ -11,8 +11,8 @@ import { assert } from '../base/assert.js';
 import { asBuffer, toByteString, type ByteString } from '../base/bytes.js';
 import type { Done } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
-import type { OrderedStore, StoreOperation, StoreRange, StoreRecord } from '../kv/store.js';
-import { folderInUse, noteHolder } from './folder-lock.js';
+import type { OpenStore, StoreOperation, StoreRange, StoreRecord, StoreView } from '../kv/store.js';
+import { folderInUse } from './folder-lock.js';
 import { syncFolder } from './node-disk.js';
 
 const options = {
@@ -24,6 +24,10 @@ const options = {
 } as const;
 
 type Database = Level<Buffer, Uint8Array>;
+type Snapshot = ReturnType<Database['snapshot']>;
+
+/** How often the size of an open store is measured: it walks the folder. */
+const measureIntervalMs = 5_000;
 
 /**
  * Opens the store in `directory`, making it if it is not there. While it is open no other process can open
@@ -37,40 +41,39 @@ export async function openLevelStore(directory: string): Promise<LevelStore> {
   } catch (error) {
     throw openError(directory, error);
   }
-  noteHolder(directory);
-  return new LevelStore(directory, database);
+  const store = new LevelStore(directory, database);
+  await store.measure();
+  return store;
 }
 
-export class LevelStore implements OrderedStore {
+export class LevelStore implements OpenStore {
   private readonly directory: string;
   private readonly database: Database;
   private writing = false;
   /** Why nothing more may be written. */
   private poison: KvorumError | undefined;
+  private measuredBytes = 0;
+  private readonly measuring: NodeJS.Timeout;
 
   constructor(directory: string, database: Database) {
     this.directory = directory;
     this.database = database;
+    this.measuring = setInterval(() => void this.measure(), measureIntervalMs).unref();
   }
 
   getSync(key: ByteString): Uint8Array | undefined {
-    return this.database.getSync(Buffer.from(key, 'latin1'));
+    try {
+      return this.database.getSync(Buffer.from(key, 'latin1'));
+    } catch (error) {
+      throw this.failed('read of', error);
+    }
   }
 
   fetchRange(
     range: StoreRange,
     done: (error: Error | undefined, records: readonly StoreRecord[]) => void,
   ): void {
-    const { limit, reverse } = range;
-    const gte = Buffer.from(range.start, 'latin1');
-    const lt = Buffer.from(range.end, 'latin1');
-    // The iterator's snapshot is taken when it is made, that is now.
-    const entries = promised(() => this.database.iterator({ gte, lt, limit, reverse }).all());
-    settle(
-      entries.then((found) => found.map(([key, value]) => ({ key: toByteString(key), value }))),
-      (records) => done(undefined, records),
-      (error) => done(this.failed('range read of', error), []),
-    );
+    this.fetchFrom(undefined, range, done);
   }
 
   fetchMany(
@@ -104,22 +107,64 @@ export class LevelStore implements OrderedStore {
     );
   }
 
-  /** Bytes of the store's files now. */
-  async bytesOnDisk(): Promise<number> {
-    let bytes = 0;
-    for (const name of await readdir(this.directory)) {
-      try {
-        bytes += (await stat(join(this.directory, name))).size;
-      } catch {
-        // LevelDB removed the file since it was listed.
-      }
-    }
-    return bytes;
+  openView(): StoreView {
+    const snapshot = this.openSnapshot();
+    return {
+      fetchRange: (range, done) => this.fetchFrom(snapshot, range, done),
+      // Waits for the reads that use it; a store that is closed has ended it already.
+      close: () => void snapshot.close().catch(() => undefined),
+    };
   }
 
-  /** Waits for what is under way, then closes. The lock on the folder is free afterwards. */
-  async close(): Promise<void> {
-    await this.database.close();
+  bytesOnDisk(): number {
+    return this.measuredBytes;
+  }
+
+  /** Measures what `bytesOnDisk` says. */
+  async measure(): Promise<void> {
+    let bytes = 0;
+    try {
+      for (const name of await readdir(this.directory)) bytes += await sizeOf(join(this.directory, name));
+    } catch {
+      // The folder itself cannot be read: what was measured before stands, and the next write will tell.
+      return;
+    }
+    this.measuredBytes = bytes;
+  }
+
+  /** The lock on the folder is free afterwards. */
+  close(done: Done): void {
+    clearInterval(this.measuring);
+    settle(
+      promised(() => this.database.close()),
+      () => done(undefined),
+      (error) => done(this.failed('closing of', error)),
+    );
+  }
+
+  private openSnapshot(): Snapshot {
+    try {
+      return this.database.snapshot();
+    } catch (error) {
+      throw this.failed('view of', error);
+    }
+  }
+
+  private fetchFrom(
+    snapshot: Snapshot | undefined,
+    { start, end, limit, reverse }: StoreRange,
+    done: (error: Error | undefined, records: readonly StoreRecord[]) => void,
+  ): void {
+    const range = { gte: Buffer.from(start, 'latin1'), lt: Buffer.from(end, 'latin1'), limit, reverse };
+    // Without an explicit snapshot the iterator's own is taken when it is made, that is now.
+    const entries = promised(() =>
+      this.database.iterator(snapshot === undefined ? range : { ...range, snapshot }).all(),
+    );
+    settle(
+      entries.then((found) => found.map(([key, value]) => ({ key: toByteString(key), value }))),
+      (records) => done(undefined, records),
+      (error) => done(this.failed('range read of', error), []),
+    );
   }
 
   /**
@@ -146,6 +191,7 @@ export class LevelStore implements OrderedStore {
   private failed(action: string, cause: unknown): KvorumError {
     if (KvorumError.is(cause)) return cause;
     const reason = cause instanceof Error ? cause.message : String(cause);
+    if (codeOf(cause) === 'LEVEL_CORRUPTION') return damaged(this.directory, reason, cause);
     const details = { path: this.directory, errno: reason };
     return new KvorumError('DISK', `${action} the store in ${this.directory} failed: ${reason}`, {
       details,
@@ -175,18 +221,32 @@ function settle<T>(
   );
 }
 
+async function sizeOf(path: string): Promise<number> {
+  try {
+    return (await stat(path)).size;
+  } catch {
+    // LevelDB removed the file since it was listed.
+    return 0;
+  }
+}
+
 function openError(directory: string, error: unknown): KvorumError {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
   const reason = cause instanceof Error ? cause.message : String(cause);
+  const code = codeOf(cause);
   if (code === 'LEVEL_LOCKED') return folderInUse(directory, error);
+  if (code === 'LEVEL_CORRUPTION') return damaged(directory, reason, cause);
   const details = { path: directory };
-  if (code === 'LEVEL_CORRUPTION') {
-    const advice = 'replace the node; it will take the data from the others';
-    return new KvorumError('CORRUPT', `the store in ${directory} is damaged: ${reason}; ${advice}`, {
-      details,
-      cause,
-    });
-  }
   return new KvorumError('DISK', `the store in ${directory} cannot be opened: ${reason}`, { details, cause });
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
+}
+
+function damaged(directory: string, reason: string, cause: unknown): KvorumError {
+  return new KvorumError('CORRUPT', `the store in ${directory} is damaged: ${reason}`, {
+    details: { path: directory },
+    cause,
+  });
 }

@@ -3,7 +3,13 @@
 // at another, so that reads meet every order that LevelDB's thread pool can produce.
 
 import type { Done } from '../../src/base/env.js';
-import type { OrderedStore, StoreOperation, StoreRange, StoreRecord } from '../../src/kv/store.js';
+import type {
+  OrderedStore,
+  StoreOperation,
+  StoreRange,
+  StoreRecord,
+  StoreView,
+} from '../../src/kv/store.js';
 
 export class FakeStore implements OrderedStore {
   records = new Map<string, Uint8Array>();
@@ -52,6 +58,18 @@ export class FakeStore implements OrderedStore {
       this.tasks.push(() => done(undefined));
     };
     this.tasks.push(() => this.batch?.());
+  }
+
+  openView(): StoreView {
+    const copy = new FakeStore();
+    copy.records = new Map(this.records);
+    return {
+      fetchRange: (range, done) => {
+        copy.fetchRange(range, done);
+        this.tasks.push(() => copy.drain());
+      },
+      close: () => undefined,
+    };
   }
 
   get waiting(): number {

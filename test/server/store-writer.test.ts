@@ -14,6 +14,7 @@ it('writes entries without effects that were applied while a batch was under way
     fetchRange: (_range, done) => done(undefined, []),
     fetchMany: (_keys, done) => done(undefined, []),
     writeBatch: (_operations, done) => batches.push(done),
+    openView: () => ({ fetchRange: (_range, done) => done(undefined, []), close: () => undefined }),
   };
   const stateMachine = new StateMachine(store);
   stateMachine.load(() => undefined);

@@ -5,17 +5,24 @@
 import { assert } from '../../src/base/assert.js';
 import type { ByteString } from '../../src/base/bytes.js';
 import type { Done } from '../../src/base/env.js';
-import type { OrderedStore, StoreOperation, StoreRange, StoreRecord } from '../../src/kv/store.js';
+import type {
+  OpenStore,
+  StoreOperation,
+  StoreRange,
+  StoreRecord,
+  StoreView,
+} from '../../src/kv/store.js';
 
 /** Everything that a store holds, sorted by key. */
 export type StoreSnapshot = readonly StoreRecord[];
 
-export class MemoryStore implements OrderedStore {
+export class MemoryStore implements OpenStore {
   private readonly defer: (callback: () => void) => void;
   private values = new Map<ByteString, Uint8Array>();
   /** The keys of `values`, ascending. */
   private keys: ByteString[] = [];
   private writing = false;
+  private closed = false;
 
   /** `defer` runs a callback later: for a simulator, after the time that the operation takes. */
   constructor(defer: (callback: () => void) => void, snapshot: StoreSnapshot = []) {
@@ -60,6 +67,30 @@ export class MemoryStore implements OrderedStore {
       for (const operation of copies) this.apply(operation);
       done(undefined);
     });
+  }
+
+  openView(): StoreView {
+    assert(!this.closed, 'the store is closed');
+    const copy = new MemoryStore(this.defer, this.snapshot());
+    let isClosed = false;
+    return {
+      fetchRange: (range, done) => {
+        if (isClosed || this.closed) this.defer(() => done(new Error('the view is closed'), []));
+        else copy.fetchRange(range, done);
+      },
+      close: () => {
+        isClosed = true;
+      },
+    };
+  }
+
+  bytesOnDisk(): number {
+    return this.keys.length * 64;
+  }
+
+  close(done: Done): void {
+    this.closed = true;
+    this.defer(() => done(undefined));
   }
 
   /** What is durable now. Not affected by later writes. */

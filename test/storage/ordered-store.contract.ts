@@ -3,12 +3,19 @@
 import * as fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ByteString } from '../../src/base/bytes.js';
-import type { OrderedStore, StoreOperation, StoreRange, StoreRecord } from '../../src/kv/store.js';
+import type {
+  OpenStore,
+  OrderedStore,
+  StoreOperation,
+  StoreRange,
+  StoreRecord,
+  StoreView,
+} from '../../src/kv/store.js';
 
 export interface StoreUnderTest {
-  readonly store: OrderedStore;
+  readonly store: OpenStore;
   /** Closes the store and opens what it left. */
-  reopen(): Promise<OrderedStore>;
+  reopen(): Promise<OpenStore>;
   close(): Promise<void>;
 }
 
@@ -24,7 +31,13 @@ export function write(store: OrderedStore, operations: readonly StoreOperation[]
   });
 }
 
-function range(store: OrderedStore, wanted: StoreRange): Promise<readonly StoreRecord[]> {
+export function close(store: OpenStore): Promise<void> {
+  return new Promise((resolve, reject) => {
+    store.close((error) => (error === undefined ? resolve() : reject(error)));
+  });
+}
+
+function range(store: StoreView | OrderedStore, wanted: StoreRange): Promise<readonly StoreRecord[]> {
   return new Promise((resolve, reject) => {
     store.fetchRange(wanted, (error, records) => (error === undefined ? resolve(records) : reject(error)));
   });
@@ -66,7 +79,7 @@ const queries = fc.record({
 export function describeOrderedStore(name: string, open: () => Promise<StoreUnderTest>): void {
   describe(name, () => {
     let subject: StoreUnderTest;
-    let store: OrderedStore;
+    let store: OpenStore;
     beforeEach(async () => {
       subject = await open();
       store = subject.store;
@@ -159,6 +172,40 @@ export function describeOrderedStore(name: string, open: () => Promise<StoreUnde
       await write(store, [remove('a')]);
       store = await subject.reopen();
       expect(texts(await range(store, all))).toEqual(['\x80=2']);
+    });
+
+    it('keeps a view as it was when it was opened', async () => {
+      await write(store, [put('a', '1'), put('b', '1')]);
+      const first = store.openView();
+      await write(store, [put('a', '2'), remove('b'), put('c', '2')]);
+      const second = store.openView();
+      await write(store, [put('a', '3'), put('d', '3')]);
+      expect(texts(await range(first, all))).toEqual(['a=1', 'b=1']);
+      expect(texts(await range(second, all))).toEqual(['a=2', 'c=2']);
+      expect(texts(await range(second, { ...all, limit: 1, reverse: true }))).toEqual(['c=2']);
+      first.close();
+      first.close();
+      expect(texts(await range(second, all))).toEqual(['a=2', 'c=2']);
+      await expect(range(first, all)).rejects.toThrow();
+      expect(texts(await range(store, all))).toEqual(['a=3', 'c=2', 'd=3']);
+      second.close();
+    });
+
+    it('answers what a view was asked before it was closed', async () => {
+      await write(store, [put('a', '1')]);
+      const view = store.openView();
+      const reading = range(view, all);
+      view.close();
+      expect(texts(await reading)).toEqual(['a=1']);
+    });
+
+    it('closes with views open, and nothing can be read of them then', async () => {
+      await write(store, [put('a', '1')]);
+      const view = store.openView();
+      store = await subject.reopen();
+      await expect(range(view, all)).rejects.toThrow();
+      view.close();
+      expect(texts(await range(store, all))).toEqual(['a=1']);
     });
 
     it('agrees with a sorted map', async () => {

@@ -2,14 +2,25 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
+import type { OpenStore } from '../../src/kv/store.js';
+import { lockDataFolder } from '../../src/storage/folder-lock.js';
 import { openLevelStore } from '../../src/storage/level-store.js';
+import { LevelStores } from '../../src/storage/level-stores.js';
 import { MemoryStore } from './memory-store.js';
-import { describeOrderedStore, write } from './ordered-store.contract.js';
+import { close, describeOrderedStore, write } from './ordered-store.contract.js';
 
 let folder: string;
 let stores = 0;
@@ -23,9 +34,10 @@ describeOrderedStore('MemoryStore', () => {
   let store = new MemoryStore(defer);
   return Promise.resolve({
     store,
-    reopen: () => {
+    reopen: async () => {
+      await close(store);
       store = new MemoryStore(defer, store.snapshot());
-      return Promise.resolve(store);
+      return store;
     },
     close: () => Promise.resolve(),
   });
@@ -37,11 +49,11 @@ describeOrderedStore('LevelStore', async () => {
   return {
     store,
     reopen: async () => {
-      await store.close();
+      await close(store);
       store = await openLevelStore(directory);
       return store;
     },
-    close: () => store.close(),
+    close: () => close(store),
   };
 });
 
@@ -68,7 +80,7 @@ describe('LevelStore', () => {
   it('refuses everything after a batch failed', async () => {
     const store = await openLevelStore(join(folder, 'poison'));
     await write(store, [{ type: 'put', key: 'a', value: Buffer.from('1') }]);
-    await store.close();
+    await close(store);
     const isDiskError = (error: unknown): boolean => KvorumError.is(error, 'DISK');
     await expect(write(store, [{ type: 'put', key: 'b', value: Buffer.from('1') }])).rejects.toSatisfy(
       isDiskError,
@@ -78,35 +90,90 @@ describe('LevelStore', () => {
 
   it('says how much it takes on disk', async () => {
     const store = await openLevelStore(join(folder, 'size'));
-    const before = await store.bytesOnDisk();
+    const before = store.bytesOnDisk();
     await write(store, [{ type: 'put', key: 'a', value: Buffer.alloc(100_000, 1) }]);
-    expect((await store.bytesOnDisk()) - before).toBeGreaterThan(100_000);
-    await store.close();
+    await store.measure();
+    expect(store.bytesOnDisk() - before).toBeGreaterThan(100_000);
+    await close(store);
   });
 
   it('reports a damaged store as CORRUPT', async () => {
     const directory = join(folder, 'damaged');
     const store = await openLevelStore(directory);
-    await store.close();
+    await close(store);
     writeFileSync(join(directory, 'CURRENT'), 'nonsense');
     await expect(openLevelStore(directory)).rejects.toSatisfy((error) => KvorumError.is(error, 'CORRUPT'));
   });
 });
 
+describe('LevelStores', () => {
+  const openIn = (stores: LevelStores, name: string): Promise<OpenStore> =>
+    new Promise((resolve, reject) => {
+      stores.open(name, (error, store) => (store === undefined ? reject(error as Error) : resolve(store)));
+    });
+  const namesIn = (stores: LevelStores): Promise<readonly string[]> =>
+    new Promise((resolve, reject) => {
+      stores.list((error, names) => (error === undefined ? resolve(names) : reject(error)));
+    });
+  const removeIn = (stores: LevelStores, name: string): Promise<void> =>
+    new Promise((resolve, reject) => {
+      stores.remove(name, (error) => (error === undefined ? resolve() : reject(error)));
+    });
+  const dataFolder = (): string => mkdtempSync(join(folder, 'data-'));
+
+  it('keep stores apart by name, list them, and close what was left open', async () => {
+    const directory = dataFolder();
+    const stores = new LevelStores(directory);
+    const first = await openIn(stores, 'db');
+    const second = await openIn(stores, 'db-2');
+    await write(first, [{ type: 'put', key: 'a', value: Buffer.from('1') }]);
+    expect(second.getSync('a')).toBeUndefined();
+    mkdirSync(join(directory, 'wal'));
+    expect(await namesIn(stores)).toEqual(['db', 'db-2']);
+    await close(second);
+    await stores.closeAll();
+    const again = await openIn(new LevelStores(directory), 'db');
+    expect(again.getSync('a')).toBeDefined();
+    await close(again);
+  });
+
+  it('remove a store in whole, and finish a removal that was cut short', async () => {
+    const directory = dataFolder();
+    const stores = new LevelStores(directory);
+    for (const name of ['db', 'db-2', 'db-3']) await close(await openIn(stores, name));
+    await removeIn(stores, 'db-2');
+    await removeIn(stores, 'db-2');
+    expect(existsSync(join(directory, 'db-2'))).toBe(false);
+    // A crash after the rename, with half of the files gone.
+    renameSync(join(directory, 'db-3'), join(directory, 'db-3.removed'));
+    rmSync(join(directory, 'db-3.removed', 'CURRENT'));
+    expect(await namesIn(stores)).toEqual(['db']);
+    expect(readdirSync(directory)).toEqual(['db']);
+  });
+
+  it('say that a damaged store is CORRUPT', async () => {
+    const directory = dataFolder();
+    const stores = new LevelStores(directory);
+    await close(await openIn(stores, 'db'));
+    writeFileSync(join(directory, 'db', 'CURRENT'), 'nonsense');
+    await expect(openIn(stores, 'db')).rejects.toSatisfy((error) => KvorumError.is(error, 'CORRUPT'));
+  });
+});
+
 describe('the lock on a data folder', () => {
-  it('refuses a second opening in this process', async () => {
-    const directory = join(folder, 'twice');
-    const store = await openLevelStore(directory);
-    await expect(openLevelStore(directory)).rejects.toThrow(/in use by this process/);
-    await store.close();
-    await (await openLevelStore(directory)).close();
+  it('refuses a second one in this process', async () => {
+    const directory = mkdtempSync(join(folder, 'lock-'));
+    const lock = await lockDataFolder(directory);
+    await expect(lockDataFolder(directory)).rejects.toThrow(/in use by this process/);
+    await lock.release();
+    await (await lockDataFolder(directory)).release();
   });
 
   it('names the process that holds it, and is gone when that process is killed', async () => {
-    const directory = join(folder, 'held');
+    const directory = mkdtempSync(join(folder, 'held-'));
     const script = `
       const { Level } = require('level');
-      const folder = process.argv[1];
+      const folder = process.argv[1] + '/lock';
       new Level(folder).open().then(() => {
         require('fs').writeFileSync(folder + '/HOLDER', process.pid + '');
         console.log('open');
@@ -117,13 +184,22 @@ describe('the lock on a data folder', () => {
     });
     try {
       await once(holder.stdout, 'data');
-      await expect(openLevelStore(directory)).rejects.toSatisfy((error: unknown) => {
+      await expect(lockDataFolder(directory)).rejects.toSatisfy((error: unknown) => {
         return KvorumError.is(error, 'IDENTITY') && error.message.includes(`process ${holder.pid}`);
       });
     } finally {
       holder.kill('SIGKILL');
       await once(holder, 'exit');
     }
-    await (await openLevelStore(directory)).close();
+    await (await lockDataFolder(directory)).release();
+  });
+
+  it('refuses a store that a process without the lock has open', async () => {
+    const directory = mkdtempSync(join(folder, 'older-'));
+    const store = await openLevelStore(join(directory, 'db'));
+    await expect(openLevelStore(join(directory, 'db'))).rejects.toSatisfy((error) => {
+      return KvorumError.is(error, 'IDENTITY');
+    });
+    await close(store);
   });
 });
