@@ -27,12 +27,17 @@ export interface HistoryOutcome {
    */
   readonly v?: string | null;
   /**
-   * The store's revision of the answer, an integer from 0: of a write that changed something its own
-   * (modRevision), of everything else the one at which the state was read. Optional.
+   * The store's revision of the answer, an integer from 0: of a write that changed something its own; of a
+   * get, of a delete of nothing and of a cas that was judged and failed, the one the whole store had when
+   * the state was looked at, never that of the version found, which is `mod`. Optional.
    */
   readonly rev?: number;
-  /** Version of the key after a put or cas with `ok`, or as read; 0 when absent. From 0; optional. */
+  /** Of what was found by a get, or by a cas that failed: its own revision (modRevision). Optional. */
+  readonly mod?: number;
+  /** Version of the key after a put or cas with `ok`, or as it was found; 0: absent. From 0; optional. */
   readonly ver?: number;
+  /** Keys deleted by a delete with `ok`: 0 or 1. Optional; without it nobody knows whether `rev` is its own. */
+  readonly n?: number;
 }
 
 /** One operation of one client. Other fields of a line are ignored. */
@@ -97,10 +102,10 @@ export function parseHistory(text: string): HistoryOperation[] {
 export function formatHistory(operations: Iterable<HistoryOperation>): string {
   const lines: string[] = [];
   for (const { c, op, k, keys, v, exp, call, ret, out } of operations) {
-    const { st, v: seen, rev, ver } = out;
+    const { st, v: seen, rev, mod, ver, n } = out;
     // JSON leaves out what is undefined.
     lines.push(
-      JSON.stringify({ c, op, k: keys ?? k, v, exp, call, ret, out: { st, v: seen, rev, ver } }),
+      JSON.stringify({ c, op, k: keys ?? k, v, exp, call, ret, out: { st, v: seen, rev, mod, ver, n } }),
       '\n',
     );
   }
@@ -184,7 +189,7 @@ class LineReader {
 
   private outcome(fields: Fields, op: HistoryKind): HistoryOutcome {
     const st = this.oneOf(fields['st'], 'out.st', statuses);
-    const { v, rev, ver } = fields;
+    const { v, rev, mod, ver, n } = fields;
     const isRead = op === 'get' && st === 'ok';
     const isJudged = op === 'cas' && st === 'fail' && v !== undefined;
     if (!isRead && !isJudged) this.absent(v, 'out.v', `${op} with out.st ${quote(st)}`);
@@ -192,7 +197,9 @@ class LineReader {
       st,
       ...(isRead || isJudged ? { v: this.stringOrNull(v, 'out.v') } : {}),
       ...(rev === undefined ? {} : { rev: this.integer(rev, 'out.rev') }),
+      ...(mod === undefined ? {} : { mod: this.integer(mod, 'out.mod') }),
       ...(ver === undefined ? {} : { ver: this.integer(ver, 'out.ver') }),
+      ...(n === undefined ? {} : { n: this.integer(n, 'out.n') }),
     };
   }
 
