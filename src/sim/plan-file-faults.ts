@@ -1,0 +1,65 @@
+// What each kind of fault looks like in a plan file: one line per kind. A fault that is added to the world
+// does not compile before it stands here, so no plan can be drawn that could not be written and read.
+
+import {
+  boolean,
+  type Check,
+  fraction,
+  integer,
+  list,
+  number,
+  oneOf,
+  optional,
+  positive,
+  type Shape,
+  time,
+  ways,
+} from './plan-file-checks.js';
+import type { Fault } from './plan.js';
+
+type FaultShapes = {
+  readonly [Kind in Fault['kind']]: Omit<Shape<Extract<Fault, { readonly kind: Kind }>>, 'kind'>;
+};
+
+/** From `atMs` to `untilMs`. */
+const lasting = { atMs: time, untilMs: time };
+const onWays = { ...lasting, ways };
+/** Everywhere when `ways` is absent. */
+const somewhere = { ways: optional(ways) };
+const onNode = { atMs: time, node: integer };
+const onNodeLasting = { ...lasting, node: integer };
+
+const unsyncedFates = oneOf('none', 'prefix', 'subset', 'all');
+const damageKinds = oneOf('bitFlip', 'misdirected', 'storeOpen', 'storeValue', 'wipe');
+const storms = { loss: fraction, duplication: fraction, reordering: fraction, latencyFactor: positive };
+const crashes = { machine: oneOf('kill', 'power'), unsynced: unsyncedFates, entries: unsyncedFates };
+const crashMoments = {
+  afterEffects: time,
+  during: optional(oneOf('install', 'recovery')),
+  nextStarts: optional(list(time)),
+};
+
+/** The fields of each kind besides `kind` itself. */
+export const faultShapes: FaultShapes & Readonly<Record<string, Readonly<Record<string, Check>>>> = {
+  cut: { ...onWays, refuses: optional(boolean) },
+  flap: { ...onWays, periodMs: positive, shutMs: time },
+  clog: onWays,
+  halfOpen: onWays,
+  reset: { atMs: time, ways },
+  throttle: { ...onWays, bytesPerSecond: positive, bufferBytesMax: positive },
+  conditions: { ...lasting, ...somewhere, ...storms },
+  crash: { ...onNode, downMs: time, ...crashes, ...crashMoments },
+  damage: { ...onNode, downMs: time, damage: damageKinds, position: fraction },
+  restart: { ...onNode, downMs: time },
+  pause: { ...onNode, forMs: time, resume: oneOf('timersFirst', 'messagesFirst') },
+  slowProcessor: { ...onNodeLasting, eventCostUs: time },
+  slowDisk: { ...onNodeLasting, factor: positive },
+  diskSpikes: { ...onNodeLasting, chance: fraction, spikeMs: time },
+  stuckDisk: { ...onNode, forMs: time },
+  failDisk: { ...onNode, operation: oneOf('write', 'shortWrite', 'sync', 'read', 'batch') },
+  fullDisk: { ...onNodeLasting, freeBytes: time },
+  wallJump: { ...onNode, byMs: number },
+  freezeClock: { ...onNode, forMs: time },
+  pauseClient: { atMs: time, client: integer, forMs: time },
+  rollback: { ...onNode, backAtMs: time, downMs: time },
+};

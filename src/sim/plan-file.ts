@@ -1,0 +1,143 @@
+// A plan as a JSON file, so that a failing run can be kept, shown to others, thinned out by hand and run
+// again. Reading is strict: what is missing, mistyped or contradicts itself is refused with its place, since a
+// plan that is half understood would prove nothing. Must not draw or change anything: a plan that was written
+// and read is the same plan, to the last event. Source: research §4.9.
+
+import { KvorumError } from '../base/errors.js';
+import {
+  type Check,
+  fraction,
+  integer,
+  list,
+  number,
+  objectOf,
+  oneOf,
+  path as at,
+  positive,
+  refuse,
+  type Shape,
+  text,
+  time,
+} from './plan-file-checks.js';
+import { faultShapes } from './plan-file-faults.js';
+import { checkReferences } from './plan-file-references.js';
+import type { ClientPlan, Knobs, MachinePlan, Plan, PlannedOperation } from './plan.js';
+
+/** The only version that is known. */
+const formatVersion: Plan['formatVersion'] = 1;
+
+/** Longer texts are refused. */
+export const planTextLengthMax = 64 * 1_048_576;
+
+const machineShape: Shape<MachinePlan> = {
+  name: text,
+  clockRate: positive,
+  clockStartMs: number,
+  wallOffsetMs: number,
+  eventCostUs: time,
+  clockReadCostUs: time,
+  startAtMs: time,
+};
+
+const clientShape: Shape<ClientPlan> = { name: text, concurrency: positive, timeoutMs: positive };
+
+const operationShape: Shape<PlannedOperation> = {
+  atMs: time,
+  client: integer,
+  kind: oneOf('put', 'delete', 'get', 'range'),
+  key: text,
+  condition: oneOf('any', 'absent', 'known'),
+  valueBytes: time,
+};
+
+const knobsShape: Shape<Knobs> = {
+  segmentBytes: positive,
+  quotaBytes: positive,
+  appendEntriesMax: positive,
+  appendBytesMax: positive,
+  inFlightMessagesMax: positive,
+  inFlightBytesMax: positive,
+  applyBytesMax: positive,
+  entryCacheBytesMax: positive,
+  groupBytesMax: positive,
+  groupIntervalMs: positive,
+  sliceMs: positive,
+};
+
+const planShape: Shape<Plan> = {
+  formatVersion: () => undefined,
+  seed: integer,
+  safetyMs: time,
+  healMs: time,
+  peerMode: oneOf('tcp', 'datagram'),
+  conditions: objectOf<Plan['conditions']>({
+    latencyUsMin: time,
+    latencyUsMean: time,
+    loss: fraction,
+    duplication: fraction,
+    reordering: fraction,
+  }),
+  disk: objectOf<Plan['disk']>({ writeUsMin: time, writeUsMean: time, syncUsMin: time, syncUsMean: time }),
+  store: objectOf<Plan['store']>({ readUsMean: time, batchUsMin: time, batchUsMean: time }),
+  knobs: objectOf(knobsShape),
+  machines: list(objectOf(machineShape)),
+  clients: list(objectOf(clientShape)),
+  operations: list(objectOf(operationShape)),
+  families: list(text),
+  faults: list(checkFault),
+};
+
+/**
+ * The plan that the text holds. Throws INVALID_ARGUMENT that says where it is wrong and why, for example
+ * `faults[3].untilMs is missing`.
+ */
+export function readPlan(planText: string): Plan {
+  if (planText.length > planTextLengthMax) {
+    throw invalid(`it has ${planText.length} characters, the limit is ${planTextLengthMax}`);
+  }
+  let plan: unknown;
+  try {
+    plan = JSON.parse(planText);
+  } catch (error) {
+    throw invalid(`it is not JSON: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  if (typeof plan !== 'object' || plan === null || Array.isArray(plan)) throw invalid('it is not an object');
+  const version = 'formatVersion' in plan ? plan.formatVersion : undefined;
+  if (version === undefined) throw invalid('it has no formatVersion');
+  if (version !== formatVersion) {
+    const words = `its formatVersion is ${JSON.stringify(version)}, this kvorum knows ${formatVersion}`;
+    throw invalid(`${words}; run it with the kvorum that wrote it`);
+  }
+  objectOf(planShape)(plan, '');
+  const checked = plan as Plan;
+  checkReferences(checked);
+  return checked;
+}
+
+/** The plan as text: one machine, client, operation and fault per line, so that a person can take some out. */
+export function writePlan(plan: Plan): string {
+  const fields = Object.entries(plan).map(([name, value]) => `  ${JSON.stringify(name)}: ${lines(value)}`);
+  return `{\n${fields.join(',\n')}\n}\n`;
+}
+
+function lines(value: unknown): string {
+  const isTable = Array.isArray(value) && typeof value[0] === 'object';
+  if (!isTable) return JSON.stringify(value);
+  return `[\n${value.map((row) => `    ${JSON.stringify(row)}`).join(',\n')}\n  ]`;
+}
+
+function checkFault(value: unknown, where: string): void {
+  const kind = typeof value === 'object' && value !== null && 'kind' in value ? value.kind : undefined;
+  if (kind === undefined) refuse(at(where, 'kind'), 'is missing');
+  const shapes: Readonly<Record<string, Readonly<Record<string, Check>>>> = faultShapes;
+  const shape = typeof kind === 'string' && Object.hasOwn(shapes, kind) ? shapes[kind] : undefined;
+  if (shape === undefined) {
+    const known = Object.keys(shapes).join(', ');
+    refuse(at(where, 'kind'), `is ${JSON.stringify(kind)}; the known faults are ${known}`);
+  }
+  objectOf({ kind: text, ...shape })(value, where);
+}
+
+function invalid(problem: string): KvorumError {
+  return new KvorumError('INVALID_ARGUMENT', `this is not a plan: ${problem}`);
+}
