@@ -39,7 +39,11 @@ export async function connect(options: ConnectOptions): Promise<KvorumClient> {
     // The engine stops before; this is what a single large message may add.
     bufferedBytesMax: 2 * limits.connectionBufferBytesMax,
   });
-  const engine = new ClientEngine(realEnv(network), { endpoints, limits });
+  const engine = new ClientEngine(realEnv(network), {
+    endpoints,
+    endpointsOnly: options.endpointsOnly === true,
+    limits,
+  });
   network.attach(engine.handler);
   const client = new KvorumClient(engine, timeoutMs, (done) => network.whenDrained(done));
   engine.start();

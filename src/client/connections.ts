@@ -6,6 +6,7 @@ import { KvorumError } from '../base/errors.js';
 import { protocolVersion, type Member, type ServerHello } from '../wire/protocol.js';
 import { Connection, type ConnectionEvents } from './connection.js';
 import type { EngineContext } from './context.js';
+import type { EngineOptions } from './engine.js';
 import { addressesMax } from './limits.js';
 import type { PendingRequest } from './requests.js';
 import { Alarm } from './timer-queue.js';
@@ -15,9 +16,10 @@ export class Connections {
   private readonly events: ConnectionEvents;
   private readonly onLeaderChange: (leader: Connection | undefined) => void;
   private readonly endpoints: readonly string[];
+  private readonly endpointsOnly: boolean;
   /** At most `addressesMax`, one per address. */
   private readonly byAddress = new Map<string, Connection>();
-  /** As the node said that answered last. */
+  /** As the node said that answered last; stays empty with `endpointsOnly`. */
   private members: readonly Member[] = [];
   /** The ready connection to the leader. */
   private leaderConnection: Connection | undefined;
@@ -31,12 +33,13 @@ export class Connections {
   /** `onLeaderChange` is called whenever `leader` has become another connection, or none. */
   constructor(
     context: EngineContext,
-    endpoints: readonly string[],
+    { endpoints, endpointsOnly = false }: Pick<EngineOptions, 'endpoints' | 'endpointsOnly'>,
     events: ConnectionEvents,
     onLeaderChange: (leader: Connection | undefined) => void,
   ) {
     this.context = context;
     this.endpoints = endpoints;
+    this.endpointsOnly = endpointsOnly;
     this.events = events;
     this.onLeaderChange = onLeaderChange;
     this.reviewAlarm = new Alarm(context.alarms, () => this.review());
@@ -135,7 +138,7 @@ export class Connections {
         `give endpoints of one cluster only`;
       return new KvorumError('IDENTITY', message);
     }
-    this.members = hello.members;
+    if (!this.endpointsOnly) this.members = hello.members;
     const other = this.readyTo(hello.nodeId);
     return other !== undefined && other !== connection ? 'duplicate' : undefined;
   }

@@ -28,6 +28,8 @@ import { copyIsDead, errorOf, judge, outcomeOf } from './verdict.js';
 export interface EngineOptions {
   /** host:port of one node or more. */
   readonly endpoints: readonly string[];
+  /** The addresses that nodes give for each other are not used. Default false. */
+  readonly endpointsOnly?: boolean;
   readonly limits?: Partial<ClientLimits>;
 }
 
@@ -53,9 +55,7 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
     const { limits, links } = this.context;
     this.deadlines = new TimerQueue(env.clock, env.timers);
     this.sessions = new Sessions(env.entropy, limits.sessionIdleMs);
-    this.connections = new Connections(this.context, options.endpoints, this, (leader) =>
-      this.onLeaderChange(leader),
-    );
+    this.connections = new Connections(this.context, options, this, (leader) => this.onLeaderChange(leader));
     this.dispatcher = new Dispatcher(
       this.context,
       this.connections,

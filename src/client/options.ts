@@ -28,6 +28,11 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal | undefined;
   /** Resolve at once and connect in the background; the first calls wait. */
   readonly lazy?: boolean | undefined;
+  /**
+   * Talk to `endpoints` only, and not to the addresses that the nodes give for each other: for clients that
+   * reach the nodes through proxies or forwarded ports. List every node then. Default false.
+   */
+  readonly endpointsOnly?: boolean | undefined;
   readonly limits?: Partial<ClientLimits> | undefined;
 }
 
