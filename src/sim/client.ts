@@ -1,10 +1,33 @@
 // A client of the virtual world: a process of its own with the production engine in it.
 
 import { ClientEngine } from '../client/engine.js';
+import type { ClientEnv, ClientNetworkHandler } from '../client/env.js';
 import { roll32, streamOf } from './dice.js';
 import type { Scheduler } from './scheduler.js';
 import type { VirtualNetwork } from './virtual-network.js';
 import { VirtualProcess } from './virtual-process.js';
+
+/** The process of a client and what its engine may know of the world; `handler` is asked for late. */
+export function clientProcess(
+  scheduler: Scheduler,
+  network: VirtualNetwork,
+  seed: number,
+  name: string,
+  ordinal: number,
+  handler: () => ClientNetworkHandler,
+): { process: VirtualProcess; env: ClientEnv } {
+  const process = new VirtualProcess(scheduler, {
+    ...{ name, ordinal },
+    seed: roll32(seed, streamOf(`client ${name}`), 0),
+    clockRate: 1,
+    clockStartMs: 0,
+    wallOffsetMs: 0,
+    eventCostUs: 0,
+    clockReadCostUs: 0,
+  });
+  const { clock, timers, entropy } = process;
+  return { process, env: { clock, timers, entropy, network: network.attachClient(process, handler) } };
+}
 
 /** Starts a client that knows all the addresses. */
 export function createClient(
@@ -15,18 +38,8 @@ export function createClient(
   ordinal: number,
   endpoints: readonly string[],
 ): { process: VirtualProcess; engine: ClientEngine } {
-  const process = new VirtualProcess(scheduler, {
-    ...{ name, ordinal },
-    seed: roll32(seed, streamOf(`client ${name}`), 0),
-    clockRate: 1,
-    clockStartMs: 0,
-    wallOffsetMs: 0,
-    eventCostUs: 0,
-    clockReadCostUs: 0,
-  });
-  const links = network.attachClient(process, () => engine.handler);
-  const { clock, timers, entropy } = process;
-  const engine = new ClientEngine({ clock, timers, entropy, network: links }, { endpoints });
+  const { process, env } = clientProcess(scheduler, network, seed, name, ordinal, () => engine.handler);
+  const engine = new ClientEngine(env, { endpoints });
   engine.start();
   return { process, engine };
 }

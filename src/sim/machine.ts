@@ -78,8 +78,10 @@ export class Machine {
     return this.node === undefined ? [] : this.stores.records(this.node.storeName);
   }
 
+  /** `Infinity`: stays down until somebody starts it. */
   startIn(delayMs: number): void {
     if (this.startEvent !== undefined) this.startEvent.cancelled = true;
+    if (delayMs === Infinity) return;
     this.startEvent = this.context.scheduler.schedule(delayMs * 1000, 'fault', undefined, () => this.start());
   }
 
