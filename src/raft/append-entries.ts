@@ -124,7 +124,8 @@ function acknowledge(state: RaftState, to: NodeId, matchIndex: LogIndex): void {
 
 function refuse(state: RaftState, to: NodeId, prevLogIndex: LogIndex, prevLogTerm: Term): void {
   const { log } = state;
-  const hintIndex = log.lastIndexAtOrBelow(prevLogIndex, prevLogTerm);
+  // What is committed here is in the leader's log; below it the logs agree, and this one may not go further.
+  const hintIndex = Math.max(state.commitIndex, log.lastIndexAtOrBelow(prevLogIndex, prevLogTerm));
   sendResult(state, {
     kind: 'appendEntriesResult',
     from: state.nodeId,

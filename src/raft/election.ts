@@ -26,7 +26,7 @@ import type { LogIndex, NodeId, Term } from './types.js';
 export function electionTimeout(state: RaftState, role: Follower | PreCandidate | Candidate): void {
   if (state.now < role.electionDeadlineMs) return;
   if (!canCampaign(state)) {
-    // A learner only forgets the leader that went silent.
+    // A learner, or a member that catches up, only forgets the leader that went silent.
     becomeFollower(state, state.currentTerm, undefined).electionDeadlineMs = newElectionDeadlineMs(state);
     return;
   }
@@ -92,6 +92,7 @@ export function countOwnVote(state: RaftState, candidate: Candidate, sequence: n
 export function handlePreVote(state: RaftState, message: PreVote): void {
   const voteGranted =
     message.term > state.currentTerm &&
+    !state.isCatchingUp &&
     !isLeaderAlive(state) &&
     isUpToDate(state, message.lastLogIndex, message.lastLogTerm);
   sendResult(state, {
@@ -132,7 +133,10 @@ export function handleRequestVote(state: RaftState, message: RequestVote): void 
   // "If votedFor is null or candidateId, and candidate's log is at least as up-to-date as receiver's log,
   // grant vote".
   const isFree = state.votedFor === undefined || state.votedFor === message.from;
-  const voteGranted = isFree && isUpToDate(state, message.lastLogIndex, message.lastLogTerm);
+  // While it catches up, its log is no measure: a committed entry that it acknowledged and lost would not be
+  // missed in the candidate's ("the voter denies its vote if its own log is more up-to-date", §3.6.1).
+  const voteGranted =
+    isFree && !state.isCatchingUp && isUpToDate(state, message.lastLogIndex, message.lastLogTerm);
   const result = {
     kind: 'requestVoteResult',
     from: state.nodeId,

@@ -14,6 +14,9 @@ export interface RaftSnapshot {
   readonly currentTerm: Term;
   readonly votedFor: NodeId | undefined;
   readonly leaderId: NodeId | undefined;
+  readonly isCatchingUp: boolean;
+  readonly baseIndex: LogIndex;
+  readonly baseTerm: Term;
   readonly lastIndex: LogIndex;
   readonly lastTerm: Term;
   readonly durableIndex: LogIndex;
@@ -21,6 +24,7 @@ export interface RaftSnapshot {
   readonly commitTerm: Term | undefined;
   readonly handedOutIndex: LogIndex;
   readonly appliedIndex: LogIndex;
+  readonly appliedTerm: Term | undefined;
   readonly progress: readonly PeerProgress[];
 }
 
@@ -32,6 +36,9 @@ export function snapshotOf(raft: Raft): RaftSnapshot {
     currentTerm: raft.currentTerm,
     votedFor: raft.votedFor,
     leaderId: raft.leaderId,
+    isCatchingUp: raft.isCatchingUp,
+    baseIndex: raft.baseIndex,
+    baseTerm: raft.baseTerm,
     lastIndex: raft.lastIndex,
     lastTerm: raft.lastTerm,
     durableIndex: raft.durableIndex,
@@ -39,6 +46,7 @@ export function snapshotOf(raft: Raft): RaftSnapshot {
     commitTerm: raft.termAt(raft.commitIndex),
     handedOutIndex: raft.handedOutIndex,
     appliedIndex: raft.appliedIndex,
+    appliedTerm: raft.termAt(raft.appliedIndex),
     progress: raft.progress(),
   };
 }
@@ -49,8 +57,10 @@ export function snapshotOf(raft: Raft): RaftSnapshot {
  */
 export function checkInvariants(before: RaftSnapshot, after: RaftSnapshot): void {
   checkState(after);
+  checkLogEnds(after);
   if (after.role === 'leader') checkLeader(after);
   checkChange(before, after);
+  checkBaseChange(before, after);
   if (before.role === 'leader' && before.currentTerm === after.currentTerm) checkLeaderChange(before, after);
 }
 
@@ -62,8 +72,27 @@ function checkState(now: RaftSnapshot): void {
   check(now, now.durableIndex <= now.lastIndex, 'durable entries are in the log');
   check(now, now.lastTerm <= now.currentTerm, 'no entry is of a later term than currentTerm');
   check(now, Number.isFinite(now.raft.deadlineMs), 'there is always a next timeout');
+  const follows = now.role === 'follower';
+  check(now, !now.isCatchingUp || follows, 'a member that catches up does not stand for election');
   const campaigns = now.role === 'candidate' || now.role === 'leader';
   check(now, !campaigns || now.votedFor === now.raft.nodeId, 'candidates and leaders voted for themselves');
+}
+
+/** The log at its ends and where it is looked up most; walking through all of it would cost too much. */
+function checkLogEnds(now: RaftSnapshot): void {
+  const { raft, baseIndex, baseTerm, lastIndex } = now;
+  check(now, baseIndex <= now.appliedIndex, 'the log keeps what is not applied');
+  check(now, baseIndex <= now.durableIndex, 'the log keeps what is not durable');
+  check(now, raft.termAt(baseIndex) === baseTerm, 'the term of the entry before the log is known');
+  check(now, raft.termAt(lastIndex) === now.lastTerm, 'the last entry has the last term');
+  check(now, raft.termAt(baseIndex - 1) === undefined, 'nothing is known from before the base');
+  let previous = baseTerm;
+  for (const index of [baseIndex + 1, now.appliedIndex, now.commitIndex, lastIndex]) {
+    if (index > lastIndex || index <= baseIndex) continue;
+    const term = raft.termAt(index);
+    check(now, term !== undefined && term >= previous, `entry ${index} has a term, not below earlier ones`);
+    previous = term ?? previous;
+  }
 }
 
 function checkLeader(now: RaftSnapshot): void {
@@ -71,10 +100,13 @@ function checkLeader(now: RaftSnapshot): void {
   for (const { peer, mode, matchIndex, nextIndex, inFlightMessages } of now.progress) {
     check(now, matchIndex >= 0 && matchIndex < nextIndex, `0 <= matchIndex < nextIndex for ${peer}`);
     check(now, nextIndex <= now.lastIndex + 1, `nextIndex of ${peer} is at most one past the log`);
+    const sendsAhead = mode === 'replicate';
+    check(now, sendsAhead || inFlightMessages === 0, `nothing is sent ahead to ${peer} in mode ${mode}`);
+    const isInLog = nextIndex > now.baseIndex;
     check(
       now,
-      mode === 'replicate' || inFlightMessages === 0,
-      `nothing is sent ahead to ${peer} while probing`,
+      isInLog === (mode !== 'snapshot'),
+      `a snapshot is for what the log lacks: ${peer}, ${nextIndex}`,
     );
   }
 }
@@ -90,6 +122,8 @@ function checkChange(before: RaftSnapshot, after: RaftSnapshot): void {
   const committedTerm = after.raft.termAt(before.commitIndex);
   check(after, committedTerm === before.commitTerm, 'a committed entry is not replaced');
   if (after.currentTerm === before.currentTerm) {
+    const isVoteFree = !after.isCatchingUp || after.votedFor === before.votedFor;
+    check(after, isVoteFree, 'a member that catches up gives no vote');
     const keepsVote = before.votedFor === undefined || after.votedFor === before.votedFor;
     check(after, keepsVote, 'a vote changes only with the term');
     const keepsLeader =
@@ -101,7 +135,22 @@ function checkChange(before: RaftSnapshot, after: RaftSnapshot): void {
       'only a candidate wins',
     );
   } else {
+    const isVoteFree = !after.isCatchingUp || after.votedFor === undefined;
+    check(after, isVoteFree, 'a member that catches up gives no vote in a new term');
     check(after, after.role !== 'leader', 'nobody leads a term without having been a candidate in it');
+  }
+}
+
+function checkBaseChange(before: RaftSnapshot, after: RaftSnapshot): void {
+  check(after, before.isCatchingUp || !after.isCatchingUp, 'a member does not lose its log while it runs');
+  check(after, after.baseIndex >= before.baseIndex, 'what was truncated does not come back');
+  const known = [
+    [before.baseIndex, before.baseTerm],
+    [before.appliedIndex, before.appliedTerm],
+  ] as const;
+  for (const [index, term] of known) {
+    if (after.baseIndex === index)
+      check(after, after.baseTerm === term, 'the base keeps the term of its entry');
   }
 }
 
@@ -116,9 +165,12 @@ function checkLeaderChange(before: RaftSnapshot, after: RaftSnapshot): void {
   );
   check(after, after.role === 'leader' || after.role === 'follower', 'a leader that stops leading follows');
   if (after.role !== 'leader') return;
-  const matched = new Map(after.progress.map(({ peer, matchIndex }) => [peer, matchIndex]));
-  for (const { peer, matchIndex } of before.progress) {
-    check(after, (matched.get(peer) ?? 0) >= matchIndex, `matchIndex of ${peer} does not go back`);
+  const known = new Map(after.progress.map((progress) => [progress.peer, progress]));
+  for (const { peer, matchIndex, resetCount } of before.progress) {
+    const now = known.get(peer);
+    check(after, now !== undefined && now.resetCount >= resetCount, `${peer} is not forgotten`);
+    if (now?.resetCount !== resetCount) check(after, now?.matchIndex === 0, `${peer} starts from nothing`);
+    else check(after, now.matchIndex >= matchIndex, `matchIndex of ${peer} does not go back`);
   }
   if (after.commitIndex === before.commitIndex) return;
   check(

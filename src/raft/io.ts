@@ -44,6 +44,24 @@ export type Input = Timed &
     | { readonly kind: 'peerDown'; readonly peer: NodeId }
     /** A link to a peer was opened; what was in flight before is lost. */
     | { readonly kind: 'peerUp'; readonly peer: NodeId }
+    /**
+     * The state machine's store holds everything through `index`, durably: the log forgets its entries through
+     * it. At most the applied and the durable index; nothing happens at or below the log's base. The loop
+     * truncates its own log after this step, never before it.
+     */
+    | { readonly kind: 'truncatePrefix'; readonly index: LogIndex }
+    /**
+     * The transfer that `sendSnapshots` asked for has ended. `installed`: the peer says that it holds all of
+     * it; otherwise it was broken off, for whatever reason.
+     */
+    | { readonly kind: 'snapshotEnded'; readonly peer: NodeId; readonly installed: boolean }
+    /**
+     * The peer has lost what it acknowledged: its disk was damaged. What is known of its log starts from
+     * nothing. From here on no message of its earlier processes may be fed in.
+     */
+    | { readonly kind: 'peerReset'; readonly peer: NodeId }
+    /** This member's log again holds everything that it may have acknowledged: it may vote from now on. */
+    | { readonly kind: 'caughtUp' }
   );
 
 export interface Proposal {
@@ -95,6 +113,11 @@ export interface Output {
   readonly messagesAfterPersist: readonly Message[];
   readonly committed: readonly LogEntry[];
   readonly readEntries: readonly ReadEntriesRequest[];
+  /**
+   * Peers that need entries which the log does not hold any more: each is to be sent a snapshot, and the end of
+   * that is fed back as `snapshotEnded`. Named once each time a peer enters mode `snapshot`.
+   */
+  readonly sendSnapshots: readonly NodeId[];
   readonly reads: readonly ConfirmedRead[];
   /** These ReadIndex requests got no answer: no leader, or leadership changed. May be asked again. */
   readonly readsFailed: readonly number[];

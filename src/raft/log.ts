@@ -1,8 +1,9 @@
 // The log as the core sees it: the term of every entry (as runs, a few numbers per leader change) and the
 // payloads of recent entries, in a bounded cache. Older payloads are read back from disk by the loop. The log
-// also knows how far it is durable. It never talks to the disk, never looks at commit or apply progress, and
-// is only changed by its owner.
-// Source: Raft dissertation §3.5.
+// also knows how far it is durable, and where it begins: the state machine's store stands for all entries
+// through the base, of which only the last one's index and term are kept. It never talks to the disk, never
+// looks at commit or apply progress, and is only changed by its owner.
+// Source: Raft dissertation §3.5, §5.1.
 
 import { assert } from '../base/assert.js';
 import type { LogEntry, LogIndex, RecoveredLog, Term, TermRun } from './types.js';
@@ -11,10 +12,10 @@ import type { LogEntry, LogIndex, RecoveredLog, Term, TermRun } from './types.js
 const slackMax = 1_024;
 
 export class Log {
-  readonly baseIndex: LogIndex;
-  readonly baseTerm: Term;
+  /** The entry just before the first one kept. Never goes back; base.index <= durable. */
+  private base: { readonly index: LogIndex; readonly term: Term };
   /** Ascending in index and in term; covers baseIndex+1 .. lastIndex without gaps. */
-  private readonly runs: TermRun[];
+  private runs: TermRun[];
   /** From `head` on: the entries lastIndex-(count-1) .. lastIndex. Slots before `head` are undefined. */
   private cache: (LogEntry | undefined)[];
   private head = 0;
@@ -24,14 +25,26 @@ export class Log {
 
   /** Takes what recovery found, all of it durable. Throws `AssertionError` when it contradicts itself. */
   constructor(recovered: RecoveredLog) {
-    this.baseIndex = recovered.baseIndex;
-    this.baseTerm = recovered.baseTerm;
+    this.base = { index: recovered.baseIndex, term: recovered.baseTerm };
     this.runs = [...recovered.termRuns];
     this.cache = [...recovered.recentEntries];
     this.last = recovered.lastIndex;
     this.durable = recovered.lastIndex;
     for (const entry of recovered.recentEntries) this.cachedBytes += entry.payload.length;
     this.checkRecovered(recovered);
+  }
+
+  /** Entries through here are not in the log any more. */
+  get baseIndex(): LogIndex {
+    return this.base.index;
+  }
+
+  /**
+   * "prevLogIndex and prevLogTerm" of the first entry need the term of the one before it (§5.1), and it is the
+   * log's last term when nothing follows.
+   */
+  get baseTerm(): Term {
+    return this.base.term;
   }
 
   get lastIndex(): LogIndex {
@@ -129,6 +142,28 @@ export class Log {
   }
 
   /**
+   * Forgets everything through `index`, which must be durable. Nothing happens at or below the base. Who calls
+   * answers for it that the state machine's store holds what those entries did.
+   */
+  truncatePrefix(index: LogIndex): void {
+    if (index <= this.base.index) return;
+    assert(
+      index <= this.durable,
+      `cannot truncate through ${index} a log that is durable to ${this.durable}`,
+    );
+    const term = this.termAt(index) as Term;
+    const kept = index === this.last ? [] : this.runs.slice(this.runOf(index + 1));
+    const first = kept[0];
+    if (first !== undefined) kept[0] = { firstIndex: index + 1, term: first.term };
+    this.runs = kept;
+    while (this.head < this.cache.length && (this.cache[this.head] as LogEntry).index <= index) {
+      this.dropFirstPayload();
+    }
+    this.compactCache();
+    this.base = { index, term };
+  }
+
+  /**
    * Everything through `index` is durable, and the log has not been truncated below it since it was written.
    */
   markDurable(index: LogIndex): void {
@@ -139,17 +174,18 @@ export class Log {
   /**
    * The largest index at or below `index` whose term is at or below `term`. If another log has `term` at
    * `index`, the two cannot agree on anything after what this returns (§5.3: back up by terms, not by
-   * entries).
+   * entries). Terms below the base are not known: an answer below it says no more than that it is below.
    */
   lastIndexAtOrBelow(index: LogIndex, term: Term): LogIndex {
     let candidate = Math.min(index, this.last);
-    if (candidate <= this.baseIndex) return Math.min(index, this.baseIndex);
-    for (let run = this.runOf(candidate); run >= 0; run--) {
-      const { firstIndex, term: runTerm } = this.runs[run] as TermRun;
-      if (runTerm <= term) return candidate;
-      candidate = firstIndex - 1;
+    if (candidate > this.baseIndex) {
+      for (let run = this.runOf(candidate); run >= 0; run--) {
+        const { firstIndex, term: runTerm } = this.runs[run] as TermRun;
+        if (runTerm <= term) return candidate;
+        candidate = firstIndex - 1;
+      }
     }
-    return this.baseIndex;
+    return candidate === this.baseIndex && this.baseTerm > term ? candidate - 1 : candidate;
   }
 
   /** Drops payloads from the front, durable ones only, until at most `bytesMax` are in memory. */
@@ -158,14 +194,21 @@ export class Log {
     while (this.cachedBytes > bytesMax) {
       const first = this.cache[this.head];
       if (first === undefined || first.index > this.durable) break;
-      this.cachedBytes -= first.payload.length;
-      this.cache[this.head] = undefined;
-      this.head++;
+      this.dropFirstPayload();
     }
-    if (this.head > slackMax && this.head * 2 > this.cache.length) {
-      this.cache = this.cache.slice(this.head);
-      this.head = 0;
-    }
+    this.compactCache();
+  }
+
+  private dropFirstPayload(): void {
+    this.cachedBytes -= (this.cache[this.head] as LogEntry).payload.length;
+    this.cache[this.head] = undefined;
+    this.head++;
+  }
+
+  private compactCache(): void {
+    if (this.head <= slackMax || this.head * 2 <= this.cache.length) return;
+    this.cache = this.cache.slice(this.head);
+    this.head = 0;
   }
 
   /** The position in `runs` of the run that holds `index`, which is in baseIndex+1 .. lastIndex. */
@@ -183,6 +226,10 @@ export class Log {
   }
 
   private checkRecovered(recovered: RecoveredLog): void {
+    assert(
+      this.baseIndex >= 0 && (this.baseIndex === 0) === (this.baseTerm === 0),
+      `a log that begins after entry ${this.baseIndex} of term ${this.baseTerm}`,
+    );
     let previous: TermRun = { firstIndex: this.baseIndex, term: this.baseTerm };
     for (const [position, run] of this.runs.entries()) {
       const follows =

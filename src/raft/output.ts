@@ -3,7 +3,7 @@
 
 import type { ConfirmedRead, Output, Persist, ProposalResult, ReadEntriesRequest } from './io.js';
 import type { Message } from './messages.js';
-import type { HardState, LogEntry, LogIndex } from './types.js';
+import type { HardState, LogEntry, LogIndex, NodeId } from './types.js';
 
 const nothing: readonly never[] = Object.freeze([]);
 
@@ -17,6 +17,7 @@ export class OutputCollector {
   private messagesAfterPersist: Message[] | undefined;
   private committed: readonly LogEntry[] = nothing;
   private readEntries: ReadEntriesRequest[] | undefined;
+  private sendSnapshots: NodeId[] | undefined;
   private reads: ConfirmedRead[] | undefined;
   private readsFailed: number[] | undefined;
 
@@ -49,6 +50,10 @@ export class OutputCollector {
     (this.readEntries ??= []).push(request);
   }
 
+  requestSnapshot(peer: NodeId): void {
+    (this.sendSnapshots ??= []).push(peer);
+  }
+
   confirmRead(read: ConfirmedRead): void {
     (this.reads ??= []).push(read);
   }
@@ -67,6 +72,7 @@ export class OutputCollector {
       messagesAfterPersist: this.messagesAfterPersist ?? nothing,
       committed: this.committed,
       readEntries: this.readEntries ?? nothing,
+      sendSnapshots: this.sendSnapshots ?? nothing,
       reads: this.reads ?? nothing,
       readsFailed: this.readsFailed ?? nothing,
       deadlineMs,
@@ -87,6 +93,7 @@ export class OutputCollector {
     this.messagesAfterPersist = undefined;
     this.committed = nothing;
     this.readEntries = undefined;
+    this.sendSnapshots = undefined;
     this.reads = undefined;
     this.readsFailed = undefined;
   }

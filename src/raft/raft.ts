@@ -17,6 +17,7 @@ import { readIndex } from './reads.js';
 import { receive } from './receive.js';
 import { advanceCommitIndex, propose, receiveEntriesToSend, sendAppends } from './replication.js';
 import { canCampaign, leaderIdOf, newElectionDeadlineMs } from './roles.js';
+import { resetPeer, snapshotEnded, truncatePrefix } from './snapshot.js';
 import type { RaftState, Role } from './state.js';
 import { startTransfer } from './transfer.js';
 import type { Configuration, LogEntry, LogIndex, NodeId, RecoveredState, Term } from './types.js';
@@ -30,6 +31,11 @@ export interface RaftOptions {
   readonly recovered: RecoveredState;
   /** What the state machine holds already; at most the recovered lastIndex. */
   readonly appliedIndex: LogIndex;
+  /**
+   * The log may have lost entries that this member acknowledged (its disk was damaged): it neither votes nor
+   * stands for election until `caughtUp`. Default false.
+   */
+  readonly isCatchingUp?: boolean;
   /** Of this process alone: members with equal seeds split their votes. */
   readonly seed: number;
   /** Monotonic ms; no input is earlier. */
@@ -42,6 +48,8 @@ export interface PeerProgress {
   readonly mode: ProgressMode;
   readonly matchIndex: LogIndex;
   readonly nextIndex: LogIndex;
+  /** How often it has lost what it acknowledged (`peerReset`); only with that does matchIndex go back. */
+  readonly resetCount: number;
   readonly inFlightMessages: number;
   readonly inFlightBytes: number;
   /** Time of the last message from it in this term, ms in the core's time. */
@@ -77,9 +85,10 @@ export class Raft {
       electionDeadlineMs: now,
       waitingReads: [],
     };
-    // Whatever was applied was committed; the recorded commit index is a lower bound, and may be of entries
-    // that were never written when it was recorded with them.
-    const commitIndex = Math.min(log.lastIndex, Math.max(recovered.hardState.commitIndex, appliedIndex));
+    // Whatever was applied was committed, and so was what the log begins after; the recorded commit index is a
+    // lower bound, and may be of entries that were never written when it was recorded with them.
+    const committed = Math.max(recovered.hardState.commitIndex, appliedIndex, log.baseIndex);
+    const commitIndex = Math.min(log.lastIndex, committed);
     this.state = {
       nodeId,
       config,
@@ -93,6 +102,7 @@ export class Raft {
       now,
       currentTerm: recovered.hardState.currentTerm,
       votedFor: recovered.hardState.votedFor,
+      isCatchingUp: options.isCatchingUp ?? false,
       hardStateChanged: false,
       commitIndex,
       commitIndexPutOut: Math.min(commitIndex, recovered.hardState.commitIndex),
@@ -145,6 +155,18 @@ export class Raft {
         // What was in flight on an earlier link is lost.
         if (state.role.name === 'leader') state.role.progress.get(input.peer)?.becomeProbe();
         break;
+      case 'truncatePrefix':
+        truncatePrefix(state, input.index);
+        break;
+      case 'snapshotEnded':
+        snapshotEnded(state, input.peer, input.installed);
+        break;
+      case 'peerReset':
+        resetPeer(state, input.peer);
+        break;
+      case 'caughtUp':
+        state.isCatchingUp = false;
+        break;
       default:
         assertNever(input);
     }
@@ -186,6 +208,16 @@ export class Raft {
     return this.state.apply.handedOutIndex;
   }
 
+  /** Entries through here are not in the log any more; the state machine's store holds what they did. */
+  get baseIndex(): LogIndex {
+    return this.state.log.baseIndex;
+  }
+
+  /** Of the entry at baseIndex; 0 when the log begins at 1. */
+  get baseTerm(): Term {
+    return this.state.log.baseTerm;
+  }
+
   get lastIndex(): LogIndex {
     return this.state.log.lastIndex;
   }
@@ -209,6 +241,11 @@ export class Raft {
     const { role } = this.state;
     if (role.name !== 'leader') return role.electionDeadlineMs;
     return Math.min(role.nextHeartbeatMs, role.commitNoticeMs, role.transfer?.deadlineMs ?? Infinity);
+  }
+
+  /** Whether this member neither votes nor stands for election, because its log may have lost entries. */
+  get isCatchingUp(): boolean {
+    return this.state.isCatchingUp;
   }
 
   /** Whether this leader hands its leadership over and takes no proposals meanwhile. */
@@ -235,6 +272,7 @@ export class Raft {
       mode: progress.mode,
       matchIndex: progress.matchIndex,
       nextIndex: progress.nextIndex,
+      resetCount: progress.resetCount,
       inFlightMessages: progress.inFlight.count,
       inFlightBytes: progress.inFlight.bytes,
       heardMs: progress.heardMs,

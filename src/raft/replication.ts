@@ -8,6 +8,7 @@ import type { Proposal, ProposalResult } from './io.js';
 import type { AppendEntriesResult } from './messages.js';
 import type { Progress } from './progress.js';
 import { quorumValue } from './quorum.js';
+import { handleRejection } from './snapshot.js';
 import type { Leader, RaftState } from './state.js';
 import type { LogEntry, LogIndex, NodeId } from './types.js';
 
@@ -62,10 +63,7 @@ export function handleAppendEntriesResult(
     if (progress.acknowledged(message.matchIndex)) advanceCommitIndex(state, leader);
     return;
   }
-  // Both logs are looked up by term: the follower's hint is the end of a term of its own; what this log has
-  // above that term cannot be on the follower, so that one round trip skips a whole term (§5.3).
-  const agreeIndex = state.log.lastIndexAtOrBelow(message.hintIndex, message.hintTerm);
-  progress.rejected(message.matchIndex, agreeIndex);
+  handleRejection(state, leader, progress, message);
 }
 
 /**

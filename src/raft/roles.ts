@@ -79,11 +79,10 @@ export function becomeLeader(state: RaftState): Leader {
   assert(state.role.name === 'candidate', 'only a candidate becomes leader');
   assert(state.votedFor === state.nodeId, 'a leader voted for itself');
   leaveRole(state);
-  const nextIndex = state.log.lastIndex + 1;
   const progress = new Map<NodeId, Progress>();
   for (const peer of peersOf(state.configuration, state.nodeId)) {
     // Counted as heard from now: the check for a quorum gives a new leader one full period.
-    progress.set(peer, new Progress(peer, nextIndex, state.now));
+    progress.set(peer, new Progress(peer, state.log, state.now));
   }
   const leader: Leader = {
     name: 'leader',
@@ -105,9 +104,12 @@ export function leaderIdOf(state: RaftState): NodeId | undefined {
   return state.role.name === 'follower' ? state.role.leaderId : undefined;
 }
 
-/** Whether this member may stand for election. */
+/**
+ * Whether this member may stand for election. Not while it catches up: its log may have lost entries that it
+ * acknowledged, and as a leader it would overwrite them on the others.
+ */
 export function canCampaign(state: RaftState): boolean {
-  return isVoter(state.configuration, state.nodeId);
+  return isVoter(state.configuration, state.nodeId) && !state.isCatchingUp;
 }
 
 /** "Raft uses randomized election timeouts to ensure that split votes are rare" (§5.2). */

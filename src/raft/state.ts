@@ -37,6 +37,11 @@ export interface RaftState {
    * term.
    */
   votedFor: NodeId | undefined;
+  /**
+   * The log may have lost entries that this member acknowledged: it follows and acknowledges, but neither votes
+   * nor stands for election. Ends with `caughtUp`, and does not begin in a process.
+   */
+  isCatchingUp: boolean;
   /** Whether currentTerm or votedFor changed in this step. */
   hardStateChanged: boolean;
   /** "index of highest log entry known to be committed (…increases monotonically)". At most lastIndex. */
@@ -48,7 +53,7 @@ export interface RaftState {
 
 export type Role = Follower | PreCandidate | Candidate | Leader;
 
-/** Follows the leader of currentTerm, or waits for one. Learners are always followers. */
+/** Follows the leader of currentTerm, or waits for one. Learners and members that catch up always follow. */
 export interface Follower {
   readonly name: 'follower';
   /** The leader of currentTerm once one was heard from. */

@@ -20,7 +20,10 @@ export function startTransfer(state: RaftState, to: NodeId | undefined): void {
   const { role: leader } = state;
   if (leader.name !== 'leader') return;
   const target = to ?? furthestVoter(state, leader);
-  if (target === undefined || !leader.progress.has(target) || !isVoter(state.configuration, target)) return;
+  if (target === undefined || !isVoter(state.configuration, target)) return;
+  // One that waits for a snapshot will not have the leader's log in time.
+  const progress = leader.progress.get(target);
+  if (progress === undefined || progress.mode === 'snapshot') return;
   if (leader.transfer?.target === target) return;
   leader.transfer = { target, deadlineMs: state.now + state.config.electionTimeoutMsMax };
   continueTransfer(state, leader);
@@ -59,7 +62,7 @@ export function handleTimeoutNow(state: RaftState, message: TimeoutNow): void {
 function furthestVoter(state: RaftState, leader: Leader): NodeId | undefined {
   let best: Progress | undefined;
   for (const progress of leader.progress.values()) {
-    if (!isVoter(state.configuration, progress.peer)) continue;
+    if (!isVoter(state.configuration, progress.peer) || progress.mode === 'snapshot') continue;
     const isBetter =
       best === undefined ||
       progress.matchIndex > best.matchIndex ||

@@ -35,7 +35,7 @@ class Exchange {
   private matchBefore = 0;
 
   constructor(lastIndex: number, matches: number) {
-    this.progress = new Progress('n2', lastIndex + 1, 0);
+    this.progress = new Progress('n2', { baseIndex: 0, lastIndex }, 0);
     this.matches = Math.min(matches, lastIndex);
   }
 
@@ -111,7 +111,7 @@ describe('progress', () => {
   });
 
   it('sends one message while probing, and more when the logs are known to agree', () => {
-    const progress = new Progress('n2', 5, 0);
+    const progress = new Progress('n2', { baseIndex: 0, lastIndex: 4 }, 0);
     expect(progress.canSend(1, limits)).toBe(true);
     progress.sent(5, 1);
     expect(progress.canSend(1, limits)).toBe(false);
@@ -128,13 +128,13 @@ describe('progress', () => {
   });
 
   it('sends one entry larger than the window when nothing is in flight', () => {
-    const progress = new Progress('n2', 1, 0);
+    const progress = new Progress('n2', { baseIndex: 0, lastIndex: 0 }, 0);
     progress.acknowledged(0);
     expect(progress.canSend(1_000, limits)).toBe(true);
   });
 
   it('does not move back for a refusal of what was acknowledged or asked before', () => {
-    const progress = new Progress('n2', 10, 0);
+    const progress = new Progress('n2', { baseIndex: 0, lastIndex: 9 }, 0);
     expect(progress.rejected(5, 4), 'another probe').toBe(false);
     expect(progress.rejected(9, 6)).toBe(true);
     expect(progress.nextIndex).toBe(7);

@@ -72,6 +72,14 @@ export function inputText(input: VirtualInput): string {
       return `the link to ${input.peer} breaks`;
     case 'peerUp':
       return `the link to ${input.peer} opens`;
+    case 'truncatePrefix':
+      return `truncates its log through ${input.index}`;
+    case 'snapshotEnded':
+      return `the snapshot for ${input.peer} ${input.installed ? 'is installed' : 'was broken off'}`;
+    case 'peerReset':
+      return `learns that ${input.peer} has lost its log`;
+    case 'caughtUp':
+      return 'has caught up';
     case 'timeout':
       return 'timeout';
     default:
@@ -92,6 +100,7 @@ export function outputLines(output: Output): string[] {
       `reads ${firstIndex} to ${lastIndex} from disk, ${reader.for === 'apply' ? 'to apply' : reader.peer}`,
     );
   }
+  for (const peer of output.sendSnapshots) lines.push(`needs a snapshot sent to ${peer}`);
   for (const { requestId, readIndex } of output.reads) lines.push(`read ${requestId} at ${readIndex}`);
   for (const requestId of output.readsFailed) lines.push(`read ${requestId} fails`);
   return lines;
