@@ -1,0 +1,176 @@
+// The steps by which a plan becomes smaller or plainer, each a function from a plan to a sound plan: what
+// refers to something that is left out is left out with it, and positions stay right. Knows no kind of fault
+// by name. Nothing here runs a plan.
+
+import type { Fault, Knobs, Plan, Way } from './plan.js';
+
+/** The plan with everything healed from `safetyMs` on. */
+export function endingAt(plan: Plan, safetyMs: number): Plan {
+  const faults = plan.faults
+    .filter(({ atMs }) => atMs < safetyMs)
+    .map((fault) =>
+      'untilMs' in fault && fault.untilMs > safetyMs ? { ...fault, untilMs: safetyMs } : fault,
+    );
+  const operations = plan.operations.filter(({ atMs }) => atMs < safetyMs);
+  return { ...plan, safetyMs, faults, operations };
+}
+
+/** The plan without a client, by position, and all it does. */
+export function withoutClient(plan: Plan, client: number): Plan {
+  const name = plan.clients[client]?.name ?? '';
+  return {
+    ...plan,
+    clients: plan.clients.filter((_, position) => position !== client),
+    operations: plan.operations
+      .filter((operation) => operation.client !== client)
+      .map((operation) => ({ ...operation, client: moved(operation.client, client) })),
+    faults: withoutPosition(withoutHost(plan.faults, name), 'client', client),
+  };
+}
+
+/** The plan without a machine, by position, and all that befalls it; `undefined` when it is the last one. */
+export function withoutMachine(plan: Plan, node: number): Plan | undefined {
+  if (plan.machines.length <= 1) return undefined;
+  const name = plan.machines[node]?.name ?? '';
+  return {
+    ...plan,
+    machines: plan.machines.filter((_, position) => position !== node),
+    faults: withoutPosition(withoutHost(plan.faults, name), 'node', node),
+  };
+}
+
+/** The values of a plan that nobody turned. */
+const ordinaryKnobs: Partial<Knobs> = {
+  segmentBytes: 262_144,
+  appendEntriesMax: 512,
+  appendBytesMax: 229_376,
+  inFlightMessagesMax: 256,
+  inFlightBytesMax: 8_388_608,
+  applyBytesMax: 4_194_304,
+  entryCacheBytesMax: 33_554_432,
+  groupBytesMax: 2_097_152,
+  groupIntervalMs: 100,
+};
+
+/**
+ * Each gives the plainer plans that differ from the given one in one thing; none when there is nothing left
+ * to do.
+ */
+export const plainer: readonly ((plan: Plan) => Plan[])[] = [
+  calmer,
+  plainKnobs,
+  plainMachines,
+  plainClients,
+  plainOperations,
+  (plan) => eachFault(plan, fewerWays),
+  (plan) => eachFault(plan, shorter),
+];
+
+function calmer(plan: Plan): Plan[] {
+  const { conditions, peerMode } = plan;
+  const calm = { ...conditions, loss: 0, duplication: 0, reordering: 0 };
+  const isCalm = conditions.loss + conditions.duplication + conditions.reordering === 0;
+  return [
+    ...(isCalm ? [] : [{ ...plan, conditions: calm }]),
+    ...(peerMode === 'tcp' ? [] : [{ ...plan, peerMode: 'tcp' as const, conditions: calm }]),
+  ];
+}
+
+function plainKnobs(plan: Plan): Plan[] {
+  const names = Object.keys(ordinaryKnobs) as (keyof Knobs)[];
+  return names
+    .filter((name) => plan.knobs[name] !== ordinaryKnobs[name])
+    .map((name) => ({ ...plan, knobs: { ...plan.knobs, [name]: ordinaryKnobs[name] } }));
+}
+
+function plainMachines(plan: Plan): Plan[] {
+  const plain = { clockRate: 1, eventCostUs: 0, clockReadCostUs: 0, startAtMs: 0 };
+  return plan.machines.flatMap((machine, node) => {
+    const isPlain = Object.entries(plain).every(([field, value]) =>
+      Object.entries(machine).some(([name, own]) => name === field && own === value),
+    );
+    return isPlain ? [] : [{ ...plan, machines: plan.machines.with(node, { ...machine, ...plain }) }];
+  });
+}
+
+function plainClients(plan: Plan): Plan[] {
+  return plan.clients.flatMap((client, position) =>
+    client.concurrency === 1
+      ? []
+      : [{ ...plan, clients: plan.clients.with(position, { ...client, concurrency: 1 }) }],
+  );
+}
+
+/** Longest value that is still ordinary, bytes. */
+const ordinaryValueBytes = 16;
+
+function plainOperations(plan: Plan): Plan[] {
+  return plan.operations.flatMap((operation, i) => {
+    const plain = { ...operation, condition: 'any' as const, valueBytes: ordinaryValueBytes };
+    const isPlain = operation.condition === 'any' && operation.valueBytes <= ordinaryValueBytes;
+    return isPlain ? [] : [{ ...plan, operations: plan.operations.with(i, plain) }];
+  });
+}
+
+function eachFault(plan: Plan, plainerOf: (fault: Fault) => Fault[]): Plan[] {
+  return plan.faults.flatMap((fault, i) =>
+    plainerOf(fault).map((plainFault) => ({ ...plan, faults: plan.faults.with(i, plainFault) })),
+  );
+}
+
+/** More ways than this are not tried one by one. */
+const waysTriedMax = 12;
+
+function fewerWays(fault: Fault): Fault[] {
+  const ways = waysOf(fault);
+  if (ways === undefined || ways.length < 2 || ways.length > waysTriedMax) return [];
+  return ways.map((_, i) => ({ ...fault, ways: ways.toSpliced(i, 1) }) as Fault);
+}
+
+/** Times below this are short enough. */
+const shortMs = 100;
+
+function shorter(fault: Fault): Fault[] {
+  const candidates: Fault[] = [];
+  const fields: Readonly<Record<string, unknown>> = { ...fault };
+  for (const field of ['forMs', 'downMs']) {
+    const value = fields[field];
+    if (typeof value === 'number' && value > shortMs) {
+      candidates.push({ ...fault, [field]: Math.floor(value / 2) });
+    }
+  }
+  if ('untilMs' in fault && fault.untilMs - fault.atMs > shortMs) {
+    const untilMs = fault.atMs + Math.floor((fault.untilMs - fault.atMs) / 2);
+    candidates.push({ ...fault, untilMs });
+  }
+  return candidates;
+}
+
+/** Without the ways from or to a host; faults that have none left are dropped. */
+function withoutHost(faults: readonly Fault[], host: string): Fault[] {
+  return faults.flatMap((fault) => {
+    const ways = waysOf(fault);
+    if (ways === undefined) return [fault];
+    const kept = ways.filter((way) => !way.includes(host));
+    if (kept.length === ways.length) return [fault];
+    return kept.length === 0 ? [] : [{ ...fault, ways: kept } as Fault];
+  });
+}
+
+/** Without the faults of a machine or client that is taken out; those of later ones have moved. */
+function withoutPosition(faults: readonly Fault[], field: 'node' | 'client', removed: number): Fault[] {
+  return faults.flatMap((fault): Fault[] => {
+    const position = (fault as Readonly<Record<string, unknown>>)[field];
+    if (typeof position !== 'number') return [fault];
+    return position === removed ? [] : [{ ...fault, [field]: moved(position, removed) }];
+  });
+}
+
+function waysOf(fault: Fault): readonly Way[] | undefined {
+  return 'ways' in fault ? fault.ways : undefined;
+}
+
+/** A position after another one was taken out. */
+function moved(position: number, removed: number): number {
+  return position > removed ? position - 1 : position;
+}
