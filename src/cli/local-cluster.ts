@@ -37,6 +37,10 @@ export interface LocalClusterOptions {
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error' | 'silent';
   /** The cluster file's further fields, such as `raft`. */
   readonly config?: Readonly<Record<string, unknown>>;
+  /** The address at which a node finds another, when it is not the other's own: of a proxy. */
+  addressSeenBy?(nodeId: string, other: LocalNode): string;
+  /** More flags for a node's process. */
+  flagsOf?(nodeId: string): readonly string[];
   /** One line that a node wrote to stderr. */
   onLine?(nodeId: string, line: string): void;
   onExit?(nodeId: string, exit: NodeExit): void;
@@ -73,8 +77,15 @@ export class LocalCluster {
       dataDirectory: join(this.directory, `n${index + 1}`),
     }));
     mkdirSync(this.directory, { recursive: true });
-    const members = this.nodes.map(({ id, address }) => ({ id, address }));
-    writeFileSync(this.clusterFile, `${JSON.stringify({ members, ...options.config }, null, 2)}\n`);
+    this.writeClusterFile(this.clusterFile, ({ address }) => address);
+    const { addressSeenBy } = options;
+    if (addressSeenBy !== undefined) {
+      for (const { id } of this.nodes) {
+        const seen = (other: LocalNode): string =>
+          other.id === id ? other.address : addressSeenBy(id, other);
+        this.writeClusterFile(this.clusterFileOf(id), seen);
+      }
+    }
     process.on('exit', this.killOnExit);
   }
 
@@ -90,7 +101,15 @@ export class LocalCluster {
   start(nodeId: string): void {
     const node = this.node(nodeId);
     if (this.stopping || this.running.has(nodeId)) return;
-    const flags = ['--cluster', this.clusterFile, '--node', node.id, '--data-dir', node.dataDirectory];
+    const flags = [
+      '--cluster',
+      this.clusterFileOf(nodeId),
+      '--node',
+      node.id,
+      '--data-dir',
+      node.dataDirectory,
+    ];
+    flags.push(...(this.options.flagsOf?.(nodeId) ?? []));
     const child = spawn(
       process.execPath,
       [commandPath, 'start', ...flags, '--log-level', this.options.logLevel ?? 'warn'],
@@ -165,6 +184,16 @@ export class LocalCluster {
   killAll(): void {
     this.stopping = true;
     for (const node of this.nodes) this.signal(node.id, 'SIGKILL');
+  }
+
+  private clusterFileOf(nodeId: string): string {
+    if (this.options.addressSeenBy === undefined) return this.clusterFile;
+    return join(this.directory, `cluster-${nodeId}.json`);
+  }
+
+  private writeClusterFile(path: string, addressOf: (node: LocalNode) => string): void {
+    const members = this.nodes.map((node) => ({ id: node.id, address: addressOf(node) }));
+    writeFileSync(path, `${JSON.stringify({ members, ...this.options.config }, null, 2)}\n`);
   }
 
   private node(nodeId: string): LocalNode {

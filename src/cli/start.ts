@@ -12,6 +12,8 @@ interface StartFlags {
   readonly node: string;
   readonly dataDir?: string;
   readonly logLevel: (typeof logLevels)[number];
+  /** Given by `kvorum chaos`: where the node keeps the notes that faults of its disk are made from. */
+  readonly chaosFolder?: string;
 }
 
 /**
@@ -43,6 +45,7 @@ export function addStartCommand(program: Command): void {
         .choices(logLevels)
         .default('info'),
     )
+    .addOption(new Option('--chaos-folder <folder>').hideHelp())
     .action(runStart);
 }
 
@@ -62,6 +65,7 @@ async function runStart(flags: StartFlags): Promise<void> {
     cluster: loadClusterFile(flags.cluster),
     dataDirectory,
     logLevel: flags.logLevel,
+    ...(flags.chaosFolder === undefined ? {} : { chaosFolder: flags.chaosFolder }),
   });
   process.stdout.write(
     `kvorum ${flags.node} listens on ${server.address}, data in ${dataDirectory}, process ${process.pid}\n`,

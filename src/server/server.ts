@@ -2,7 +2,7 @@
 // close everything in order. Promises end here.
 
 import { mkdirSync } from 'node:fs';
-import type { Logger } from '../base/env.js';
+import type { Disk, Logger } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import { lockDataFolder, type FolderLock } from '../storage/folder-lock.js';
 import { LevelStores } from '../storage/level-stores.js';
@@ -14,6 +14,7 @@ import { createHttp } from './http.js';
 import { createLogger, type LogLevel } from './logger.js';
 import { ServerNode } from './node.js';
 import { systemClock, systemEntropy, systemTimers } from './platform.js';
+import { withSyncNotes } from './sync-notes.js';
 import { packageVersion } from './version.js';
 
 export interface ServerOptions {
@@ -22,6 +23,8 @@ export interface ServerOptions {
   readonly dataDirectory: string;
   /** Default `info`. */
   readonly logLevel?: LogLevel;
+  /** Only for nodes under `kvorum chaos`: the folder of their notes (sync-notes.ts). */
+  readonly chaosFolder?: string;
 }
 
 export interface RunningServer {
@@ -64,7 +67,7 @@ async function startLocked(
       clock: systemClock,
       timers: systemTimers,
       entropy: systemEntropy,
-      disk: new NodeDisk(dataDirectory),
+      disk: openDisk(options),
       network,
       logger,
     },
@@ -115,6 +118,11 @@ function findMember({ nodeId, cluster }: ServerOptions): Member {
   if (own !== undefined) return own;
   const known = cluster.members.map((member) => member.nodeId).join(', ');
   throw new KvorumError('CONFIG', `node ${nodeId} is not in the cluster file, which lists ${known}`);
+}
+
+function openDisk({ dataDirectory, chaosFolder }: ServerOptions): Disk {
+  const disk = new NodeDisk(dataDirectory);
+  return chaosFolder === undefined ? disk : withSyncNotes(disk, chaosFolder);
 }
 
 function makeDataDirectory(path: string): void {
