@@ -36,6 +36,7 @@ const clusterFile = z.strictObject({
   wal: partOf(defaultNodeConfig.wal).optional(),
   limits: partOf(defaultNodeConfig.limits).optional(),
   store: partOf(defaultNodeConfig.store).optional(),
+  snapshot: partOf(defaultNodeConfig.snapshot).optional(),
 });
 
 /** Reads and checks a cluster file. Throws `CONFIG` naming the file and the field or the place. */
@@ -67,7 +68,7 @@ export function parseClusterConfig(json: unknown, source: string): ClusterConfig
     const field = issue === undefined || issue.path.length === 0 ? 'the file' : issue.path.join('.');
     throw new KvorumError('CONFIG', `${source}: ${field}: ${issue?.message ?? 'not a cluster file'}`);
   }
-  const { members, raft, wal, limits, store } = parsed.data;
+  const { members, raft, wal, limits, store, snapshot } = parsed.data;
   for (const name of ['id', 'address'] as const) {
     const seen = new Map<string, number>();
     members.forEach((member, position) => {
@@ -92,6 +93,7 @@ export function parseClusterConfig(json: unknown, source: string): ClusterConfig
     wal: { ...defaultNodeConfig.wal, ...wal },
     limits: { ...defaultNodeConfig.limits, ...limits },
     store: { ...defaultNodeConfig.store, ...store },
+    snapshot: { ...defaultNodeConfig.snapshot, ...snapshot },
   };
   try {
     validateNodeConfig(node);

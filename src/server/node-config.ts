@@ -30,11 +30,21 @@ export interface StoreConfig {
   readonly groupIntervalMs: Millis;
 }
 
+export interface SnapshotConfig {
+  /** The log is shortened when it holds more entries than this. Default 100,000; at least 1. */
+  readonly logEntriesMax: number;
+  /** … or more bytes than this. Default 256 MiB; at least 64 KiB. */
+  readonly logBytesMax: number;
+  /** Bytes of one piece of a snapshot on its way to a member. Default 200 KiB; 4 KiB .. 1 MiB. */
+  readonly chunkBytes: number;
+}
+
 export interface NodeConfig {
   readonly raft: RaftConfig;
   readonly wal: WalConfig;
   readonly limits: LimitsConfig;
   readonly store: StoreConfig;
+  readonly snapshot: SnapshotConfig;
   /** Longest stretch of applying or reading before other events are looked at. Default 2. */
   readonly sliceMs: Millis;
 }
@@ -49,6 +59,7 @@ export const defaultNodeConfig: NodeConfig = {
     connectionRequestsMax: 32_768,
   },
   store: { groupBytesMax: 2 * 1_048_576, groupIntervalMs: 100 },
+  snapshot: { logEntriesMax: 100_000, logBytesMax: 256 * 1_048_576, chunkBytes: 200 * 1_024 },
   sliceMs: 2,
 };
 
@@ -62,6 +73,7 @@ export function validateNodeConfig(config: NodeConfig): void {
   if (!Number.isSafeInteger(quotaBytes) || quotaBytes < 4 * segmentBytes) {
     throw new KvorumError('CONFIG', `wal.quotaBytes must be at least four segments, not ${quotaBytes}`);
   }
+  validateSnapshotConfig(config.snapshot);
   const positive: readonly (readonly [string, number])[] = [
     ...Object.entries(config.limits).map(([name, value]) => [`limits.${name}`, value as number] as const),
     ...Object.entries(config.store).map(([name, value]) => [`store.${name}`, value as number] as const),
@@ -71,5 +83,22 @@ export function validateNodeConfig(config: NodeConfig): void {
     if (!Number.isFinite(value) || value < 1) {
       throw new KvorumError('CONFIG', `${name} must be a number of at least 1, not ${value}`);
     }
+  }
+}
+
+function validateSnapshotConfig(snapshot: SnapshotConfig): void {
+  const bounds = {
+    logEntriesMax: [1, Number.MAX_SAFE_INTEGER],
+    logBytesMax: [65_536, Number.MAX_SAFE_INTEGER],
+    chunkBytes: [4_096, 1_048_576],
+  } as const;
+  for (const name of ['logEntriesMax', 'logBytesMax', 'chunkBytes'] as const) {
+    const value = snapshot[name];
+    const [min, max] = bounds[name];
+    if (Number.isSafeInteger(value) && value >= min && value <= max) continue;
+    throw new KvorumError(
+      'CONFIG',
+      `snapshot.${name} must be a whole number from ${min} to ${max}, not ${value}`,
+    );
   }
 }

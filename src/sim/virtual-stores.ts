@@ -98,7 +98,8 @@ export class VirtualStores {
     this.later(process, () => {
       if (this.damaged.has(name)) {
         this.open.delete(name);
-        done(new KvorumError('CORRUPT', `the store ${name} is damaged: by a fault of the plan`), undefined);
+        const message = `the store ${name} is damaged: by a fault of the plan`;
+        done(new KvorumError('CORRUPT', message, { details: { store: name } }), undefined);
         return;
       }
       const virtual = this.stores.get(name) ?? this.make(name);

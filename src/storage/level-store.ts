@@ -5,7 +5,7 @@
 // Source: reliability research §3.1.
 
 import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Level } from 'level';
 import { assert } from '../base/assert.js';
 import { asBuffer, toByteString, type ByteString } from '../base/bytes.js';
@@ -246,7 +246,7 @@ function codeOf(error: unknown): unknown {
 
 function damaged(directory: string, reason: string, cause: unknown): KvorumError {
   return new KvorumError('CORRUPT', `the store in ${directory} is damaged: ${reason}`, {
-    details: { path: directory },
+    details: { path: directory, store: basename(directory) },
     cause,
   });
 }

@@ -127,6 +127,18 @@ export function decodeSegmentHeader(given: Uint8Array): SegmentHeader | string {
   };
 }
 
+/** Whether the header is of a newer format, rather than damaged. */
+export function hasNewerFormat(header: Uint8Array): boolean {
+  const bytes = Buffer.from(header);
+  return (
+    bytes.length >= 12 &&
+    bytes.subarray(0, 8).equals(magic) &&
+    bytes.readUInt32LE(8) > walFormatVersion &&
+    // A version that is not soon is a flipped bit.
+    bytes.readUInt32LE(8) < walFormatVersion + 256
+  );
+}
+
 /** What every frame's CRC in a segment begins with. */
 export function segmentSeed(header: SegmentHeader): number {
   const bytes = Buffer.alloc(16);

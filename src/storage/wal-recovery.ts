@@ -21,6 +21,7 @@ import {
   entryKindOf,
   frameKinds,
   hardStateOf,
+  hasNewerFormat,
   looksLikeCommit,
   segmentHeaderBytes,
   segmentSeed,
@@ -94,15 +95,10 @@ export function recoverLog(options: RecoverOptions): ScannedLog {
 }
 
 /** The `CORRUPT` error: what is wrong, in which file, from which offset. */
-export function corruptLog(file: string, offset: number, problem: string): KvorumError {
-  const advice = 'restore the data folder from this machine, or replace the node';
-  return new KvorumError(
-    'CORRUPT',
-    `the log is damaged in ${file} at offset ${offset}: ${problem}; ${advice}`,
-    {
-      details: { file, offset },
-    },
-  );
+export function corruptLog(file: string, offset: number, problem: string, newerFormat = false): KvorumError {
+  const state = newerFormat ? 'cannot be read' : 'is damaged';
+  const message = `the log ${state} in ${file} at offset ${offset}: ${problem}`;
+  return new KvorumError('CORRUPT', message, { details: { file, offset, newerFormat } });
 }
 
 class Recovery {
@@ -178,8 +174,9 @@ class Recovery {
     const path = segmentPath(directory, segmentNumber);
     const file = this.disk.openSync(path, { create: false });
     this.files.add(file);
-    const header = decodeSegmentHeader(file.readSync(0, segmentHeaderBytes));
-    if (typeof header === 'string') throw corruptLog(path, 0, header);
+    const headerBytes = file.readSync(0, segmentHeaderBytes);
+    const header = decodeSegmentHeader(headerBytes);
+    if (typeof header === 'string') throw corruptLog(path, 0, header, hasNewerFormat(headerBytes));
     if (header.segmentNumber !== segmentNumber) {
       throw corruptLog(path, 16, `its header says that it is segment ${header.segmentNumber}`);
     }

@@ -22,6 +22,8 @@ export class SealedSegments {
   /** Ascending numbers without gaps. */
   private readonly segments: SealedSegment[];
   private sumBytes: number;
+  /** What holds nothing above this is to be removed. Durable; never goes back. */
+  private baseIndex: LogIndex = 0;
   /** A removal is under way. */
   private dropping = false;
   private stopped = false;
@@ -60,9 +62,10 @@ export class SealedSegments {
    * hard state.
    */
   dropUpTo(baseIndex: LogIndex): void {
+    this.baseIndex = Math.max(this.baseIndex, baseIndex);
     const oldest = this.segments[0];
     if (this.dropping || this.stopped || this.segments.length < 2) return;
-    if (oldest === undefined || oldest.lastIndex > baseIndex) return;
+    if (oldest === undefined || oldest.lastIndex > this.baseIndex) return;
     this.dropping = true;
     this.segments.shift();
     this.sumBytes -= oldest.bytes;
@@ -73,7 +76,7 @@ export class SealedSegments {
         this.onFailure(diskFailure('removal of', oldest.path, 0, error));
       }
       this.stopDone?.();
-      this.dropUpTo(baseIndex);
+      this.dropUpTo(this.baseIndex);
     };
     try {
       this.disk.removeSync(oldest.path);
@@ -81,6 +84,22 @@ export class SealedSegments {
     } catch (error) {
       removed(error as Error);
     }
+  }
+
+  /**
+   * The base that as many segments as fit into `bytesMax` can be removed for, oldest first; `undefined` when
+   * not even the oldest one fits.
+   */
+  throughFor(bytesMax: number): LogIndex | undefined {
+    let through: LogIndex | undefined;
+    let bytes = 0;
+    for (const segment of this.segments.slice(0, -1)) {
+      bytes += segment.bytes;
+      if (bytes > bytesMax) break;
+      // A later segment may end lower: the log was cut in it.
+      through = Math.max(through ?? 0, segment.lastIndex);
+    }
+    return through;
   }
 
   /** Removes no more; `done` comes, perhaps at once, when no removal is under way. */

@@ -7,7 +7,7 @@
 import { assert } from '../base/assert.js';
 import type { Clock, Disk, Done, Logger, TimerHandle, Timers } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
-import type { LogEntry, LogIndex, RecoveredState } from '../raft/types.js';
+import type { LogEntry, LogIndex, RecoveredState, Term } from '../raft/types.js';
 import { BatchEncoder } from './wal-encoder.js';
 import { segmentHeaderBytes, segmentSeed } from './wal-format.js';
 import { WalIndex } from './wal-index.js';
@@ -54,6 +54,8 @@ export interface OpenedWal {
   readonly repairedTail?: TornTail;
 }
 
+const noBase: LogBase = { index: 0, term: 0 };
+
 /** After this long without an append, the last batch gets a successor. */
 const idleMs = 100;
 
@@ -62,24 +64,31 @@ export function walExists(disk: Disk, directory: string): boolean {
   return listSegments(disk, directory).length > 0;
 }
 
+/** The entry that a log begins after. */
+export interface LogBase {
+  readonly index: LogIndex;
+  readonly term: Term;
+}
+
 /**
  * Makes a new log whose first batch is `unit`, synchronously and durably. A crash on the way leaves either no
- * log or the whole one. There must be no log yet. Throws `DISK`.
+ * log or the whole one. There must be no log yet. `base`: a committed entry that the log begins after; without
+ * one it begins at 1. Throws `DISK`.
  */
-export function createWal(options: SegmentOptions, unit: WalUnit): void {
+export function createWal(options: SegmentOptions, unit: WalUnit, base: LogBase = noBase): void {
   assert(!walExists(options.disk, options.directory), `there is a log in ${options.directory} already`);
   assert(unit.truncateSuffix === undefined, 'a new log has nothing to remove');
   checkSizes(options);
   const header = newSegmentHeader(options, 1);
-  const index = new WalIndex(0, 0, 0, 0);
+  const index = new WalIndex(base.index, base.term, base.index, base.term);
   const encoder = new BatchEncoder();
   const hardState = unit.hardState ?? { currentTerm: 0, votedFor: undefined, commitIndex: 0 };
   encoder.begin(segmentSeed(header), 1, 0);
-  encoder.segmentStart(0, 0, 0, 0);
+  encoder.segmentStart(base.index, base.term, base.index, base.term);
   encoder.hardState(hardState, 0);
   encodeEntries(encoder, unit.entries, index, 1, segmentHeaderBytes);
   const { lastIndex, lastTerm } = index;
-  const commitIndex = Math.min(hardState.commitIndex, lastIndex);
+  const commitIndex = Math.max(base.index, Math.min(hardState.commitIndex, lastIndex));
   createFirstSegment(
     options,
     header,
@@ -207,6 +216,15 @@ export class Wal {
     const isDurable = index <= this.readableIndex && term !== undefined;
     assert(isDurable && index <= this.knownCommitIndex, `entry ${index} is not durable and committed`);
     this.enqueue({ entries: [] }, { index, term }, () => this.writer.sealed.dropUpTo(index));
+  }
+
+  /**
+   * The largest index whose `truncatePrefix` frees whole segments and leaves at least `bytesToKeep` of the
+   * log on the disk; `undefined` when there is none. It may be above what may be truncated now.
+   */
+  sealedThrough(bytesToKeep: number): LogIndex | undefined {
+    const index = this.writer.sealed.throughFor(this.logBytes - bytesToKeep);
+    return index !== undefined && index > this.index.baseIndex ? index : undefined;
   }
 
   /** Writes what was appended, then closes all files. `done` gets the failure if there was or is one. */
