@@ -1,0 +1,14 @@
+// The package's entry point for tests, `kvorum/testing`: a cluster inside a test, the simulator, and the
+// checkers for histories of one's own systems. Importing it must load neither sockets, nor LevelDB, nor the
+// server's logger: tests stay light, and run where native modules do not.
+
+export { KvorumError, type ErrorCode, type Outcome } from '../base/errors.js';
+export { ConflictError } from '../client/errors.js';
+export type { KvorumClient } from '../client/client.js';
+export { testCluster } from './test-cluster.js';
+export type { TestCluster } from './test-cluster.js';
+export type { TestClientOptions, TestClusterOptions, WaitOptions } from './test-cluster-arguments.js';
+export type { NodeView } from './test-cluster-check.js';
+export { planOf, type Plan, type PlanOptions } from './plan.js';
+export { runSimulation, type SimulationOptions, type SimulationResult } from './simulator.js';
+export type { InvariantId, Violation } from './checkers/violations.js';

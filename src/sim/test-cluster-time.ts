@@ -1,0 +1,161 @@
+// Where virtual time meets promises. Time moves only while something asked of the cluster is not answered;
+// then events run in slices between which the promises of the test get their turn. A slice ends with the
+// event that answers something, so that whoever waited for it goes on at exactly that virtual moment: what a
+// test does next, and when, depends on nothing but the test and the seed. Must never look at real time.
+
+import { KvorumError } from '../base/errors.js';
+import type { World } from './world.js';
+
+/** Taken when the module is loaded: fake timers that a test installs later must not stop the world. */
+const runSoon = globalThis.setImmediate;
+
+/** Events run before the process may do something else, some milliseconds of real time. */
+const sliceEvents = 256;
+/** How far time may jump when nothing is scheduled at all; what is awaited always has a deadline. */
+const idleStepUs = 1_000_000;
+
+interface Waiter {
+  /** Virtual microseconds; no event after this runs while it waits. */
+  readonly untilUs: number;
+  /** Asked after every event; without it only time is waited for. */
+  readonly holds: (() => boolean) | undefined;
+  readonly resolve: (held: boolean) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class VirtualTime {
+  private readonly world: World;
+  private readonly failure: () => Error | undefined;
+  /** Things asked of the cluster and not answered; each waiter is one of them. */
+  private awaited = 0;
+  /** Grows with each answer. */
+  private answers = 0;
+  private waiters: Waiter[] = [];
+  /** A slice is scheduled or runs. */
+  private isTurning = false;
+
+  /** `failure`: what is wrong with the world, if anything is; waiting for time ends with it. */
+  constructor(world: World, failure: () => Error | undefined) {
+    this.world = world;
+    this.failure = failure;
+  }
+
+  /** Nothing is awaited: the world stands still. */
+  get isIdle(): boolean {
+    return this.awaited === 0;
+  }
+
+  /** Something was asked of the cluster: time moves until as many `end` as `begin` were called. */
+  begin(): void {
+    this.awaited++;
+    if (this.isTurning) return;
+    this.isTurning = true;
+    runSoon(() => this.slice());
+  }
+
+  /** It was answered. */
+  end(): void {
+    this.awaited--;
+    this.answers++;
+  }
+
+  /**
+   * Resolves with true as soon as `holds` is true after an event, or, when `forMs` of virtual time have
+   * passed, with false. Rejects with what `holds` throws, with the failure of the world, or with CLOSED.
+   */
+  wait(forMs: number, holds?: () => boolean): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      const untilUs = this.world.scheduler.nowUs + Math.round(forMs * 1000);
+      const waiter: Waiter = { untilUs, holds, resolve, reject };
+      this.begin();
+      this.waiters.push(waiter);
+    });
+  }
+
+  /** Ends every wait for time with the error. */
+  abandon(error: Error): void {
+    for (const waiter of [...this.waiters]) this.remove(waiter, () => waiter.reject(error));
+  }
+
+  private slice(): void {
+    const answersBefore = this.answers;
+    for (let events = 0; events < sliceEvents && this.answers === answersBefore; events++) {
+      if (this.isIdle) {
+        this.isTurning = false;
+        return;
+      }
+      this.step();
+    }
+    runSoon(() => this.slice());
+  }
+
+  private step(): void {
+    const { scheduler } = this.world;
+    let untilUs = scheduler.nowUs + idleStepUs;
+    for (const waiter of this.waiters) untilUs = Math.min(untilUs, waiter.untilUs);
+    const isQuiet = this.world.step(untilUs) === undefined;
+    for (const waiter of [...this.waiters]) this.look(waiter, isQuiet && waiter.untilUs <= untilUs);
+  }
+
+  private look(waiter: Waiter, isDue: boolean): void {
+    const failure = this.failure();
+    if (failure !== undefined) {
+      this.remove(waiter, () => waiter.reject(failure));
+      return;
+    }
+    try {
+      if (waiter.holds?.() === true) this.remove(waiter, () => waiter.resolve(true));
+      else if (isDue) this.remove(waiter, () => waiter.resolve(false));
+    } catch (error) {
+      this.remove(waiter, () => waiter.reject(error));
+    }
+  }
+
+  /** A waiter that is gone already, by what another one's condition did, is left alone. */
+  private remove(waiter: Waiter, settle: () => void): void {
+    const position = this.waiters.indexOf(waiter);
+    if (position < 0) return;
+    this.waiters.splice(position, 1);
+    this.end();
+    settle();
+  }
+}
+
+const openCallsMax = 4_096;
+
+/**
+ * The promises that were handed to the test and may not be settled yet. When the cluster is disposed these
+ * end with CLOSED; a test that is over no longer listens, and Node must not take that for a mistake.
+ */
+export class OpenCalls {
+  private readonly time: VirtualTime;
+  /** Oldest first, at most `openCallsMax`; emptied whenever nothing is awaited. */
+  private readonly promises = new Set<Promise<unknown>>();
+
+  constructor(time: VirtualTime) {
+    this.time = time;
+  }
+
+  /** Makes the call and keeps the promise that it returns, if it returns one. */
+  make<T>(call: () => T): T {
+    if (this.time.isIdle) this.promises.clear();
+    const result = call();
+    if (!(result instanceof Promise)) return result;
+    this.promises.add(result);
+    for (const oldest of this.promises) {
+      if (this.promises.size <= openCallsMax) break;
+      this.promises.delete(oldest);
+    }
+    return result;
+  }
+
+  /** From now on nobody need listen to them. */
+  silence(): void {
+    for (const promise of this.promises) promise.catch(() => undefined);
+  }
+}
+
+/** What every use of a cluster that is gone gets. */
+export function disposedError(): KvorumError {
+  return new KvorumError('CLOSED', 'the test cluster was disposed; make another one with testCluster()');
+}
