@@ -102,6 +102,7 @@ export class KvorumClient implements AsyncDisposable {
     }
     const timeoutMs = check.timeoutOf(options.timeoutMs, this.#timeoutMs);
     return deleteInParts(range, timeoutMs, {
+      nowMs: () => this.#engine.nowMs(),
       write: (operation, timeLeftMs) => this.#write(operation, { ...options, timeoutMs: timeLeftMs }),
       readPage: (page, timeLeftMs) => this.#call<'range'>(page, { ...options, timeoutMs: timeLeftMs }),
     });

@@ -11,6 +11,8 @@ import { keyAfter } from './range.js';
 import type { EngineRange } from './requests.js';
 
 export interface DeleteSteps {
+  /** The clock that `timeoutMs` is counted in. */
+  nowMs(): number;
   write(operation: DeleteRangeOperation, timeoutMs: number): Promise<WriteAnswer>;
   readPage(page: EngineRange, timeoutMs: number): Promise<RangeAnswer>;
 }
@@ -24,8 +26,8 @@ export async function deleteInParts(
   timeoutMs: number,
   steps: DeleteSteps,
 ): Promise<DeleteResult> {
-  const deadlineMs = performance.now() + timeoutMs;
-  const timeLeftMs = (): number => Math.max(1, deadlineMs - performance.now());
+  const deadlineMs = steps.nowMs() + timeoutMs;
+  const timeLeftMs = (): number => Math.max(1, deadlineMs - steps.nowMs());
   try {
     const { count, revision } = await steps.write({ kind: 'deleteRange', ...range }, timeLeftMs());
     return { deleted: count, revision };

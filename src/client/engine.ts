@@ -93,6 +93,11 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
     return this.connections.describe();
   }
 
+  /** Milliseconds of the engine's own clock: what all deadlines are counted in. */
+  nowMs(): number {
+    return this.context.env.clock.nowMs();
+  }
+
   start(): void {
     if (this.phase !== 'idle') return;
     this.phase = 'running';
