@@ -52,7 +52,7 @@ const importTable: Readonly<Record<string, FolderRule>> = {
   cli: { code: ['server', 'client', 'sim'], modules: ['node:*', 'commander'] },
 };
 
-const entryPoints = ['src/client/index.ts', 'src/server/index.ts', 'src/cli/main.ts'];
+const entryPoints = ['src/client/index.ts', 'src/server/index.ts', 'src/sim/index.ts', 'src/cli/main.ts'];
 const pureFolders = ['raft', 'kv', 'wire'];
 const bannedInPureFolders = new Set(
   'Date process performance crypto setTimeout setInterval setImmediate queueMicrotask Promise'.split(' '),
