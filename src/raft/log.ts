@@ -118,7 +118,9 @@ export class Log {
       );
       const lastTerm = this.lastTerm;
       assert(entry.term >= lastTerm, `entry ${entry.index} has term ${entry.term}, after ${lastTerm}`);
-      if (entry.term > lastTerm) this.runs.push({ firstIndex: entry.index, term: entry.term });
+      // The base's term is of no run: the first entry after it begins one, also in the same term.
+      const isNewRun = this.runs.length === 0 || entry.term > lastTerm;
+      if (isNewRun) this.runs.push({ firstIndex: entry.index, term: entry.term });
       this.cache.push(entry);
       this.cachedBytes += entry.payload.length;
       this.last = entry.index;
