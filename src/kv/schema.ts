@@ -4,6 +4,7 @@
 //   V/<revision><sub>    one version (or tombstone) of one key, with its value; never changed once written
 //   S/<session id>       one client session
 //   M/applied            what the store is the state of; last in every batch
+//   M/staging            instead of M/applied: what has arrived of a snapshot that is not whole yet
 // Numbers are big endian, so that the order of V is the order of history. Must never read a record it does
 // not understand: wrong lengths, kinds and numbers are CORRUPT. Source: design, "The state machine", layout
 // on LevelDB.
@@ -58,7 +59,20 @@ export interface AppliedRecord {
   readonly wallTimeMs: number;
 }
 
+/** How much of a snapshot has arrived, and what its current records add up to. */
+export interface StagingRecord extends HistoryPlace {
+  readonly contentHigh: number;
+  readonly contentLow: number;
+}
+
+/** A place in history: the record at `revision`, `sub`; 0, 0 stands before the first one. */
+export interface HistoryPlace {
+  readonly revision: Revision;
+  readonly sub: number;
+}
+
 export const appliedKey: ByteString = 'M/applied';
+export const stagingKey: ByteString = 'M/staging';
 
 const livePrefix = 'L/';
 const tombstonePrefix = 'T/';
@@ -73,6 +87,8 @@ const kindDelete = 2;
 const liveBytes = 48;
 const tombstoneBytes = 12;
 const appliedBytes = 68;
+const stagingBytes = 24;
+const versionKeyLength = 14;
 /** Length of a version record without key and value. */
 const versionHeaderBytes = 39;
 const noBytes = new Uint8Array(0);
@@ -110,6 +126,15 @@ export function versionKey(revision: Revision, sub: number): ByteString {
   );
 }
 
+/** The place in history that a key of `V/` names; `undefined` for any other key. */
+export function placeOf(storeKey: ByteString): HistoryPlace | undefined {
+  if (storeKey.length !== versionKeyLength || !storeKey.startsWith('V/')) return undefined;
+  const bytes = Buffer.from(storeKey, 'latin1');
+  const high = bytes.readUInt32BE(2);
+  if (high > 0x1f_ffff) return undefined;
+  return { revision: high * 0x1_0000_0000 + bytes.readUInt32BE(6), sub: bytes.readUInt32BE(10) };
+}
+
 /** The part of a store key after its folder: a user's key, or a session id. */
 export function withoutPrefix(storeKey: ByteString): ByteString {
   return storeKey.slice(prefixLength);
@@ -140,6 +165,11 @@ export function tombstoneRange(
 export function sessionRange(sessionId: ByteString, limit: number): StoreRange {
   const start = sessionId === '' ? sessionPrefix : `${sessionPrefix}${sessionId}\x00`;
   return { start, end: 'S0', limit, reverse: false };
+}
+
+/** History after a place; from its end back in reverse. */
+export function historyAfter({ revision, sub }: HistoryPlace, limit: number, reverse = false): StoreRange {
+  return { start: `${versionKey(revision, sub)}\x00`, end: 'V0', limit, reverse };
 }
 
 /** All of history. */
@@ -256,6 +286,39 @@ export function decodeVersion(
   };
 }
 
+/** The key of the user that a record of `V/` is of. Throws CORRUPT; `storeKey` is for the message. */
+export function keyOfVersion(record: Uint8Array, storeKey: ByteString): ByteString {
+  const bytes = asBuffer(record);
+  if (bytes.length < versionHeaderBytes) throw corrupt(storeKey, `has only ${bytes.length} bytes`);
+  const end = versionHeaderBytes + bytes.readUInt16BE(37);
+  if (end > bytes.length) throw corrupt(storeKey, 'ends within its key');
+  return bytes.toString('latin1', versionHeaderBytes, end);
+}
+
+export function encodeStaging(record: StagingRecord): Uint8Array {
+  const bytes = Buffer.allocUnsafe(stagingBytes);
+  bytes.writeUInt32BE(storeFormatVersion, 0);
+  writeNumber(bytes, record.revision, 4);
+  bytes.writeUInt32BE(record.sub, 12);
+  bytes.writeUInt32BE(record.contentHigh, 16);
+  bytes.writeUInt32BE(record.contentLow, 20);
+  return bytes;
+}
+
+/** Throws CORRUPT, also when another version of kvorum wrote it: a snapshot can be received anew. */
+export function decodeStaging(record: Uint8Array): StagingRecord {
+  const bytes = asBuffer(record);
+  if (bytes.length !== stagingBytes || bytes.readUInt32BE(0) !== storeFormatVersion) {
+    throw corrupt(stagingKey, `is not of store format ${storeFormatVersion}`);
+  }
+  return {
+    revision: readNumber(bytes, 4, stagingKey),
+    sub: bytes.readUInt32BE(12),
+    contentHigh: bytes.readUInt32BE(16),
+    contentLow: bytes.readUInt32BE(20),
+  };
+}
+
 export function encodeApplied(record: AppliedRecord): Uint8Array {
   const bytes = Buffer.allocUnsafe(appliedBytes);
   bytes.writeUInt32BE(storeFormatVersion, 0);
@@ -279,10 +342,10 @@ export function decodeApplied(record: Uint8Array): AppliedRecord {
   if (bytes.length < 4) throw corrupt(appliedKey, `has only ${bytes.length} bytes`);
   const version = bytes.readUInt32BE(0);
   if (version > storeFormatVersion) {
-    throw corrupt(
-      appliedKey,
-      `is of store format ${version}; this version of kvorum reads ${storeFormatVersion}: use a newer kvorum`,
-    );
+    const formats = `store format ${version}; this version of kvorum reads ${storeFormatVersion}`;
+    throw new KvorumError('CORRUPT', `the store is of ${formats}: use a newer kvorum`, {
+      details: { record: appliedKey, newerFormat: true },
+    });
   }
   if (version === 0 || bytes.length !== appliedBytes) {
     throw corrupt(appliedKey, `has format ${version} and ${bytes.length} bytes, not ${appliedBytes}`);
@@ -317,5 +380,7 @@ export function readNumber(source: Buffer, offset: number, storeKey: ByteString)
 
 export function corrupt(storeKey: ByteString, what: string): KvorumError {
   const name = JSON.stringify(storeKey.slice(0, 100));
-  return new KvorumError('CORRUPT', `the record ${name} of the store ${what}; restore or replace this node`);
+  return new KvorumError('CORRUPT', `the record ${name} of the store ${what}`, {
+    details: { record: storeKey },
+  });
 }
