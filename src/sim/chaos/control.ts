@@ -1,0 +1,47 @@
+// What a chaos run needs of the processes it torments and of those that load them. How processes are started
+// is the matter of the command line, which hands this in; the run itself knows no program and no path. Whoever
+// implements it must end every process that it started, however the run ends.
+
+import type { LoadCommand, LoadReport } from './load-messages.js';
+
+export interface ChaosNode {
+  readonly id: string;
+  /** host:port of the node itself, not of a proxy. */
+  readonly address: string;
+  readonly dataDirectory: string;
+  /** Where the node keeps the notes that torn tails are made from. */
+  readonly chaosFolder: string;
+}
+
+/** The nodes, as processes. */
+export interface NodeControl {
+  readonly nodes: readonly ChaosNode[];
+  /** Starts a node that is down. */
+  start(nodeId: string): void;
+  /** SIGKILL; resolves when the process is gone. */
+  kill(nodeId: string): Promise<void>;
+  /** SIGTERM, and SIGKILL if that takes long; resolves when the process is gone. */
+  stop(nodeId: string): Promise<void>;
+  signal(nodeId: string, signal: 'SIGSTOP' | 'SIGCONT'): void;
+  isRunning(nodeId: string): boolean;
+  stopAll(): Promise<void>;
+}
+
+/** A node's process ended that nobody asked to end. */
+export interface UnexpectedExit {
+  readonly nodeId: string;
+  readonly how: string;
+  /** The last thing it said. */
+  readonly lastLine: string;
+}
+
+/** One load process. */
+export interface LoadProcess {
+  send(command: LoadCommand): void;
+  /** Resolves when it has ended, with its exit code; after it nothing more is reported. */
+  readonly ended: Promise<number | null>;
+  kill(): void;
+}
+
+/** Starts a load process; `onReport` hears all it says. */
+export type LaunchLoad = (onReport: (report: LoadReport) => void) => LoadProcess;

@@ -1,0 +1,218 @@
+// The plan of a chaos run: which fault begins when and lasts how long, drawn from a seed alone, so that the
+// same seed gives the same plan. Who is hit is named by role where the role is the point ("the leader"), and
+// otherwise drawn from the fault's own dice when it begins, because who leads is not known before.
+// Source: research §1.2, §4.2, §4.4.
+
+import { KvorumError } from '../../base/errors.js';
+import { Prng } from '../../base/prng.js';
+
+/** `role`: whoever leads, one who does not, or anyone. More than one: what the cluster must survive too. */
+export type Scope = 'leader' | 'follower' | 'any' | 'majority' | 'all';
+
+interface FaultKind {
+  /** In words, for people who have not seen it before. */
+  readonly words: string;
+  readonly group: 'process' | 'network' | 'clients' | 'disk';
+  /** How often, against the others. */
+  readonly weight: number;
+  /** Shortest and longest duration. */
+  readonly ms: readonly [number, number];
+  readonly scopes: readonly Scope[];
+}
+
+/** Every fault, by the name that `--faults` takes. */
+export const faultKinds = {
+  kill: {
+    words: 'SIGKILL, started again later',
+    group: 'process',
+    weight: 5,
+    ms: [200, 4_000],
+    scopes: ['leader', 'leader', 'follower', 'any', 'majority', 'all'],
+  },
+  restart: {
+    words: 'SIGTERM, started again',
+    group: 'process',
+    weight: 3,
+    ms: [100, 2_000],
+    scopes: ['leader', 'leader', 'follower', 'any'],
+  },
+  pause: {
+    words: 'SIGSTOP, SIGCONT later',
+    group: 'process',
+    weight: 4,
+    ms: [200, 6_000],
+    scopes: ['leader', 'leader', 'follower', 'any', 'majority', 'all'],
+  },
+  'one-way': {
+    words: 'one node is heard and hears nothing, or the reverse',
+    group: 'network',
+    weight: 3,
+    ms: [1_000, 6_000],
+    scopes: ['leader', 'leader', 'any'],
+  },
+  isolate: {
+    words: 'one node is cut off from all others, not from clients',
+    group: 'network',
+    weight: 3,
+    ms: [1_000, 8_000],
+    scopes: ['leader', 'leader', 'leader', 'any'],
+  },
+  split: {
+    words: 'two groups that do not reach each other, clients on either side',
+    group: 'network',
+    weight: 3,
+    ms: [1_000, 8_000],
+    scopes: ['any'],
+  },
+  ring: {
+    words: 'each node reaches only its two neighbours, or with three nodes only one way round',
+    group: 'network',
+    weight: 2,
+    ms: [1_000, 6_000],
+    scopes: ['any'],
+  },
+  flapping: {
+    words: 'one node is cut off and back, at the pace of elections',
+    group: 'network',
+    weight: 2,
+    ms: [2_000, 6_000],
+    scopes: ['leader', 'any'],
+  },
+  slow: {
+    words: 'links with delay, or with little bandwidth',
+    group: 'network',
+    weight: 2,
+    ms: [2_000, 6_000],
+    scopes: ['any', 'all'],
+  },
+  lossy: {
+    words: 'links that lose and send again, so that all behind waits',
+    group: 'network',
+    weight: 2,
+    ms: [2_000, 6_000],
+    scopes: ['any', 'all'],
+  },
+  drop: {
+    words: 'what one node sends is lost, and its connections with it',
+    group: 'network',
+    weight: 2,
+    ms: [500, 4_000],
+    scopes: ['leader', 'any'],
+  },
+  reset: {
+    words: 'all connections of one node are reset',
+    group: 'network',
+    weight: 2,
+    ms: [100, 100],
+    scopes: ['leader', 'any', 'all'],
+  },
+  clients: {
+    words: 'clients cannot reach one node, or nothing comes back from it, or they are refused',
+    group: 'clients',
+    weight: 3,
+    ms: [1_000, 6_000],
+    scopes: ['leader', 'leader', 'any', 'all'],
+  },
+  'torn-tail': {
+    words: 'SIGKILL, and what the log had not synced is lost, partly lost, or garbage',
+    group: 'disk',
+    weight: 4,
+    ms: [200, 3_000],
+    scopes: ['leader', 'leader', 'follower', 'any', 'majority', 'all'],
+  },
+  damage: {
+    words: 'SIGKILL, and synced bytes of the log are flipped or cut off, on a minority at most',
+    group: 'disk',
+    weight: 2,
+    ms: [200, 2_000],
+    scopes: ['leader', 'follower', 'any'],
+  },
+  'disk-full': {
+    words: 'the log and new files of a node get no more space',
+    group: 'disk',
+    weight: 1,
+    ms: [2_000, 6_000],
+    scopes: ['leader', 'any', 'all'],
+  },
+} as const satisfies Record<string, FaultKind>;
+
+export type FaultName = keyof typeof faultKinds;
+
+export const faultNames = Object.keys(faultKinds) as FaultName[];
+
+/** What can be done to a cluster whose processes belong to someone else: only the clients' links. */
+export const clientSideFaults: readonly FaultName[] = ['clients', 'slow', 'lossy', 'drop', 'reset'];
+
+export interface PlannedFault {
+  /** From 1, in the order of `atMs`. */
+  readonly id: number;
+  readonly kind: FaultName;
+  /** From the start of the load. */
+  readonly atMs: number;
+  readonly durationMs: number;
+  readonly scope: Scope;
+  /** Seed of what is decided only when the fault begins. */
+  readonly dice: number;
+}
+
+export interface ChaosPlan {
+  readonly version: 1;
+  readonly seed: number;
+  readonly nodes: number;
+  readonly durationMs: number;
+  readonly faults: readonly PlannedFault[];
+}
+
+export interface PlanOptions {
+  /** 0 .. 2^32-1. */
+  readonly seed: number;
+  readonly nodes: number;
+  /** Of the load, without start and healing. */
+  readonly durationMs: number;
+  /** Not empty. */
+  readonly faults: readonly FaultName[];
+}
+
+/** Before the first fault, and between the last one's end and the end of the load. */
+const calmMs = 1_500;
+const gapMs = [500, 4_000] as const;
+/** After so many faults the cluster gets a rest in which all can catch up. */
+const faultsPerSpell = 8;
+const restMs = 5_000;
+
+export function makePlan({ seed, nodes, durationMs, faults: names }: PlanOptions): ChaosPlan {
+  const prng = new Prng(seed);
+  const faults: PlannedFault[] = [];
+  const deck = names.flatMap((name) => Array.from({ length: faultKinds[name].weight }, () => name));
+  const endMs = durationMs - calmMs;
+  let atMs: number = calmMs;
+  while (deck.length > 0) {
+    const kind = prng.pick(deck);
+    const { ms, scopes } = faultKinds[kind];
+    const fault = {
+      id: faults.length + 1,
+      kind,
+      atMs,
+      durationMs: prng.integer(ms[0], ms[1]),
+      scope: prng.pick<Scope>(scopes),
+      dice: prng.uint32(),
+    };
+    if (atMs >= endMs) break;
+    faults.push({ ...fault, durationMs: Math.min(fault.durationMs, endMs - atMs) });
+    atMs += prng.integer(gapMs[0], gapMs[1]);
+    if (faults.length % faultsPerSpell === 0) atMs += restMs;
+  }
+  return { version: 1, seed, nodes, durationMs, faults };
+}
+
+/** The names as faults. Throws CONFIG naming the first that is none, and all there are. */
+export function parseFaultNames(names: readonly string[]): FaultName[] {
+  return names.map((name) => {
+    const known = faultNames.find((candidate) => candidate === name);
+    if (known !== undefined) return known;
+    throw new KvorumError(
+      'CONFIG',
+      `there is no fault "${name}"; the known ones are ${faultNames.join(', ')}`,
+    );
+  });
+}
