@@ -207,6 +207,8 @@ function versionAfter(place: HistoryPlace, storeKey: ByteString, value: Uint8Arr
   if (version.key.length > kvLimits.keyBytesMax || version.valueBytes > kvLimits.valueBytesMax) {
     throw refused(storeKey, `has ${version.key.length} bytes of key and ${version.valueBytes} of value`);
   }
+  const isEmpty = version.valueBytes + version.createRevision + version.version + version.leaseId === 0;
+  if (version.deleted && !isEmpty) throw refused(storeKey, 'is a deletion with the fields of a value');
   return version;
 }
 
@@ -236,6 +238,8 @@ function refused(storeKey: ByteString, what: string): KvorumError {
   return new KvorumError('PROTOCOL', `the record ${nameOf(storeKey)} of a snapshot ${what}`);
 }
 
+/** The key of a record as people can read it. */
 function nameOf(storeKey: ByteString): string {
-  return JSON.stringify(storeKey.slice(0, 100));
+  const place = placeOf(storeKey);
+  return place === undefined ? JSON.stringify(storeKey.slice(0, 100)) : `V/${place.revision}.${place.sub}`;
 }
