@@ -2,13 +2,15 @@
 // checkers for histories of one's own systems. Importing it must load neither sockets, nor LevelDB, nor the
 // server's logger: tests stay light, and run where native modules do not.
 
-export { KvorumError, type ErrorCode, type Outcome } from '../base/errors.js';
-export { ConflictError } from '../client/errors.js';
 export type { KvorumClient } from '../client/client.js';
-export { testCluster } from './test-cluster.js';
-export type { TestCluster } from './test-cluster.js';
+export { testCluster, type TestCluster } from './test-cluster.js';
 export type { TestClientOptions, TestClusterOptions, WaitOptions } from './test-cluster-arguments.js';
 export type { NodeView } from './test-cluster-check.js';
+
 export { planOf, type Plan, type PlanOptions } from './plan.js';
+export { readPlan, writePlan } from './plan-file.js';
 export { runSimulation, type SimulationOptions, type SimulationResult } from './simulator.js';
 export type { InvariantId, Violation } from './checkers/violations.js';
+export { shrinkPlan, type ShrinkOptions, type ShrinkProgress, type ShrinkResult } from './shrink.js';
+
+export { formatHistory, parseHistory, type HistoryOperation } from './history-file.js';

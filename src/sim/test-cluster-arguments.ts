@@ -13,7 +13,7 @@ export interface TestClusterOptions {
 }
 
 export interface TestClientOptions {
-  /** How `partition` and `cut` call its machine. 1 to 64 of letters, digits, `.`, `_`, `-`; default c1, c2, … */
+  /** How `partition` and `cut` call it. 1 to 64 letters, digits, `.`, `_` or `-`; default c1, c2, … */
   readonly name?: string | undefined;
   /** Default of all its calls, virtual milliseconds. 1 .. 2^31-1; default 10,000. */
   readonly timeoutMs?: number | undefined;

@@ -74,7 +74,7 @@ export function brokenError(
   const [first] = violations;
   const others = violations.length > 1 ? ` (and ${violations.length - 1} more)` : '';
   const message =
-    `kvorum broke ${first?.id} on ${first?.where}, seed ${seed}: ${first?.message}${others}. This is a bug in ` +
-    `kvorum; please report it with the test and this trace:\n${trace.slice(-traceLinesShown).join('\n')}`;
+    `kvorum broke ${first?.id} on ${first?.where}, seed ${seed}: ${first?.message}${others}. This is a bug ` +
+    `in kvorum; please report it with the test and this trace:\n${trace.slice(-traceLinesShown).join('\n')}`;
   return new KvorumError('INTERNAL', message, { details: { violations } });
 }

@@ -20,7 +20,7 @@ export function calmPlan(seed: number, nodes: number): Plan {
     knobs: {
       ...plan.knobs,
       // Files live in memory: small segments, and a log that a test does not fill by accident.
-      segmentBytes: 262_144,
+      segmentBytes: 65_536,
       quotaBytes: 1_073_741_824,
       appendEntriesMax: raft.appendEntriesMax,
       appendBytesMax: raft.appendBytesMax,

@@ -25,8 +25,8 @@ const pollMs = 10;
 const firstClientOrdinal = 100;
 
 /**
- * Makes a cluster and waits until it has a leader that all nodes know; some milliseconds of real time. Rejects
- * with INVALID_ARGUMENT naming the option that is wrong.
+ * Makes a cluster and waits until it has a leader that all nodes know; some milliseconds of real time.
+ * Rejects with INVALID_ARGUMENT naming the option that is wrong.
  */
 export async function testCluster(options: TestClusterOptions = {}): Promise<TestCluster> {
   const cluster = new TestCluster(check.optionsOf(options));
@@ -74,19 +74,32 @@ export class TestCluster implements AsyncDisposable {
     return this.#world.scheduler.nowUs / 1000;
   }
 
+  /** Events that have happened so far. */
+  get events(): number {
+    return this.#world.scheduler.eventCount;
+  }
+
   /**
    * The running node that holds itself for the leader; of several the one in the newest term. A leader that
    * was cut off holds itself for one until it has missed its followers for an election timeout.
    */
   get leader(): string | undefined {
-    const leaders = this.nodes.map((node) => this.status(node)).filter(({ role }) => role === 'leader');
-    return leaders.sort((a, b) => (b.term ?? 0) - (a.term ?? 0))[0]?.id;
+    this.#use();
+    let [leader, newestTerm]: [string | undefined, number] = [undefined, 0];
+    for (const { name, process, node } of this.#world.machines) {
+      const raft = node?.raft;
+      if (process?.state !== 'running' || raft?.role !== 'leader' || raft.currentTerm <= newestTerm) continue;
+      [leader, newestTerm] = [name, raft.currentTerm];
+    }
+    return leader;
   }
 
   /** All nodes run and know one leader. */
   get isReady(): boolean {
     const { leader } = this;
-    return leader !== undefined && this.nodes.every((node) => this.status(node).leader === leader);
+    const knows = ({ process, node }: Machine): boolean =>
+      process?.state === 'running' && node?.raft?.leaderId === leader;
+    return leader !== undefined && this.#world.machines.every(knows);
   }
 
   /**
@@ -111,8 +124,8 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /**
-   * Cuts all ways between hosts of different groups, in both directions; within a group, and to hosts that are
-   * in none, nothing changes. Hosts are nodes and clients. Cuts add up until `heal`.
+   * Cuts all ways between hosts of different groups, in both directions; within a group, and to hosts that
+   * are in none, nothing changes. Hosts are nodes and clients. Cuts add up until `heal`.
    */
   partition(...groups: readonly (readonly string[])[]): void {
     this.#use();
@@ -206,9 +219,9 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /**
-   * Lets virtual time pass until `condition` returns something truthy, and resolves with it. It is asked after
-   * every event; one that returns a promise, every 10 ms. Rejects with TIMEOUT after `timeoutMs` (default
-   * 10,000), with what `condition` throws, and with INTERNAL as soon as an invariant is broken.
+   * Lets virtual time pass until `condition` returns something truthy, and resolves with it. It is asked
+   * after every event; one that returns a promise, every 10 ms. Rejects with TIMEOUT after `timeoutMs`
+   * (default 10,000), with what `condition` throws, and with INTERNAL as soon as an invariant is broken.
    */
   waitFor<T>(condition: () => T | Promise<T>, options: WaitOptions = {}): Promise<Exclude<T, Falsy>> {
     return this.#calls.make(() => this.#waitFor(condition, options));
@@ -295,8 +308,8 @@ export class TestCluster implements AsyncDisposable {
       const { state, role } = this.status(node);
       return `${node} ${state === 'running' ? (role ?? 'forming') : state}`;
     });
-    const message = `the condition did not hold within ${patienceMs} ms of virtual time; ${states.join(', ')}`;
-    return new KvorumError('TIMEOUT', message);
+    const message = `the condition did not hold within ${patienceMs} ms of virtual time`;
+    return new KvorumError('TIMEOUT', `${message}; ${states.join(', ')}`);
   }
 
   #use(): void {

@@ -79,18 +79,6 @@ export class World {
     return event;
   }
 
-  /** Whoever leads in the highest term; `undefined` when nobody that runs does. */
-  leader(): Machine | undefined {
-    let leader: Machine | undefined;
-    let term = 0;
-    for (const machine of this.machines) {
-      const raft = machine.node?.raft;
-      if (raft?.role !== 'leader' || raft.currentTerm <= term) continue;
-      [leader, term] = [machine, raft.currentTerm];
-    }
-    return leader;
-  }
-
   count(mark: string): void {
     this.coverage.set(mark, (this.coverage.get(mark) ?? 0) + 1);
   }
