@@ -20,18 +20,24 @@ function recoveredFrom(terms: readonly Term[], recent: number): RecoveredLog {
 class TwinLog {
   entries: LogEntry[] = [];
   durableIndex = 0;
+  baseIndex = 0;
 
   get lastIndex(): number {
     return this.entries.length;
   }
 
   termAt(index: number): Term | undefined {
+    if (index < this.baseIndex) return undefined;
     return index === 0 ? 0 : this.entries[index - 1]?.term;
+  }
+
+  get baseTerm(): Term {
+    return this.termAt(this.baseIndex) ?? 0;
   }
 
   lastIndexAtOrBelow(index: number, term: Term): number {
     let candidate = Math.min(index, this.lastIndex);
-    while (candidate > 0 && (this.termAt(candidate) ?? 0) > term) candidate--;
+    while (candidate >= this.baseIndex && (this.termAt(candidate) ?? 0) > term) candidate--;
     return candidate;
   }
 }
@@ -39,6 +45,7 @@ class TwinLog {
 type Operation =
   | { kind: 'append'; count: number; termStep: number; bytes: number }
   | { kind: 'truncate'; from: number }
+  | { kind: 'truncatePrefix'; through: number }
   | { kind: 'durable'; through: number }
   | { kind: 'evict'; bytesMax: number };
 
@@ -50,6 +57,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     bytes: fc.integer({ min: 0, max: 20 }),
   }),
   fc.record({ kind: fc.constant('truncate' as const), from: fc.nat(100) }),
+  fc.record({ kind: fc.constant('truncatePrefix' as const), through: fc.nat(100) }),
   fc.record({ kind: fc.constant('durable' as const), through: fc.nat(100) }),
   fc.record({ kind: fc.constant('evict' as const), bytesMax: fc.nat(60) }),
 );
@@ -62,11 +70,15 @@ function run(log: Log, twin: TwinLog, step: Operation): void {
     log.append(entries);
     twin.entries.push(...entries);
   } else if (step.kind === 'truncate') {
-    if (twin.lastIndex === 0) return;
-    const from = 1 + (step.from % twin.lastIndex);
+    if (twin.lastIndex === twin.baseIndex) return;
+    const from = twin.baseIndex + 1 + (step.from % (twin.lastIndex - twin.baseIndex));
     log.truncateSuffix(from);
     twin.entries.length = from - 1;
     twin.durableIndex = Math.min(twin.durableIndex, from - 1);
+  } else if (step.kind === 'truncatePrefix') {
+    const through = step.through % (twin.durableIndex + 1);
+    log.truncatePrefix(through);
+    twin.baseIndex = Math.max(twin.baseIndex, through);
   } else if (step.kind === 'durable') {
     const through = Math.min(step.through, twin.lastIndex);
     log.markDurable(through);
@@ -82,12 +94,16 @@ function compare(log: Log, twin: TwinLog): void {
   expect(log.lastIndex).toBe(twin.lastIndex);
   expect(log.lastTerm).toBe(twin.termAt(twin.lastIndex));
   expect(log.durableIndex).toBe(twin.durableIndex);
+  expect([log.baseIndex, log.baseTerm]).toEqual([twin.baseIndex, twin.baseTerm]);
   expect(log.termAt(-1)).toBeUndefined();
   expect(log.termAt(twin.lastIndex + 1)).toBeUndefined();
   let bytes = 0;
   for (let index = 0; index <= twin.lastIndex; index++) {
     expect(log.termAt(index)).toBe(twin.termAt(index));
-    const isCached = index >= log.cacheFirstIndex;
+    const isCached = index >= log.cacheFirstIndex && index > twin.baseIndex;
+    for (const term of [0, twin.baseTerm, 3]) {
+      expect(log.lastIndexAtOrBelow(index, term)).toBe(twin.lastIndexAtOrBelow(index, term));
+    }
     expect(log.entry(index)).toBe(isCached ? twin.entries[index - 1] : undefined);
     if (isCached) bytes += twin.entries[index - 1]?.payload.length ?? 0;
   }
@@ -107,6 +123,38 @@ describe('log', () => {
         }
       }),
     );
+  });
+
+  it('goes on after everything was truncated, in the same term and in a later one', () => {
+    for (const term of [2, 3]) {
+      const log = new Log(recoveredFrom([1, 2, 2], 1));
+      log.truncatePrefix(3);
+      expect([log.baseIndex, log.baseTerm, log.lastIndex, log.lastTerm]).toEqual([3, 2, 3, 2]);
+      expect([log.cacheBytes, log.cacheFirstIndex]).toEqual([0, 4]);
+      log.append([entryOf(4, term, 5)]);
+      expect([2, 3, 4, 5].map((index) => log.termAt(index))).toEqual([undefined, 2, term, undefined]);
+      log.truncateSuffix(4);
+      expect([log.lastIndex, log.lastTerm]).toEqual([3, 2]);
+    }
+  });
+
+  it('forgets only what is durable, and nothing twice', () => {
+    const log = new Log(recoveredFrom([1, 1, 2], 3));
+    log.append([entryOf(4, 2, 5)]);
+    expect(() => log.truncatePrefix(4), 'not durable').toThrow(AssertionError);
+    log.truncatePrefix(2);
+    log.truncatePrefix(1);
+    expect([log.baseIndex, log.baseTerm, log.cacheFirstIndex]).toEqual([2, 1, 3]);
+    expect(() => log.truncateSuffix(2), 'below the base').toThrow(AssertionError);
+  });
+
+  it('says that two logs part below its base when it knows no more', () => {
+    const recovered = { baseIndex: 5, baseTerm: 3, lastIndex: 7, recentEntries: [] };
+    const log = new Log({ ...recovered, termRuns: [{ firstIndex: 6, term: 4 }] });
+    expect(log.lastIndexAtOrBelow(9, 4)).toBe(7);
+    expect(log.lastIndexAtOrBelow(7, 3), 'the base itself').toBe(5);
+    expect(log.lastIndexAtOrBelow(7, 2), 'not even the base').toBe(4);
+    expect(log.lastIndexAtOrBelow(3, 9)).toBe(3);
   });
 
   it('finds the last index at or below a term as by walking back (§5.3)', () => {
@@ -191,6 +239,8 @@ describe('log', () => {
       },
     ],
     ['entries without a run', { termRuns: [] }],
+    ['a base without its term', { baseIndex: 1, termRuns: [{ firstIndex: 2, term: 1 }] }],
+    ['a base of a later term', { baseIndex: 1, baseTerm: 2, termRuns: [{ firstIndex: 2, term: 1 }] }],
     ['a recent entry of another term', { recentEntries: [entryOf(3, 2, 0)] }],
     ['recent entries that end early', { recentEntries: [entryOf(2, 1, 0)] }],
   ])('refuses a recovered log with %s', (_what, part) => {

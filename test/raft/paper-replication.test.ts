@@ -1,8 +1,9 @@
 // The paper's rules about the log, one test each, with the section in the name.
 
 import { describe, expect, it } from 'vitest';
-import type { AppendEntries, Message } from '../../src/raft/messages.js';
-import type { LogEntry, Term } from '../../src/raft/types.js';
+import type { AppendEntries } from '../../src/raft/messages.js';
+import type { Term } from '../../src/raft/types.js';
+import { append, entriesFrom, lastSent } from './leader-messages.js';
 import { VirtualCluster } from './virtual-cluster.js';
 
 const three = ['n1', 'n2', 'n3'];
@@ -21,40 +22,9 @@ function follower(terms: Term[], commitIndex = 0): VirtualCluster {
   return new VirtualCluster({ voters: three }, { n1: { terms, currentTerm, commitIndex } });
 }
 
-function entriesFrom(firstIndex: number, terms: readonly Term[]): LogEntry[] {
-  return terms.map((term, position) => {
-    const index = firstIndex + position;
-    return { index, term, kind: 'command', payload: Buffer.from(`${index}/${term}`) };
-  });
-}
-
-function append(prev: [number, number], terms: Term[], part: Partial<AppendEntries> = {}) {
-  const [prevLogIndex, prevLogTerm] = prev;
-  const entries = entriesFrom(prevLogIndex + 1, terms);
-  const message: AppendEntries = {
-    ...{
-      kind: 'appendEntries',
-      from: 'n2',
-      to: 'n1',
-      term: 5,
-      prevLogIndex,
-      prevLogTerm,
-      entries,
-      leaderCommit: 0,
-    },
-    ...part,
-  };
-  return { kind: 'message', message } as const;
-}
-
 function termsOf(cluster: VirtualCluster, nodeId: string): (Term | undefined)[] {
   const raft = cluster.raft(nodeId);
   return Array.from({ length: raft.lastIndex }, (_, position) => raft.termAt(position + 1));
-}
-
-function lastSent(cluster: VirtualCluster, nodeId: string): Message[] {
-  const output = cluster.member(nodeId).lastOutput;
-  return [...(output?.messages ?? []), ...(output?.messagesAfterPersist ?? [])];
 }
 
 describe('AppendEntries at the follower', () => {

@@ -7,10 +7,11 @@ import { expect } from 'vitest';
 import { Prng } from '../../src/base/prng.js';
 import type { Message } from '../../src/raft/messages.js';
 import type { NodeId } from '../../src/raft/types.js';
+import { emptySnapshotCoverage, SnapshotFaults, type SnapshotCoverage } from './random-snapshots.js';
 import { VirtualCluster, type VirtualInput } from './virtual-cluster.js';
 
 /** Rare situations, counted, so that a test can say that the runs reach them. */
-export interface Coverage {
+export interface Coverage extends SnapshotCoverage {
   elections: number;
   truncations: number;
   commits: number;
@@ -34,6 +35,7 @@ export function emptyCoverage(): Coverage {
     crashes: 0,
     refusedAppends: 0,
     readsAtDeposed: 0,
+    ...emptySnapshotCoverage(),
   };
 }
 
@@ -51,6 +53,7 @@ class RandomRun {
   private readonly cluster: VirtualCluster;
   private readonly nodeIds: readonly NodeId[];
   private readonly faults: Intensities;
+  private readonly snapshots: SnapshotFaults;
   private readonly coverage: Coverage;
   private readonly cuts = new Set<string>();
   /** Members whose timers do not fire, so that they do not notice that they are cut off. */
@@ -93,6 +96,7 @@ class RandomRun {
           readsMax: prng.integer(1, 5),
         };
     this.cluster = new VirtualCluster({ voters, learners, config, seed, recentMax: prng.integer(0, 10) });
+    this.snapshots = new SnapshotFaults(prng, this.cluster, coverage, () => ++this.requestId);
     this.cluster.passes = (message) => this.passes(message);
     this.cluster.onStep = (member, input, output) => {
       if (output.truncateSuffix !== undefined) coverage.truncations++;
@@ -127,24 +131,37 @@ class RandomRun {
     if (this.strandedSteps > 0) this.strandedSteps--;
     else if (prng.chance(faults.cut)) this.cutOrJoin(nodeId);
     if (prng.chance(faults.crash)) {
-      if (isUp) this.coverage.crashes++;
-      if (isUp) cluster.crash(nodeId);
-      else cluster.restart(nodeId);
+      if (isUp) this.crash(nodeId);
+      else this.restart(nodeId);
       return;
     }
+    this.snapshots.act(nodeId);
+    if (isUp && cluster.member(nodeId).raft === undefined) return;
     const dice = prng.integer(0, 99);
     if (dice < 55) this.deliver();
     else if (dice < 70) {
       if (!prng.chance(faults.slowDisk)) while (cluster.persist(nodeId));
       else cluster.persist(nodeId);
     } else if (!isUp) {
-      if (prng.chance(0.05)) cluster.restart(nodeId);
+      if (prng.chance(0.05)) this.restart(nodeId);
     } else if (dice < 76) cluster.apply(nodeId, prng.integer(1, 5));
     else if (dice < 79) cluster.answerRead(nodeId);
     else if (dice < 84) this.propose();
     else if (dice < 88) this.input(nodeId, { kind: 'readIndex', requestId: ++this.requestId });
     else if (dice < 98) this.pass(prng.integer(0, this.tempoMs));
     else this.hint(nodeId);
+  }
+
+  private crash(nodeId: NodeId): void {
+    this.coverage.crashes++;
+    this.cluster.crash(nodeId);
+    this.snapshots.crashed(nodeId);
+  }
+
+  /** Unless its log is lost: then it has to recover first. */
+  private restart(nodeId: NodeId): void {
+    const { raft, recovering } = this.cluster.member(nodeId);
+    if (raft === undefined && recovering === undefined) this.cluster.restart(nodeId);
   }
 
   private deliver(): void {
@@ -213,8 +230,8 @@ class RandomRun {
     const { cluster } = this;
     this.cuts.clear();
     cluster.passes = () => true;
-    for (const { nodeId, raft } of cluster.members.values()) if (raft === undefined) cluster.restart(nodeId);
-    cluster.pass(5_000);
+    for (const nodeId of this.nodeIds) this.restart(nodeId);
+    this.snapshots.heal();
     const { leader } = cluster;
     if (leader === undefined) expect.fail('no leader 5 s after everything healed');
     const { proposal } = cluster.propose(leader.nodeId, 'last');
@@ -228,7 +245,7 @@ class RandomRun {
     expect(applied, 'the last write is applied on the leader').toBe(leader.lastIndex);
     for (const { nodeId, raft, disk, applied: entries } of cluster.members.values()) {
       expect(raft?.lastIndex, `the log of ${nodeId}`).toBe(leader.lastIndex);
-      expect(disk.entries.length, `the disk of ${nodeId}`).toBe(leader.lastIndex);
+      expect(disk.lastIndex, `the disk of ${nodeId}`).toBe(leader.lastIndex);
       expect(entries.length, `what ${nodeId} applied`).toBe(leader.lastIndex);
     }
     for (const { nodeId, requestId } of readers) {

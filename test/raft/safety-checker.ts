@@ -20,6 +20,8 @@ export class SafetyChecker {
    */
   private readonly entries = new Map<string, { previousTerm: Term; payload: string }>();
   private readonly committedTerms: Term[] = [0];
+  /** The term of whoever first knew it: that of the leader that committed it. */
+  private readonly committedIn: Term[] = [0];
   private readonly committedPayloads: (string | undefined)[] = [''];
   private readonly votes = new Map<string, NodeId>();
   private readonly readFloors = new Map<string, LogIndex>();
@@ -29,6 +31,15 @@ export class SafetyChecker {
     return this.committedTerms.length - 1;
   }
 
+  /** Entries that were committed before the test begins, from the first one on. */
+  notePreset(entries: readonly LogEntry[]): void {
+    for (const { index, term, payload } of entries) {
+      this.committedTerms[index] = term;
+      this.committedIn[index] = term;
+      this.committedPayloads[index] = Buffer.from(payload).toString('latin1');
+    }
+  }
+
   noteRole(raft: Raft): void {
     if (raft.role !== 'leader') return;
     const known = this.leaders.get(raft.currentTerm);
@@ -36,11 +47,33 @@ export class SafetyChecker {
     if (known !== undefined)
       fail(`Election Safety: ${known} and ${raft.nodeId} lead term ${raft.currentTerm}`);
     this.leaders.set(raft.currentTerm, raft.nodeId);
-    for (let index = 1; index <= this.committedIndex; index++) {
+    this.noteBase(raft);
+    for (let index = raft.baseIndex + 1; index <= this.committedIndex; index++) {
       if (raft.termAt(index) === this.committedTerms[index]) continue;
+      // Who wins late, with votes from before, may lack what leaders of later terms have committed.
+      if ((this.committedIn[index] as Term) > raft.currentTerm) continue;
       fail(
         `Leader Completeness: ${raft.nodeId} leads term ${raft.currentTerm} without committed entry ${index}`,
       );
+    }
+  }
+
+  /** The entry before the log's first one was committed, with this term. */
+  noteBase(raft: Raft): void {
+    const { nodeId, baseIndex, baseTerm } = raft;
+    if (this.committedTerms[baseIndex] === baseTerm) return;
+    fail(`the log of ${nodeId} begins after ${baseIndex}/${baseTerm}, which was never committed`);
+  }
+
+  /** What a leader believes of the others is on their disks, but on those that are in a later term. */
+  noteMatches(raft: Raft, diskOf: (nodeId: NodeId) => VirtualDisk | undefined): void {
+    for (const { peer, matchIndex } of raft.progress()) {
+      const disk = diskOf(peer);
+      if (disk === undefined || disk.hardState.currentTerm > raft.currentTerm) continue;
+      const what = `${raft.nodeId} believes that ${peer} has entry ${matchIndex}`;
+      if (disk.lastIndex < matchIndex) fail(`${what}; its disk ends at ${disk.lastIndex}`);
+      if (matchIndex < disk.baseIndex || matchIndex < raft.baseIndex) continue;
+      if (disk.termAt(matchIndex) !== raft.termAt(matchIndex)) fail(`${what}; it has another one there`);
     }
   }
 
@@ -61,8 +94,11 @@ export class SafetyChecker {
     for (let index = before + 1; index <= raft.commitIndex; index++) {
       const term = raft.termAt(index) ?? fail(`${raft.nodeId} committed ${index} without having it`);
       const known = this.committedTerms[index];
-      if (known === undefined) this.committedTerms[index] = term;
-      else if (known !== term)
+      if (known === undefined) {
+        this.committedTerms[index] = term;
+        this.committedIn[index] = raft.currentTerm;
+      }
+      if (known !== undefined && known !== term)
         fail(`State Machine Safety: ${raft.nodeId} committed ${index}/${term}, not ${known}`);
     }
   }
@@ -77,15 +113,13 @@ export class SafetyChecker {
 
   /** A message leaves: what it promises is in the durable image. */
   noteSent(message: Message, disk: VirtualDisk): void {
-    const { hardState, entries } = disk;
+    const { hardState, lastIndex } = disk;
     if (message.kind === 'requestVote') this.noteVote(message.from, message.term, message.from, disk);
     if (message.kind === 'requestVoteResult' && message.voteGranted) {
       this.noteVote(message.from, message.term, message.to, disk);
     }
-    if (message.kind === 'appendEntriesResult' && message.success && entries.length < message.matchIndex) {
-      fail(
-        `durable ack: ${message.from} acknowledged ${message.matchIndex}, its disk ends at ${entries.length}`,
-      );
+    if (message.kind === 'appendEntriesResult' && message.success && lastIndex < message.matchIndex) {
+      fail(`durable ack: ${message.from} acknowledged ${message.matchIndex}, its disk ends at ${lastIndex}`);
     }
     const speaksOfTerm = message.kind !== 'preVote' && message.kind !== 'preVoteResult';
     if (speaksOfTerm && hardState.currentTerm < message.term) {

@@ -8,6 +8,7 @@ import { checkInvariants, snapshotOf } from '../../src/raft/invariants.js';
 import type { EntryReader, Input, Output, ReadEntriesRequest } from '../../src/raft/io.js';
 import type { Message } from '../../src/raft/messages.js';
 import { Raft } from '../../src/raft/raft.js';
+import { installedState } from '../../src/raft/snapshot.js';
 import type { Configuration, LogEntry, LogIndex, NodeId, Term } from '../../src/raft/types.js';
 import { SafetyChecker } from './safety-checker.js';
 import { VirtualDisk } from './virtual-disk.js';
@@ -15,10 +16,26 @@ import { VirtualDisk } from './virtual-disk.js';
 type Untimed<T> = T extends unknown ? Omit<T, 'now'> : never;
 export type VirtualInput = Untimed<Input>;
 
+/** A view of a member's state machine, to be sent to another one. */
+export interface VirtualSnapshot {
+  readonly index: LogIndex;
+  readonly term: Term;
+  /** The sender's currentTerm when it took the view. */
+  readonly senderTerm: Term;
+  readonly applied: readonly LogEntry[];
+}
+
+/** What `sendSnapshots` asked for and was not answered by `snapshotEnded` yet. */
+export interface VirtualTransfer {
+  readonly from: Raft;
+  readonly to: NodeId;
+  view: VirtualSnapshot | undefined;
+}
+
 export interface VirtualMember {
   readonly nodeId: NodeId;
   readonly disk: VirtualDisk;
-  /** `undefined` while crashed. */
+  /** `undefined` while crashed or recovering. */
   raft: Raft | undefined;
   /** What its state machine holds; survives a crash. */
   applied: LogEntry[];
@@ -28,6 +45,12 @@ export interface VirtualMember {
   /** ReadIndex answers: requestId → readIndex, or 'failed'. */
   readonly reads: Map<number, LogIndex | 'failed'>;
   lastOutput: Output | undefined;
+  /** Its log may have lost what it acknowledged: on disk, so that a restart does not forget it. */
+  isCatchingUp: boolean;
+  /** The log was lost: who has answered its hello, with the currentTerm or because it recovers too. */
+  recovering: Map<NodeId, Term | 'recovering'> | undefined;
+  /** The ReadIndex that it must have applied to vote again. */
+  catchUpRead: number | undefined;
 }
 
 export interface ClusterOptions {
@@ -41,9 +64,9 @@ export interface ClusterOptions {
   readonly recentMax?: number;
 }
 
-/** What the members start with: the terms of their logs. */
+/** What the members start with: the terms of their logs, truncated through `baseIndex`, which is applied. */
 export type PresetLogs = Readonly<
-  Record<NodeId, { terms: Term[]; currentTerm: Term; commitIndex?: LogIndex }>
+  Record<NodeId, { terms: Term[]; currentTerm: Term; commitIndex?: LogIndex; baseIndex?: LogIndex }>
 >;
 
 export class VirtualCluster {
@@ -56,6 +79,9 @@ export class VirtualCluster {
   passes: (message: Message) => boolean = () => true;
   onStep: (member: VirtualMember, input: VirtualInput, output: Output) => void = () => {};
   slowDisks: boolean;
+  /** Transfers wait for the test instead of being done when all comes to rest. */
+  slowTransfers = false;
+  transfers: VirtualTransfer[] = [];
   private readonly configuration: Configuration;
   private readonly config: RaftConfig;
   private readonly options: ClusterOptions;
@@ -70,8 +96,20 @@ export class VirtualCluster {
       const disk = new VirtualDisk();
       const logs = preset[nodeId];
       if (logs !== undefined) disk.preset(logs.terms, logs);
-      const member = { nodeId, disk, raft: undefined, applied: [], toApply: [], toRead: [] };
-      this.members.set(nodeId, { ...member, reads: new Map(), lastOutput: undefined });
+      const applied = disk.entries.slice(0, logs?.baseIndex ?? 0);
+      this.checker.notePreset(applied);
+      disk.truncatePrefix(applied.length);
+      const member = {
+        nodeId,
+        disk,
+        raft: undefined,
+        applied,
+        toApply: [],
+        toRead: [],
+        reads: new Map(),
+      };
+      const standing = { isCatchingUp: false, recovering: undefined, catchUpRead: undefined };
+      this.members.set(nodeId, { ...member, ...standing, lastOutput: undefined });
       this.restart(nodeId);
     }
   }
@@ -159,7 +197,8 @@ export class VirtualCluster {
         if (raft === undefined) return false;
         return (!this.slowDisks && this.persist(nodeId)) || this.answerRead(nodeId) || this.apply(nodeId);
       });
-      if (!isBusy) return;
+      if (isBusy || (!this.slowTransfers && this.finishTransfer(0) !== undefined)) continue;
+      return;
     }
     throw new Error('the cluster does not come to rest');
   }
@@ -200,11 +239,7 @@ export class VirtualCluster {
 
   crash(nodeId: NodeId): void {
     const member = this.member(nodeId);
-    member.raft = undefined;
-    member.disk.crash();
-    member.toApply = [];
-    member.toRead = [];
-    member.reads.clear();
+    this.halt(member);
     // Answers to a process that is gone: the links between two processes end with either.
     this.network = this.network.filter(
       (message) => message.to !== nodeId || message.kind !== 'readIndexResult',
@@ -220,12 +255,130 @@ export class VirtualCluster {
       configuration: this.configuration,
       recovered: member.disk.recovered(this.options.recentMax ?? Infinity),
       appliedIndex: member.applied.length,
+      isCatchingUp: member.isCatchingUp,
       seed: (this.options.seed ?? 1) * 1_000 + this.starts,
       now: this.now,
     });
     member.raft = raft;
     this.checker.noteAppended(raft, member.disk.entries);
-    this.checker.noteCommitIndex(raft, 0);
+    this.checker.noteCommitIndex(raft, raft.baseIndex);
+    this.checker.noteBase(raft);
+  }
+
+  /** The member's store holds everything through `index`: its log forgets that, on disk through `diskIndex`. */
+  truncate(nodeId: NodeId, index: LogIndex, diskIndex = index): Output {
+    const output = this.step(nodeId, { kind: 'truncatePrefix', index });
+    this.member(nodeId).disk.truncatePrefix(diskIndex);
+    return output;
+  }
+
+  /** What a member would send now. */
+  view(nodeId: NodeId): VirtualSnapshot {
+    const applied = [...this.member(nodeId).applied];
+    const { currentTerm } = this.raft(nodeId);
+    return { index: applied.length, term: applied.at(-1)?.term ?? 0, senderTerm: currentTerm, applied };
+  }
+
+  /**
+   * A whole snapshot has arrived. `kept`: the log holds its last entry, or more is committed; `installed`: log
+   * and state were replaced, in the same process, with its links; `undefined`: nobody is there.
+   */
+  receiveSnapshot(nodeId: NodeId, snapshot: VirtualSnapshot): 'kept' | 'installed' | undefined {
+    const member = this.member(nodeId);
+    const { raft } = member;
+    if (raft === undefined) return undefined;
+    const isKnown = raft.termAt(snapshot.index) === snapshot.term;
+    if (isKnown || snapshot.index <= raft.commitIndex) return 'kept';
+    const { currentTerm, votedFor, commitIndex } = raft;
+    member.disk.replace(installedState({ currentTerm, votedFor, commitIndex }, snapshot));
+    member.applied = [...snapshot.applied];
+    this.halt(member);
+    this.restart(nodeId);
+    return 'installed';
+  }
+
+  /** The transfer at `position` ends; `isLost`: the snapshot does not arrive. */
+  finishTransfer(position: number, options: { isLost?: boolean } = {}): string | undefined {
+    const [transfer] = this.transfers.splice(position, 1);
+    if (transfer === undefined) return undefined;
+    const { from, to } = transfer;
+    const snapshot = transfer.view ?? this.view(from.nodeId);
+    const result = options.isLost === true ? undefined : this.receiveSnapshot(to, snapshot);
+    if (this.member(from.nodeId).raft === from) {
+      this.step(from.nodeId, { kind: 'snapshotEnded', peer: to, installed: result !== undefined });
+    }
+    return result ?? 'lost';
+  }
+
+  /** The disk is damaged: the log is lost, and the store with it or not. The process ends, and its links. */
+  damage(nodeId: NodeId, options: { keepsStore: boolean }): void {
+    const member = this.member(nodeId);
+    this.crash(nodeId);
+    this.network = this.network.filter(({ from, to }) => from !== nodeId && to !== nodeId);
+    if (!options.keepsStore) member.applied = [];
+    member.isCatchingUp = false;
+    member.recovering = new Map();
+  }
+
+  /** The recovering member opens its link to `peer`, which answers and learns what has happened. */
+  hello(nodeId: NodeId, peer: NodeId): void {
+    const { recovering } = this.member(nodeId);
+    const other = this.member(peer);
+    if (recovering === undefined || (other.raft === undefined && other.recovering === undefined)) return;
+    this.network = this.network.filter(({ from, to }) => from !== peer || to !== nodeId);
+    recovering.set(peer, other.raft?.currentTerm ?? 'recovering');
+    if (other.raft !== undefined) this.step(peer, { kind: 'peerReset', peer: nodeId });
+  }
+
+  /** Takes part again once all others have answered, most of them with a term. */
+  recover(nodeId: NodeId): boolean {
+    const member = this.member(nodeId);
+    const { recovering } = member;
+    if (recovering === undefined || recovering.size < this.members.size - 1) return false;
+    const terms = [...recovering].flatMap(([, term]) => (term === 'recovering' ? [] : [term]));
+    const voters = [...recovering].filter(([peer, term]) => term !== 'recovering' && this.isVoter(peer));
+    if (voters.length <= this.configuration.voters.length / 2) return false;
+    const last = member.applied.at(-1);
+    const base = { index: last?.index ?? 0, term: last?.term ?? 0 };
+    const floor = Math.max(...terms);
+    const { log } = installedState(member.disk.hardState, { ...base, senderTerm: floor });
+    const hardState = { currentTerm: floor, votedFor: nodeId, commitIndex: base.index };
+    member.disk.replace({ hardState, log });
+    member.recovering = undefined;
+    member.isCatchingUp = true;
+    this.restart(nodeId);
+    return true;
+  }
+
+  /** A member that catches up asks how far it must come, and votes again once it has come there. */
+  catchUp(nodeId: NodeId, requestId: number): boolean {
+    const member = this.member(nodeId);
+    if (member.raft === undefined || !member.isCatchingUp) return false;
+    const answer = member.catchUpRead === undefined ? 'failed' : member.reads.get(member.catchUpRead);
+    if (answer === 'failed') {
+      member.catchUpRead = requestId;
+      this.step(nodeId, { kind: 'readIndex', requestId });
+      return false;
+    }
+    if (answer === undefined || answer > member.applied.length) return false;
+    member.isCatchingUp = false;
+    this.step(nodeId, { kind: 'caughtUp' });
+    return true;
+  }
+
+  isVoter(nodeId: NodeId): boolean {
+    return this.configuration.voters.includes(nodeId);
+  }
+
+  /** The core ends; what it was about to do is not done. */
+  private halt(member: VirtualMember): void {
+    this.transfers = this.transfers.filter(({ from }) => from !== member.raft);
+    member.raft = undefined;
+    member.catchUpRead = undefined;
+    member.disk.crash();
+    member.toApply = [];
+    member.toRead = [];
+    member.reads.clear();
   }
 
   private carryOut(member: VirtualMember, output: Output, commitIndexBefore: LogIndex): void {
@@ -239,6 +392,11 @@ export class VirtualCluster {
     for (const message of member.disk.put(output)) this.send(member, message);
     member.toApply.push(...output.committed);
     member.toRead.push(...output.readEntries);
+    for (const to of output.sendSnapshots) this.transfers.push({ from: raft, to, view: undefined });
+    checker.noteMatches(raft, (nodeId) => {
+      const { disk, recovering } = this.member(nodeId);
+      return recovering === undefined ? disk : undefined;
+    });
     for (const { requestId, readIndex } of output.reads) {
       checker.noteReadAnswered(member.nodeId, requestId, readIndex);
       member.reads.set(requestId, readIndex);

@@ -29,9 +29,16 @@ export interface DurableUnit {
 
 export class VirtualDisk {
   hardState: HardState = { currentTerm: 0, votedFor: undefined, commitIndex: 0 };
-  /** Entry i is at i-1. */
+  /** The entry before the first one kept. */
+  baseIndex: LogIndex = 0;
+  baseTerm: Term = 0;
+  /** Entry i is at i-1-baseIndex. */
   entries: LogEntry[] = [];
   private units: Unit[] = [];
+
+  get lastIndex(): LogIndex {
+    return this.baseIndex + this.entries.length;
+  }
 
   get unitsUnderWay(): number {
     return this.units.length;
@@ -56,10 +63,9 @@ export class VirtualDisk {
     const unit = this.units.shift();
     if (unit === undefined) return undefined;
     if (unit.hardState !== undefined) this.hardState = unit.hardState;
-    if (unit.truncateSuffix !== undefined) this.entries.length = unit.truncateSuffix - 1;
+    if (unit.truncateSuffix !== undefined) this.entries.length = unit.truncateSuffix - 1 - this.baseIndex;
     for (const entry of unit.entries) {
-      if (entry.index !== this.entries.length + 1)
-        throw new Error(`entry ${entry.index} leaves a gap on disk`);
+      if (entry.index !== this.lastIndex + 1) throw new Error(`entry ${entry.index} leaves a gap on disk`);
       this.entries.push(entry);
     }
     return unit;
@@ -72,12 +78,38 @@ export class VirtualDisk {
   read(request: ReadEntriesRequest): LogEntry[] {
     const found: LogEntry[] = [];
     let bytes = 0;
-    for (const entry of this.entries.slice(request.firstIndex - 1, request.lastIndex)) {
+    if (request.firstIndex <= this.baseIndex) return [];
+    const start = request.firstIndex - 1 - this.baseIndex;
+    for (const entry of this.entries.slice(start, request.lastIndex - this.baseIndex)) {
       bytes += entry.payload.length;
       found.push(entry);
       if (bytes >= request.bytesMax) break;
     }
     return found;
+  }
+
+  /** The term of an entry; `undefined` where the image has none. */
+  termAt(index: LogIndex): Term | undefined {
+    return index === this.baseIndex ? this.baseTerm : this.entries[index - 1 - this.baseIndex]?.term;
+  }
+
+  /** Entries through `index`, all durable, are removed; nothing happens at or below the base. */
+  truncatePrefix(index: LogIndex): void {
+    if (index <= this.baseIndex) return;
+    const term = this.termAt(index);
+    if (term === undefined) throw new Error(`entry ${index} is not on disk`);
+    this.entries.splice(0, index - this.baseIndex);
+    this.baseIndex = index;
+    this.baseTerm = term;
+  }
+
+  /** A new log takes the place of the old one, with everything under way. It holds no entries. */
+  replace({ hardState, log }: RecoveredState): void {
+    this.units = [];
+    this.hardState = hardState;
+    this.baseIndex = log.baseIndex;
+    this.baseTerm = log.baseTerm;
+    this.entries = [];
   }
 
   /** What recovery finds; `recentMax`: how many payloads it keeps in memory. */
@@ -87,8 +119,8 @@ export class VirtualDisk {
       if (termRuns.at(-1)?.term !== term) termRuns.push({ firstIndex: index, term });
     }
     const recentEntries = recentMax === 0 ? [] : this.entries.slice(-recentMax);
-    const log = { baseIndex: 0, baseTerm: 0, lastIndex: this.entries.length, termRuns, recentEntries };
-    return { hardState: this.hardState, log };
+    const { baseIndex, baseTerm, lastIndex } = this;
+    return { hardState: this.hardState, log: { baseIndex, baseTerm, lastIndex, termRuns, recentEntries } };
   }
 
   /** A log that was there before the test begins: one entry of each term given. */
