@@ -5,6 +5,8 @@ import { Command, CommanderError } from 'commander';
 import { readFileSync } from 'node:fs';
 import { KvorumError } from '../client/index.js';
 import { addBenchCommand } from './bench.js';
+import { addChaosCommand } from './chaos.js';
+import { addChaosLoadCommand } from './chaos-load.js';
 import { addDevCommand } from './dev.js';
 import { exitCodeOf, exitCodes, UsageError } from './exit-codes.js';
 import { addKeyCommands, describeConflict } from './keys.js';
@@ -24,6 +26,8 @@ export function createProgram(): Command {
   addKeyCommands(program);
   addStatusCommand(program);
   addBenchCommand(program);
+  addChaosCommand(program);
+  addChaosLoadCommand(program);
   for (const command of program.commands)
     command.exitOverride().showHelpAfterError('(--help lists the options)');
   return program;

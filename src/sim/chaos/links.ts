@@ -35,7 +35,8 @@ export class Links {
    * Proxies for `dialers`, each to every node but itself: ids of load processes, and of nodes when their links
    * to each other go through proxies too. Nothing listens before `listen`.
    */
-  constructor(nodes: readonly LinkNode[], dialers: readonly string[], prng: Prng) {
+  constructor(nodes: readonly LinkNode[], dialers: readonly string[], seed: number) {
+    const prng = new Prng(seed);
     for (const from of dialers) {
       for (const { id, address } of nodes) {
         if (id === from) continue;

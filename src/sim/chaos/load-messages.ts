@@ -25,6 +25,8 @@ export interface LoadSettings {
 
 export type LoadCommand =
   | { readonly kind: 'start'; readonly settings: LoadSettings }
+  /** Processes that are under SIGSTOP and cannot see that the parent is gone: then wake them. */
+  | { readonly kind: 'paused'; readonly pids: readonly number[] }
   /** Begin nothing new, report what is under way when it ends, and end. `atOnce`: give it up. */
   | { readonly kind: 'stop'; readonly atOnce: boolean };
 

@@ -1,0 +1,160 @@
+// The processes of a chaos run: nodes that see each other through proxies, and load processes, each a child of
+// this process that ends with it. Must never end a process that it did not start.
+
+import { spawn } from 'node:child_process';
+import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { ChaosNode, LoadProcess, NodeControl, UnexpectedExit } from '../sim/chaos/control.js';
+import type { Links } from '../sim/chaos/links.js';
+import type { LoadReport } from '../sim/chaos/load-messages.js';
+import { LocalCluster } from './local-cluster.js';
+
+const commandPath = fileURLToPath(new URL('../../bin/kvorum.js', import.meta.url));
+
+/** The name of the command that load processes run; not shown in any help. */
+export const loadCommandName = 'chaos-load';
+
+/** Small logs and early snapshots, so that a run of a minute meets what otherwise takes days. */
+const nodeConfig = {
+  wal: { segmentBytes: 262_144, quotaBytes: 67_108_864 },
+  snapshot: { logEntriesMax: 2_000, logBytesMax: 1_048_576, chunkBytes: 16_384 },
+};
+
+export interface ChaosClusterOptions {
+  /** Made for this run; holds the data of all nodes. */
+  readonly directory: string;
+  /** Where each node's output goes, as `<id>.log`. */
+  readonly logDirectory: string;
+  readonly ports: readonly number[];
+  readonly links: Links;
+  onUnexpectedExit(exit: UnexpectedExit): void;
+}
+
+export class ChaosProcesses implements NodeControl {
+  readonly nodes: readonly ChaosNode[];
+  private readonly cluster: LocalCluster;
+  private readonly logs = new Map<string, WriteStream>();
+  private readonly loads = new Set<LoadProcess>();
+  private readonly paused = new Set<string>();
+
+  /** Writes the nodes' cluster files; starts nothing yet. */
+  constructor(options: ChaosClusterOptions) {
+    const { directory, logDirectory, ports, links } = options;
+    mkdirSync(logDirectory, { recursive: true });
+    const chaosFolder = (id: string): string => join(directory, `${id}-notes`);
+    this.cluster = new LocalCluster({
+      directory,
+      ports,
+      logLevel: 'info',
+      config: nodeConfig,
+      addressSeenBy: (nodeId, other) => links.addressSeenBy(nodeId, other.id),
+      flagsOf: (nodeId) => ['--chaos-folder', chaosFolder(nodeId)],
+      onLine: (nodeId, line) => this.logs.get(nodeId)?.write(`${line}\n`),
+      onExit: (nodeId, { code, signal, expected, lastLines }) => {
+        const how = signal ?? `code ${code}`;
+        this.logs.get(nodeId)?.write(`-- ended with ${how}${expected ? '' : ', by itself'}\n`);
+        if (!expected) options.onUnexpectedExit({ nodeId, how, lastLine: lastLines.at(-1) ?? '' });
+      },
+    });
+    for (const { id } of this.cluster.nodes) {
+      this.logs.set(id, createWriteStream(join(logDirectory, `${id}.log`), { flags: 'a' }));
+    }
+    this.nodes = this.cluster.nodes.map((node) => ({ ...node, chaosFolder: chaosFolder(node.id) }));
+  }
+
+  start(nodeId: string): void {
+    this.cluster.start(nodeId);
+  }
+
+  async kill(nodeId: string): Promise<void> {
+    await this.cluster.kill(nodeId);
+  }
+
+  async stop(nodeId: string): Promise<void> {
+    await this.cluster.stop(nodeId);
+  }
+
+  signal(nodeId: string, signal: 'SIGSTOP' | 'SIGCONT'): void {
+    if (signal === 'SIGSTOP') this.paused.add(nodeId);
+    else this.paused.delete(nodeId);
+    const pids = [...this.paused].map((id) => this.cluster.pid(id)).filter((pid) => pid !== undefined);
+    for (const load of this.loads) load.send({ kind: 'paused', pids });
+    this.cluster.signal(nodeId, signal);
+  }
+
+  isRunning(nodeId: string): boolean {
+    return this.cluster.isRunning(nodeId);
+  }
+
+  async stopAll(): Promise<void> {
+    await this.cluster.stopAll();
+    await Promise.all([...this.logs.values()].map((log) => new Promise<void>((done) => log.end(done))));
+  }
+
+  killAll(): void {
+    this.cluster.killAll();
+  }
+
+  /** As `launchLoad`; the process also sees to it that no node stays under SIGSTOP without this one. */
+  launchLoad(onReport: (report: LoadReport) => void): LoadProcess {
+    const load = launchLoad(onReport);
+    this.loads.add(load);
+    return load;
+  }
+}
+
+/** Starts a load process. It ends when its channel to this process closes. */
+export function launchLoad(onReport: (report: LoadReport) => void): LoadProcess {
+  const child = spawn(process.execPath, [commandPath, loadCommandName], {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  const kill = (): void => void child.kill('SIGKILL');
+  process.on('exit', kill);
+  const ended = new Promise<number | null>((resolve) => {
+    const end = (code: number | null): void => {
+      process.off('exit', kill);
+      resolve(code);
+    };
+    // The channel may close after the process has ended: what was reported before is heard first.
+    const channelClosed = new Promise((closed) => child.once('disconnect', closed));
+    child.once('exit', (code) => void channelClosed.then(() => end(code)));
+    child.once('error', () => {
+      if (child.pid === undefined) end(null);
+    });
+  });
+  child.on('message', (message) => onReport(message as LoadReport));
+  return {
+    send: (command) => {
+      if (child.connected) child.send(command, () => undefined);
+    },
+    ended,
+    kill,
+  };
+}
+
+/**
+ * Ports on loopback that are free and that the system gives to nobody: below the range of the ports it gives
+ * out by itself, so that a node that is down finds its own free when it comes back.
+ */
+export async function lastingPorts(count: number): Promise<number[]> {
+  const ports: number[] = [];
+  let port = portMin + Math.floor(Math.random() * (portMax - portMin));
+  for (let tries = 0; ports.length < count && tries < portMax - portMin; tries++) {
+    port = port >= portMax ? portMin : port + 1;
+    if (await isFree(port)) ports.push(port);
+  }
+  return ports;
+}
+
+const portMin = 15_000;
+const portMax = 30_000;
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+}
