@@ -3,7 +3,7 @@
 // hold several of them, and after the node's end nothing is heard any more, so nothing more is written
 // either.
 
-import type { Disk, DiskFile, Done, Timers } from '../base/env.js';
+import type { Disk, DiskFile, Done, NetworkHandler, Timers } from '../base/env.js';
 import type { OpenStore, Stores, StoreView } from '../kv/store.js';
 
 /** Runs a piece of work, unless the node has ended; stops the node when it throws. */
@@ -14,6 +14,17 @@ export function guardTimers(timers: Timers, guard: Guard): Timers {
     set: (delayMs, callback) => timers.set(delayMs, () => guard(callback)),
     clear: (handle) => timers.clear(handle),
     defer: (callback) => timers.defer(() => guard(callback)),
+  };
+}
+
+export function guardNetwork(handler: NetworkHandler, guard: Guard): NetworkHandler {
+  return {
+    onPeerDialed: guarded(guard, (link, peer) => handler.onPeerDialed(link, peer)),
+    onPeerUnreachable: guarded(guard, (peer) => handler.onPeerUnreachable(peer)),
+    onPeerAccepted: guarded(guard, (link) => handler.onPeerAccepted(link)),
+    onClientAccepted: guarded(guard, (link) => handler.onClientAccepted(link)),
+    onMessage: guarded(guard, (link, message) => handler.onMessage(link, message)),
+    onClosed: guarded(guard, (link) => handler.onClosed(link)),
   };
 }
 

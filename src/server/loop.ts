@@ -4,10 +4,11 @@
 
 import { defined } from '../base/assert.js';
 import type { Clock, NodeId, TimerHandle, Timers } from '../base/env.js';
+import { KvorumError } from '../base/errors.js';
 import type { ConfirmedRead, Input, Output, ReadEntriesRequest } from '../raft/io.js';
 import type { Message } from '../raft/messages.js';
 import type { Raft } from '../raft/raft.js';
-import type { LogEntry, Term } from '../raft/types.js';
+import type { LogEntry, LogIndex, Term } from '../raft/types.js';
 import type { Wal } from '../storage/wal.js';
 
 type Untimed<T> = T extends unknown ? Omit<T, 'now'> : never;
@@ -29,6 +30,10 @@ export interface LoopSink {
   commit(entries: readonly LogEntry[]): void;
   confirmReads(reads: readonly ConfirmedRead[]): void;
   failReads(requestIds: readonly number[]): void;
+  /** These peers need entries that the log does not hold any more. */
+  sendSnapshots(peers: readonly NodeId[]): void;
+  /** The log gave back other bytes than were written to it: the node must stop. */
+  logDamaged(error: Error): void;
   leadershipChanged(now: Leadership, before: Leadership): void;
   /** The log has nothing under way any more. */
   logIdle(): void;
@@ -85,6 +90,13 @@ export class RaftLoop {
     return output;
   }
 
+  /** Forgets the entries through `index`, which the store holds durably. */
+  truncatePrefix(index: LogIndex): void {
+    if (this.step({ kind: 'truncatePrefix', index }) === undefined) return;
+    this.wal.noteCommitIndex(this.raft.commitIndex);
+    this.wal.truncatePrefix(index);
+  }
+
   /** Nothing is fed, sent or armed any more. What the disk has under way ends unheard. */
   halt(): void {
     this.halted = true;
@@ -101,6 +113,7 @@ export class RaftLoop {
     for (const request of output.readEntries) this.readEntries(request);
     if (output.reads.length > 0) this.sink.confirmReads(output.reads);
     if (output.readsFailed.length > 0) this.sink.failReads(output.readsFailed);
+    if (output.sendSnapshots.length > 0) this.sink.sendSnapshots(output.sendSnapshots);
     this.arm(output.deadlineMs);
   }
 
@@ -137,8 +150,12 @@ export class RaftLoop {
 
   private readEntries(request: ReadEntriesRequest): void {
     this.wal.readEntries(request, (error, entries) => {
-      // A read that fails is not a write that fails: the core asks again, and a damaged log shows at the
-      // next start.
+      if (this.halted) return;
+      // A read that fails is not a write that fails: the core asks again. Other bytes than were written are.
+      if (KvorumError.is(error, 'CORRUPT')) {
+        this.sink.logDamaged(error);
+        return;
+      }
       this.step({ kind: 'entriesRead', reader: request.reader, entries: error === undefined ? entries : [] });
     });
   }

@@ -6,22 +6,28 @@ import { KvorumError } from '../base/errors.js';
 import type { ClientCommand } from '../kv/commands.js';
 import type { StateMachine } from '../kv/state-machine.js';
 import type { OrderedStore } from '../kv/store.js';
-import type { AppendEntries, Message } from '../raft/messages.js';
+import type { Message } from '../raft/messages.js';
 import { Raft } from '../raft/raft.js';
-import type { LogEntry, RecoveredState } from '../raft/types.js';
+import type { HardState, LogEntry, RecoveredState } from '../raft/types.js';
 import type { Wal } from '../storage/wal.js';
-import { encodeCommand } from '../wire/command-codec.js';
-import { decodeEntryTimes, encodeEntryPayload, type Formation } from '../wire/entry-codec.js';
-import type { NodeStatus } from '../wire/protocol.js';
+import type { Formation } from '../wire/entry-codec.js';
+import type { NodeStatus, SnapshotCursor, SnapshotResult, TransferFrame } from '../wire/protocol.js';
 import { Applier } from './applier.js';
+import { CatchUp, catchUpRequestIds } from './catch-up.js';
 import type { Client, Clients, RequestFrame } from './clients.js';
 import { ClusterClock } from './cluster-clock.js';
 import { DiskSpace } from './disk-space.js';
+import { checkPayloads, newestTimes } from './entry-checks.js';
+import { HandOver } from './hand-over.js';
+import type { LogRetention } from './log-retention.js';
 import { RaftLoop, type Leadership, type LoopSink } from './loop.js';
+import { createRetention, createSender, type MemberLogOptions } from './member-log.js';
 import type { NodeConfig } from './node-config.js';
 import { Proposals } from './proposals.js';
 import { Reads } from './reads.js';
 import { Requests } from './requests.js';
+import { SessionExpiry } from './session-expiry.js';
+import type { SnapshotSender } from './snapshot-sender.js';
 import { StoreWriter } from './store-writer.js';
 
 export interface MemberOptions {
@@ -34,7 +40,12 @@ export interface MemberOptions {
   readonly wal: Wal;
   readonly recovered: RecoveredState;
   readonly clients: Clients;
+  /** The disk was damaged: does not vote until `caughtUp`. */
+  readonly isCatchingUp: boolean;
   sendToPeer(message: Message): void;
+  sendTransfer(peer: NodeId, frame: TransferFrame): boolean;
+  /** The log again holds everything that it may have acknowledged: makes that durable before it returns. */
+  caughtUp(): void;
   status(): NodeStatus;
   fail(error: Error): void;
   wake(): void;
@@ -44,6 +55,7 @@ export class Member implements LoopSink {
   readonly raft: Raft;
   readonly reads: Reads;
   readonly proposals: Proposals;
+  readonly sender: SnapshotSender;
   private readonly options: MemberOptions;
   private readonly loop: RaftLoop;
   private readonly applier: Applier;
@@ -52,9 +64,11 @@ export class Member implements LoopSink {
   private readonly clusterClock: ClusterClock;
   private readonly tickTimerMs: number;
   private tickTimer: TimerHandle | undefined;
-  private expiryProposed = false;
+  private readonly expiry: SessionExpiry;
+  private readonly retention: LogRetention;
+  private readonly catchUp: CatchUp | undefined;
   private readonly diskSpace: DiskSpace;
-  private onLeadershipEnd: (() => void) | undefined;
+  private handingOver: HandOver | undefined;
   private halted = false;
 
   constructor(options: MemberOptions) {
@@ -90,6 +104,11 @@ export class Member implements LoopSink {
       lateTimerMs: config.raft.heartbeatIntervalMs / 2,
     });
     this.tickTimerMs = config.raft.heartbeatIntervalMs;
+    this.expiry = this.createExpiry();
+    const logOptions = this.logOptions();
+    this.sender = createSender(logOptions);
+    this.retention = createRetention(logOptions, this.sender);
+    this.catchUp = options.isCatchingUp ? this.createCatchUp() : undefined;
     this.armTick();
     // What was committed before the restart waits to be applied: a first step brings it out.
     this.loop.step({ kind: 'timeout' });
@@ -97,6 +116,12 @@ export class Member implements LoopSink {
 
   get clusterTimeMs(): number {
     return this.clusterClock.timeMs;
+  }
+
+  /** What this member has promised; of use once it is closed. */
+  get promises(): HardState {
+    const { currentTerm, votedFor, commitIndex } = this.raft;
+    return { currentTerm, votedFor, commitIndex };
   }
 
   get pendingRequests(): { readonly writes: number; readonly reads: number } {
@@ -114,7 +139,19 @@ export class Member implements LoopSink {
   }
 
   peerDown(peer: NodeId): void {
+    this.sender.linkDown(peer);
     this.loop.step({ kind: 'peerDown', peer });
+  }
+
+  /** The peer lost what it acknowledged. Nothing that its earlier processes sent may be received any more. */
+  peerReset(peer: NodeId): void {
+    this.sender.linkDown(peer);
+    this.loop.step({ kind: 'peerReset', peer });
+  }
+
+  /** An answer to a snapshot that this node sends. Throws `PROTOCOL` for one that no receiver gives. */
+  receiveTransfer(peer: NodeId, frame: SnapshotCursor | SnapshotResult): void {
+    if (!this.halted) this.sender.receive(peer, frame);
   }
 
   request(client: Client, frame: RequestFrame): void {
@@ -140,17 +177,8 @@ export class Member implements LoopSink {
       done();
       return;
     }
-    const { timers } = this.options.env;
-    let isOver = false;
-    const finish = (): void => {
-      if (isOver) return;
-      isOver = true;
-      this.onLeadershipEnd = undefined;
-      timers.clear(patience);
-      done();
-    };
-    const patience = timers.set(2 * this.options.config.raft.electionTimeoutMsMax, finish);
-    this.onLeadershipEnd = finish;
+    const patienceMs = 2 * this.options.config.raft.electionTimeoutMsMax;
+    this.handingOver = new HandOver(this.options.env.timers, patienceMs, done);
     this.loop.step({ kind: 'transferLeadership' });
   }
 
@@ -182,11 +210,21 @@ export class Member implements LoopSink {
   }
 
   confirmReads(reads: Parameters<Reads['confirm']>[0]): void {
-    this.reads.confirm(reads);
+    this.catchUp?.confirm(reads);
+    this.reads.confirm(reads.filter(({ requestId }) => requestId < catchUpRequestIds));
   }
 
   failReads(requestIds: readonly number[]): void {
-    this.reads.fail(requestIds);
+    this.catchUp?.fail(requestIds);
+    this.reads.fail(requestIds.filter((requestId) => requestId < catchUpRequestIds));
+  }
+
+  sendSnapshots(peers: readonly NodeId[]): void {
+    for (const peer of peers) this.sender.start(peer);
+  }
+
+  logDamaged(error: Error): void {
+    this.options.fail(error);
   }
 
   leadershipChanged(now: Leadership, before: Leadership): void {
@@ -194,10 +232,10 @@ export class Member implements LoopSink {
     if (now.isLeader) this.clusterClock.startLeading();
     if (before.isLeader && (!now.isLeader || now.term !== before.term)) {
       if (!now.isLeader) this.clusterClock.stopLeading();
-      this.expiryProposed = false;
+      this.expiry.leadershipEnded();
+      if (!now.isLeader) this.sender.cancelAll();
       this.proposals.dropAll((write, sent) => this.requests.answerLostLeadership(write, sent));
-      const ended = this.onLeadershipEnd;
-      if (ended !== undefined) this.options.env.timers.defer(ended);
+      this.handingOver?.leadershipEnded();
     }
     if (now.leaderId !== before.leaderId) {
       logger.info({ leaderId: now.leaderId ?? null, term: now.term }, leadershipText(now));
@@ -220,6 +258,7 @@ export class Member implements LoopSink {
       configuration: { voters: formation.members.map((member) => member.nodeId), learners: [] },
       recovered,
       appliedIndex: stateMachine.appliedIndex,
+      isCatchingUp: this.options.isCatchingUp,
       seed: this.randomUint32(),
       now: env.clock.nowMs(),
     });
@@ -267,6 +306,48 @@ export class Member implements LoopSink {
       answer: (client, frame) => clients.answer(client, frame),
       wake: () => this.options.wake(),
     });
+  }
+
+  private createExpiry(): SessionExpiry {
+    const { stateMachine, env } = this.options;
+    return new SessionExpiry({
+      raft: this.raft,
+      stateMachine,
+      clusterClock: this.clusterClock,
+      timers: env.timers,
+      checkIntervalMs: this.tickTimerMs,
+      propose: (payload) => {
+        const result = this.loop.step({
+          kind: 'propose',
+          proposals: [{ kind: 'command', payload }],
+        })?.proposal;
+        return result?.accepted === true ? result.firstIndex : undefined;
+      },
+    });
+  }
+
+  private createCatchUp(): CatchUp {
+    return new CatchUp({
+      raft: this.raft,
+      firstRequestId: this.randomUint32() * 65_536,
+      requestReadIndex: (requestId) => this.loop.step({ kind: 'readIndex', requestId }),
+      caughtUp: () => {
+        this.options.caughtUp();
+        this.loop.step({ kind: 'caughtUp' });
+      },
+    });
+  }
+
+  private logOptions(): MemberLogOptions {
+    const { env, wal, store, stateMachine, config } = this.options;
+    const { clock, timers, logger } = env;
+    return {
+      raft: this.raft,
+      loop: this.loop,
+      ...{ wal, store, stateMachine, clock, timers, logger, config },
+      firstTransferId: this.randomUint32(),
+      sendTransfer: (peer, frame) => this.options.sendTransfer(peer, frame),
+    };
   }
 
   private createRequests(): Requests {
@@ -319,10 +400,8 @@ export class Member implements LoopSink {
    * here.
    */
   private observeStamps(entries: readonly LogEntry[]): void {
-    const newest = entries.findLast((entry) => entry.kind === 'command');
-    if (newest === undefined) return;
-    const { clusterTimeMs, wallTimeMs } = decodeEntryTimes(newest.payload);
-    this.clusterClock.observe(clusterTimeMs, wallTimeMs);
+    const times = newestTimes(entries);
+    if (times !== undefined) this.clusterClock.observe(times.clusterTimeMs, times.wallTimeMs);
   }
 
   private armTick(): void {
@@ -336,28 +415,9 @@ export class Member implements LoopSink {
   private tick(): void {
     this.clusterClock.advance();
     this.diskSpace.check();
-    if (this.raft.role !== 'leader' || this.raft.isTransferring || this.expiryProposed) return;
-    const deadlineMs = this.options.stateMachine.nextSessionDeadlineMs;
-    if (deadlineMs === undefined || deadlineMs > this.clusterClock.timeMs) return;
-    // An idle leader proposes a tick only when a deadline is due; apply checks the deadline again.
-    const payload = encodeEntryPayload(this.clusterClock.stamp(), [
-      encodeCommand({ kind: 'expireSessions' }),
-    ]);
-    const result = this.loop.step({ kind: 'propose', proposals: [{ kind: 'command', payload }] })?.proposal;
-    if (result?.accepted !== true) return;
-    // One at a time: the next is due when this one has been applied, or was lost with the leadership.
-    this.expiryProposed = true;
-    this.awaitApplied(result.firstIndex, () => (this.expiryProposed = false));
-  }
-
-  private awaitApplied(index: number, done: () => void): void {
-    const { timers } = this.options.env;
-    const check = (): void => {
-      if (this.halted) return;
-      if (this.options.stateMachine.appliedIndex >= index || this.raft.role !== 'leader') done();
-      else timers.set(this.tickTimerMs, check);
-    };
-    timers.set(this.tickTimerMs, check);
+    this.expiry.check();
+    this.retention.check();
+    this.catchUp?.check();
   }
 
   private haltProtocol(): void {
@@ -365,20 +425,9 @@ export class Member implements LoopSink {
     this.halted = true;
     this.loop.halt();
     this.reads.halt();
+    this.expiry.halt();
+    this.sender.close();
     if (this.tickTimer !== undefined) this.options.env.timers.clear(this.tickTimer);
-  }
-}
-
-/** An entry of a newer format must not get into a log that cannot read it back. */
-function checkPayloads(message: AppendEntries): void {
-  for (const { index, kind, payload } of message.entries) {
-    if (kind !== 'command') continue;
-    try {
-      decodeEntryTimes(payload);
-    } catch (error) {
-      if (!KvorumError.is(error)) throw error;
-      throw new KvorumError('PROTOCOL', `entry ${index} from ${message.from}: ${error.message}`);
-    }
   }
 }
 

@@ -43,7 +43,11 @@ const figures: readonly Figure[] = [
     read: (node) => node.stateMachine?.durableAppliedIndex ?? 0,
   },
   { name: 'kvorum_revision', help: 'Newest revision.', read: (node) => node.stateMachine?.revision ?? 0 },
-  { name: 'kvorum_sessions', help: 'Open client sessions.', read: (node) => node.stateMachine?.sessionCount ?? 0 },
+  {
+    name: 'kvorum_sessions',
+    help: 'Open client sessions.',
+    read: (node) => node.stateMachine?.sessionCount ?? 0,
+  },
   { name: 'kvorum_clients', help: 'Client connections.', read: (node) => node.gauges.clients },
   {
     name: 'kvorum_pending_writes',

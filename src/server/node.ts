@@ -3,29 +3,43 @@
 // stops the node, because a node that does not understand its own state must not answer for it.
 
 import { toHex } from '../base/bytes.js';
-import type { LinkId, NetworkHandler, NodeEnv, NodeId } from '../base/env.js';
+import type { NetworkHandler, NodeEnv, NodeId } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
-import { StateMachine } from '../kv/state-machine.js';
-import type { OpenStore, Stores } from '../kv/store.js';
+import type { StateMachine } from '../kv/state-machine.js';
+import type { Stores } from '../kv/store.js';
 import type { Message } from '../raft/messages.js';
 import type { Raft } from '../raft/raft.js';
-import { decodeFormation, encodeFormation, type Formation } from '../wire/entry-codec.js';
-import {
-  protocolVersion,
-  type Member as ClusterMember,
-  type NodeStatus,
-  type PeerHello,
-  type PeerRefusal,
-  type ServerHello,
+import { clearLog, nextLogName, writeCurrent, type Current } from '../storage/current.js';
+import { damageOf, writeDamage } from '../storage/damage.js';
+import { decodeFormation, type Formation } from '../wire/entry-codec.js';
+import type {
+  Member as ClusterMember,
+  NodeStatus,
+  PeerHello,
+  PeerRefusal,
+  ServerHello,
+  TransferFrame,
 } from '../wire/protocol.js';
-import { formOnDisk, openDisk, warnOfDifferences, type FormedDisk } from './boot.js';
+import { formOnDisk, openFolder, warnOfDifferences, type OpenedLog } from './boot.js';
 import { Clients } from './clients.js';
 import { Forming, type FormingStep } from './forming.js';
-import { guardDisk, guardStores, guardTimers } from './guard.js';
+import { peerHelloOf, serverHelloOf } from './greeting.js';
+import { guardDisk, guardNetwork, guardStores, guardTimers } from './guard.js';
 import { refusePeer, type OwnIdentity } from './identity.js';
+import { Incarnations } from './incarnations.js';
+import { Installer } from './install.js';
 import { Member } from './member.js';
 import type { NodeConfig } from './node-config.js';
+import {
+  openPair,
+  removeUnusedStores,
+  type OpenedFolder,
+  type OpenedStore,
+  type PairOptions,
+} from './pair.js';
 import { Peers } from './peers.js';
+import { rebuildPair, unrepairable, type NewPair } from './rebuild.js';
+import { Recovery } from './recovery.js';
 import { statusOf } from './status.js';
 
 export interface NodeOptions {
@@ -41,7 +55,11 @@ export interface NodeOptions {
   readonly onStopped: (error: Error | undefined) => void;
 }
 
-type Phase = 'opening' | 'forming' | 'running' | 'stopping' | 'stopped';
+/**
+ * `opening`: reads its disk. `forming`: not part of a cluster yet. `recovering`: its disk was damaged, it waits
+ * to hear from the others. `running`: a member.
+ */
+type Phase = 'opening' | 'forming' | 'recovering' | 'running' | 'stopping' | 'stopped';
 
 const missingMembersLogMs = 5_000;
 const idBytes = 16;
@@ -50,30 +68,40 @@ export class ServerNode {
   readonly handler: NetworkHandler;
   private readonly options: NodeOptions;
   private readonly env: NodeEnv;
-  private readonly stores: Stores;
-  private opened: { readonly store: OpenStore; readonly stateMachine: StateMachine } | undefined;
+  private readonly disk: PairOptions;
   private readonly peers: Peers;
   private readonly clients: Clients;
+  private readonly incarnations = new Incarnations();
   private phase: Phase = 'opening';
   private own: OwnIdentity | undefined;
+  private current: Current = { store: 'db', log: 'wal', catchingUp: false };
+  private formation: Formation | undefined;
   private forming: Forming | undefined;
-  private formed: FormedDisk | undefined;
+  private recovery: Recovery | undefined;
+  private opened: OpenedStore | undefined;
   private member: Member | undefined;
-  private flushScheduled = false;
+  /** Made with the first member; outlives it. */
+  private installer: Installer | undefined;
+  private logBytes: () => number = () => 0;
+  private installs = 0;
+  /** Store and log are being replaced: a stop waits for the end of it. */
+  private isReplacing = false;
+  private isFlushScheduled = false;
   private readonly afterStop: (() => void)[] = [];
 
   constructor(options: NodeOptions) {
     this.options = options;
     const guard = (run: () => void): void => this.guard(run);
-    const { timers: rawTimers, disk: rawDisk } = options.env;
-    this.env = { ...options.env, timers: guardTimers(rawTimers, guard), disk: guardDisk(rawDisk, guard) };
-    this.stores = guardStores(options.stores, guard);
+    const { env, nodeId, config } = options;
+    this.env = { ...env, timers: guardTimers(env.timers, guard), disk: guardDisk(env.disk, guard) };
+    const onFailure = (error: Error): void => this.fail(error);
+    this.disk = { env: this.env, nodeId, config, onFailure, stores: guardStores(options.stores, guard) };
     const { network, logger, timers } = this.env;
     this.clients = new Clients({
       network,
       logger,
       timers,
-      connectionRequestsMax: options.config.limits.connectionRequestsMax,
+      connectionRequestsMax: config.limits.connectionRequestsMax,
       hello: () => this.serverHello(),
       request: (client, frame) => this.member?.request(client, frame),
       wake: () => this.wake(),
@@ -85,22 +113,27 @@ export class ServerNode {
       hello: () => this.peerHello(),
       judge: (hello, isDialed) => this.judge(hello, isDialed),
       up: (peer) => this.member?.peerUp(peer),
-      down: (peer) => this.member?.peerDown(peer),
+      down: (peer) => this.peerDown(peer),
       message: (message) => this.receive(message),
-      transfer: () => undefined,
+      transfer: (peer, frame) => this.receiveTransfer(peer, frame),
       wake: () => this.wake(),
     });
-    this.handler = this.createHandler();
+    this.handler = guardNetwork(this.createHandler(), guard);
   }
 
-  /** `undefined` while the store is being opened. */
+  /** `undefined` while the store is being opened, or damaged. Another one after each install. */
   get stateMachine(): StateMachine | undefined {
     return this.opened?.stateMachine;
   }
 
-  /** The store that is in use. */
+  /** The store in use. */
   get storeName(): string {
-    return 'db';
+    return this.current.store;
+  }
+
+  /** How often this process has replaced its member by a snapshot or a repair; 0 at the start. */
+  get generation(): number {
+    return this.installs;
   }
 
   /** The consensus core, for checkers and metrics; `undefined` until the node is part of a cluster. */
@@ -114,33 +147,14 @@ export class ServerNode {
   }
 
   /** Figures for metrics. */
-  get gauges(): {
-    clients: number;
-    pendingWrites: number;
-    pendingReads: number;
-    disk: FormedDisk | undefined;
-  } {
+  get gauges(): { clients: number; pendingWrites: number; pendingReads: number } {
     const { writes, reads } = this.member?.pendingRequests ?? { writes: 0, reads: 0 };
-    return { clients: this.clients.count, pendingWrites: writes, pendingReads: reads, disk: this.formed };
+    return { clients: this.clients.count, pendingWrites: writes, pendingReads: reads };
   }
 
   /** Opens the disk and joins the network. Errors arrive at `onStopped`. */
   start(): void {
-    this.stores.open(this.storeName, (error, store) => {
-      if (store === undefined) throw error ?? new KvorumError('INTERNAL', 'no store was opened');
-      const stateMachine = new StateMachine(store);
-      this.opened = { store, stateMachine };
-      stateMachine.load((loadError) => {
-        if (this.phase !== 'opening') return;
-        if (loadError !== undefined) throw loadError;
-        this.open(this.need());
-      });
-    });
-  }
-
-  private need(): { readonly store: OpenStore; readonly stateMachine: StateMachine } {
-    if (this.opened === undefined) throw new KvorumError('UNAVAILABLE', 'the store is still being opened');
-    return this.opened;
+    this.env.timers.defer(() => this.open());
   }
 
   /** Hands leadership over, writes what was applied, closes, then calls `done`, as for every later call. */
@@ -150,48 +164,80 @@ export class ServerNode {
       return;
     }
     this.afterStop.push(done);
-    if (this.phase === 'stopping') return;
-    const { member } = this;
+    if (this.afterStop.length === 1 && !this.isReplacing) this.beginStop();
+  }
+
+  status(): NodeStatus {
+    return statusOf(this.options, {
+      raft: this.raft,
+      formation: this.formation,
+      isRecovering: this.phase === 'recovering',
+      logBytes: this.logBytes(),
+      ...this.opened,
+    });
+  }
+
+  private beginStop(): void {
     this.phase = 'stopping';
-    if (member === undefined) {
-      this.end(undefined);
-      return;
-    }
-    member.handOver(() => {
+    const closeAll = (): void => {
       this.flush();
       this.clients.closeAll('the node is stopping');
-      member.close((error) => {
-        this.need().store.close((closeError) => this.end(error ?? closeError));
+      const close = (): void => this.closeMember((error) => this.end(error));
+      if (this.installer === undefined) close();
+      else this.installer.receiver.close(close);
+    };
+    if (this.member === undefined) closeAll();
+    else this.member.handOver(closeAll);
+  }
+
+  /** Closes the member's log, then the store. */
+  private closeMember(done: (error: Error | undefined) => void): void {
+    const closeStore = (error: Error | undefined): void => {
+      if (this.opened === undefined) done(error);
+      else this.opened.store.close((closeError) => done(error ?? closeError));
+    };
+    if (this.member === undefined) closeStore(undefined);
+    else this.member.close(closeStore);
+  }
+
+  // ---- from the disk to a member
+
+  private open(): void {
+    const { nodeId, members } = this.options;
+    const folder = openFolder(this.disk);
+    const memberIds = members.map((member) => member.nodeId).sort();
+    const incarnation = toHex(this.env.entropy.bytes(idBytes));
+    const own = { nodeId, instanceId: folder.instanceId, incarnation, memberIds };
+    this.current = folder.current;
+    removeUnusedStores(this.env, this.disk.stores, folder.current, () => {
+      openPair(this.disk, folder, (error, found) => {
+        if (found === undefined) throw error ?? new KvorumError('INTERNAL', 'nothing was opened');
+        if (this.phase !== 'opening') return;
+        this.own = own;
+        this.opened = found.opened;
+        this.begin(folder.record?.formation, found);
+        // A member that forms the cluster by itself has dialed nobody, and needs to dial nobody.
+        this.dialPeers();
       });
     });
   }
 
-  status(): NodeStatus {
-    return statusOf(this.options, { raft: this.raft, ...this.opened, disk: this.formed });
+  private begin(formation: Formation | undefined, found: OpenedFolder): void {
+    this.formation = formation;
+    if (formation !== undefined) warnOfDifferences(this.env.logger, this.options.members, formation);
+    if (found.kind === 'damaged') this.recover(formation, found);
+    else if (formation !== undefined && found.log !== undefined)
+      this.join(formation, found.opened, found.log);
+    else this.form();
   }
 
-  private open({ stateMachine }: { readonly stateMachine: StateMachine }): void {
-    const { nodeId, members, config } = this.options;
-    const { instanceId, formed } = openDisk({
-      env: this.env,
-      nodeId,
-      config,
-      stateMachine,
-      onFailure: (error) => this.fail(error),
-    });
-    const memberIds = members.map((member) => member.nodeId).sort();
-    this.own = { nodeId, instanceId, incarnation: toHex(this.env.entropy.bytes(idBytes)), memberIds };
-    if (formed !== undefined) {
-      this.join(formed);
-      warnOfDifferences(this.env.logger, members, formed.formation);
-      this.dialPeers();
-      return;
-    }
+  private form(): void {
+    const { members } = this.options;
+    const own = this.identity();
     this.phase = 'forming';
     const addressOf = new Map(members.map((member) => [member.nodeId, member.address]));
     const drawClusterId = (): string => toHex(this.env.entropy.bytes(idBytes));
-    this.forming = new Forming({ own: this.own, addressOf, drawClusterId, decodeFormation });
-    this.dialPeers();
+    this.forming = new Forming({ own, addressOf, drawClusterId, decodeFormation });
     this.takeFormingStep(this.forming.begin());
     if (this.phase === 'forming') this.logMissingMembers();
   }
@@ -203,42 +249,121 @@ export class ServerNode {
       case 'stop':
         throw new KvorumError('IDENTITY', step.reason);
       case 'join': {
-        const { nodeId, config } = this.options;
         const { formation } = step;
-        const onFailure = (error: Error): void => this.fail(error);
+        const opened = this.opened;
+        if (opened === undefined) throw new KvorumError('INTERNAL', 'the store is not open');
         this.forming = undefined;
-        this.join(
-          formOnDisk(
-            { env: this.env, nodeId, config, stateMachine: this.need().stateMachine, onFailure },
-            formation,
-          ),
-        );
+        const log = formOnDisk(this.disk, formation, this.current, opened.stateMachine);
+        this.join(formation, opened, log);
         // All links were greeted as an unformed node: greet anew, which also tells the others of the cluster.
         this.peers.reconnectAll('the cluster is formed');
       }
     }
   }
 
-  private join(formed: FormedDisk): void {
-    this.formed = formed;
+  private recover(
+    formation: Formation | undefined,
+    { damage, opened }: Extract<OpenedFolder, { kind: 'damaged' }>,
+  ): void {
+    if (formation === undefined || formation.members.length === 1) {
+      throw unrepairable(damage, formation !== undefined);
+    }
+    this.phase = 'recovering';
+    const { current } = this;
+    this.recovery = new Recovery({
+      nodeId: this.options.nodeId,
+      formation,
+      damage,
+      hasStore: opened !== undefined,
+      logger: this.env.logger,
+      timers: this.env.timers,
+      rebuild: (floor) => {
+        this.isReplacing = true;
+        rebuildPair(this.disk, { formation, current, damage, opened, floor }, (error, pair) => {
+          if (pair === undefined) throw error ?? new KvorumError('INTERNAL', 'nothing was rebuilt');
+          this.recovery = undefined;
+          this.replacePair(formation, pair);
+          // All links were greeted by a node without a term.
+          this.peers.reconnectAll('the damaged disk is replaced');
+        });
+      },
+    });
+  }
+
+  private join(formation: Formation, opened: OpenedStore, { wal, recovered }: OpenedLog): void {
+    this.formation = formation;
+    this.opened = opened;
+    this.logBytes = () => wal.logBytes;
     this.phase = 'running';
-    this.env.logger.info({ clusterId: formed.formation.clusterId }, 'member of a formed cluster');
+    this.env.logger.info({ clusterId: formation.clusterId }, 'member of a formed cluster');
     this.member = new Member({
       env: this.env,
       nodeId: this.options.nodeId,
       config: this.options.config,
-      formation: formed.formation,
-      ...this.need(),
-      wal: formed.wal,
-      recovered: formed.recovered,
+      formation,
+      ...opened,
+      wal,
+      recovered,
       clients: this.clients,
+      isCatchingUp: this.current.catchingUp,
       sendToPeer: (message) => this.peers.send(message),
+      sendTransfer: (peer, frame) => this.peers.sendTransfer(peer, frame),
+      caughtUp: () => this.noteCaughtUp(),
       status: () => this.status(),
       fail: (error) => this.fail(error),
       wake: () => this.wake(),
     });
+    for (const { nodeId } of formation.members) if (this.peers.isUp(nodeId)) this.member.peerUp(nodeId);
+    this.installer ??= this.createInstaller();
   }
 
+  private noteCaughtUp(): void {
+    const current = { ...this.current, catchingUp: false };
+    writeCurrent(this.env.disk, current);
+    this.current = current;
+    const { logger } = this.env;
+    logger.info({}, 'this member holds everything again that it may have acknowledged: it votes from now on');
+  }
+
+  // ---- another store and log
+
+  private createInstaller(): Installer {
+    return new Installer(this.disk, {
+      formation: () => (this.phase === 'running' ? this.formation : undefined),
+      current: () => this.current,
+      raft: () => this.raft,
+      send: (peer, frame) => this.peers.sendTransfer(peer, frame),
+      begun: () => (this.isReplacing = true),
+      endMember: (done) => {
+        this.clients.closeAll('the node installs a snapshot');
+        this.closeMember((error) => {
+          // Nothing was acknowledged of what a full disk kept the log from writing.
+          const isLost = error !== undefined && !KvorumError.is(error, 'NO_SPACE');
+          done(error, isLost ? undefined : this.member?.promises);
+        });
+      },
+      ended: (pair) => {
+        if (pair === undefined || this.formation === undefined) this.replaced();
+        else this.replacePair(this.formation, pair);
+      },
+    });
+  }
+
+  /** The member goes on with another store and log; what it had before is removed. */
+  private replacePair(formation: Formation, pair: NewPair): void {
+    this.current = pair.current;
+    this.installs++;
+    this.join(formation, pair.opened, pair.log);
+    removeUnusedStores(this.env, this.disk.stores, pair.current, () => {
+      clearLog(this.env.disk, nextLogName(pair.current));
+      this.replaced();
+    });
+  }
+
+  private replaced(): void {
+    this.isReplacing = false;
+    if (this.afterStop.length > 0 && this.phase !== 'stopping') this.beginStop();
+  }
   private dialPeers(): void {
     // The cluster file says where members are now; who they are, it only says before the cluster is formed.
     for (const { nodeId, address } of this.options.members) {
@@ -259,37 +384,51 @@ export class ServerNode {
 
   // ---- identity
 
+  private identity(): OwnIdentity {
+    if (this.own === undefined) throw new KvorumError('UNAVAILABLE', 'the node is still opening its data');
+    return this.own;
+  }
+
   private peerHello(): PeerHello {
-    const { own, formed } = this;
-    if (own === undefined) throw new KvorumError('UNAVAILABLE', 'the node is still opening its data');
-    const { nodeId, instanceId, incarnation, memberIds } = own;
-    const clusterId = formed?.formation.clusterId;
-    const formation = formed === undefined ? undefined : encodeFormation(formed.formation);
-    return {
-      kind: 'hello',
-      protocolVersion,
-      nodeId,
-      instanceId,
-      incarnation,
-      clusterId,
-      memberIds,
-      formation,
-      currentTerm: this.raft?.currentTerm,
-      catchingUp: false,
-    };
+    const { raft, phase } = this;
+    const catchingUp = phase === 'recovering' || raft?.isCatchingUp === true;
+    return peerHelloOf(this.identity(), this.formation, raft?.currentTerm, catchingUp);
   }
 
   private judge(hello: PeerHello, isDialed: boolean): PeerRefusal | undefined {
-    const { own } = this;
-    if (own === undefined) throw new KvorumError('UNAVAILABLE', 'the node is still opening its data');
-    const refusal = refusePeer(own, this.formed?.formation, hello);
-    if (refusal !== undefined || this.forming === undefined) return refusal;
-    const step = this.forming.heard(hello);
+    const refusal = refusePeer(this.identity(), this.formation, hello);
+    if (refusal !== undefined) return refusal;
+    return this.forming === undefined
+      ? this.hearMember(hello, isDialed)
+      : this.hearUnformed(this.forming, hello, isDialed);
+  }
+
+  private hearUnformed(forming: Forming, hello: PeerHello, isDialed: boolean): PeerRefusal | undefined {
+    const step = forming.heard(hello);
     // Only who answers at a member's address can tell this node that its data is not the cluster's; whoever
     // else says so is turned away.
     if (step.kind === 'stop' && !isDialed) return { kind: 'refusal', code: 'IDENTITY', message: step.reason };
     // Guarded here: what goes wrong in forming is this node's own end, not a fault of the link that told it.
     this.guard(() => this.takeFormingStep(step));
+    return undefined;
+  }
+
+  private hearMember(hello: PeerHello, isDialed: boolean): PeerRefusal | undefined {
+    const { nodeId, incarnation } = hello;
+    const step = this.incarnations.heard(hello, isDialed);
+    if (step === 'earlier') {
+      const message = `this link is of a process of node ${nodeId} before its disk was damaged`;
+      return { kind: 'refusal', code: 'IDENTITY', message };
+    }
+    this.guard(() => {
+      if (step === 'reset') {
+        const fact = `node ${nodeId} has lost what it acknowledged: its disk was damaged`;
+        this.env.logger.warn({ peer: nodeId }, `${fact}; it is supplied anew`);
+        this.peers.closeEarlier(nodeId, incarnation);
+        this.member?.peerReset(nodeId);
+      }
+      this.recovery?.heard(hello);
+    });
     return undefined;
   }
 
@@ -306,57 +445,44 @@ export class ServerNode {
     }
   }
 
-  private serverHello(): ServerHello | undefined {
-    const { formed, member } = this;
-    if (formed === undefined || member === undefined || this.phase !== 'running') return undefined;
-    const { leaderId, currentTerm: term } = member.raft;
-    const members = formed.formation.members.map(({ nodeId }) => ({
-      nodeId,
-      address: this.addressOf(nodeId, formed.formation),
-    }));
-    const { clusterId } = formed.formation;
-    const { clusterTimeMs } = member;
-    return {
-      kind: 'hello',
-      protocolVersion,
-      clusterId,
-      nodeId: this.options.nodeId,
-      members,
-      leaderId,
-      term,
-      clusterTimeMs,
-    };
+  private receiveTransfer(peer: NodeId, frame: TransferFrame): void {
+    if (frame.kind === 'snapshotCursor' || frame.kind === 'snapshotResult') {
+      this.member?.receiveTransfer(peer, frame);
+    } else if (this.phase === 'running') {
+      this.installer?.receiver.receive(peer, frame);
+    }
   }
 
-  private addressOf(nodeId: NodeId, formation: Formation): string {
-    const { members } = this.options;
-    const now = members.find((member) => member.nodeId === nodeId)?.address;
-    return now ?? formation.members.find((member) => member.nodeId === nodeId)?.address ?? '';
+  private peerDown(peer: NodeId): void {
+    this.installer?.receiver.linkDown(peer);
+    this.member?.peerDown(peer);
+  }
+
+  private serverHello(): ServerHello | undefined {
+    const { formation, member, options } = this;
+    if (formation === undefined || member === undefined || this.phase !== 'running') return undefined;
+    return serverHelloOf(options.nodeId, options.members, formation, member);
   }
 
   // ---- input and turns
 
   private createHandler(): NetworkHandler {
-    const guarded =
-      <A extends unknown[]>(run: (...values: A) => void) =>
-      (...values: A): void =>
-        this.guard(() => run(...values));
     return {
-      onPeerDialed: guarded((link: LinkId, peer: NodeId) => this.peers.dialed(link, peer)),
-      onPeerUnreachable: guarded((peer: NodeId) => this.member?.peerDown(peer)),
-      onPeerAccepted: guarded((link: LinkId) => {
+      onPeerDialed: (link, peer) => this.peers.dialed(link, peer),
+      onPeerUnreachable: (peer) => this.member?.peerDown(peer),
+      onPeerAccepted: (link) => {
         if (this.own === undefined) this.env.network.close(link, 'the node is still opening its data');
         else this.peers.accepted(link);
-      }),
-      onClientAccepted: guarded((link: LinkId) => this.clients.accept(link)),
-      onMessage: guarded((link: LinkId, message: Uint8Array) => {
+      },
+      onClientAccepted: (link) => this.clients.accept(link),
+      onMessage: (link, message) => {
         if (this.clients.has(link)) this.clients.receive(link, message);
         else this.peers.receive(link, message);
-      }),
-      onClosed: guarded((link: LinkId) => {
+      },
+      onClosed: (link) => {
         this.clients.closed(link);
         this.peers.closed(link);
-      }),
+      },
     };
   }
 
@@ -365,10 +491,10 @@ export class ServerNode {
    * connection.
    */
   private wake(): void {
-    if (this.flushScheduled) return;
-    this.flushScheduled = true;
+    if (this.isFlushScheduled) return;
+    this.isFlushScheduled = true;
     this.env.timers.defer(() => {
-      this.flushScheduled = false;
+      this.isFlushScheduled = false;
       this.flush();
     });
   }
@@ -392,9 +518,27 @@ export class ServerNode {
     if (this.phase === 'stopped') return;
     const code = KvorumError.is(error) ? error.code : 'INTERNAL';
     this.env.logger.error({ code, stack: error.stack ?? '' }, `the node stops: ${error.message}`);
+    this.noteDamage(error);
     this.member?.halt();
     this.clients.closeAll('the node stopped after an error');
     this.end(error);
+  }
+
+  /** What looks whole at the next start may not be: it must know. */
+  private noteDamage(error: Error): void {
+    const { formation, current } = this;
+    const damage = damageOf(error, current);
+    if (damage === undefined || formation === undefined || formation.members.length === 1) return;
+    const { logger } = this.env;
+    try {
+      writeDamage(this.env.disk, damage);
+      logger.error(
+        { ...damage },
+        'the next start replaces what is damaged with the data of the other members',
+      );
+    } catch (problem) {
+      logger.error({ ...damage }, `that cannot be noted for the next start: ${(problem as Error).message}`);
+    }
   }
 
   private end(error: Error | undefined): void {

@@ -44,6 +44,8 @@ interface Outbound {
 interface Inbound {
   readonly link: LinkId;
   peer: NodeId | undefined;
+  /** Of the process that opened the link; empty until it said so. */
+  incarnation: string;
   /** Both sides were members of the same formed cluster when they greeted each other. */
   isMember: boolean;
 }
@@ -81,7 +83,7 @@ export class Peers {
   }
 
   accepted(link: LinkId): void {
-    const inbound: Inbound = { link, peer: undefined, isMember: false };
+    const inbound: Inbound = { link, peer: undefined, incarnation: '', isMember: false };
     this.inboundByLink.set(link, inbound);
     this.options.timers.set(greetingTimeoutMs, () => {
       if (inbound.peer === undefined && this.inboundByLink.get(link) === inbound)
@@ -153,6 +155,14 @@ export class Peers {
       this.close(link, reason);
   }
 
+  /** Closes the links that other processes of the peer than this one have opened: they are not to be heard. */
+  closeEarlier(peer: NodeId, incarnation: string): void {
+    for (const inbound of [...this.inboundByLink.values()]) {
+      if (inbound.peer !== peer || inbound.incarnation === incarnation) continue;
+      this.close(inbound.link, 'a later process of the same node has lost what this one acknowledged');
+    }
+  }
+
   private receiveOutbound(outbound: Outbound, frame: PeerFrame): void {
     switch (frame.kind) {
       case 'hello': {
@@ -196,6 +206,7 @@ export class Peers {
         const older = this.inboundByPeer.get(frame.nodeId);
         if (older !== undefined) this.close(older.link, 'replaced by a newer link of the same node');
         inbound.peer = frame.nodeId;
+        inbound.incarnation = frame.incarnation;
         inbound.isMember = frame.clusterId !== undefined && this.options.hello().clusterId !== undefined;
         this.inboundByPeer.set(frame.nodeId, inbound);
         this.options.network.send(inbound.link, encodePeerFrames([this.options.hello()]));

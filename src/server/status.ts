@@ -3,8 +3,8 @@
 import type { StateMachine } from '../kv/state-machine.js';
 import type { OpenStore } from '../kv/store.js';
 import type { Raft } from '../raft/raft.js';
+import type { Formation } from '../wire/entry-codec.js';
 import type { NodeStatus } from '../wire/protocol.js';
-import type { FormedDisk } from './boot.js';
 import type { NodeOptions } from './node.js';
 
 const hashesMax = 64;
@@ -16,19 +16,21 @@ export interface StatusSources {
   /** Both absent while they are being opened. */
   readonly stateMachine?: StateMachine;
   readonly store?: OpenStore;
-  readonly disk: FormedDisk | undefined;
+  readonly formation: Formation | undefined;
+  readonly isRecovering: boolean;
+  readonly logBytes: number;
 }
 
 export function statusOf(
   { nodeId, version, pid }: Pick<NodeOptions, 'nodeId' | 'version' | 'pid'>,
-  { raft, stateMachine, store, disk }: StatusSources,
+  { raft, stateMachine, store, formation, isRecovering, logBytes }: StatusSources,
 ): NodeStatus {
   const appliedIndex = stateMachine?.appliedIndex ?? 0;
   return {
-    clusterId: disk?.formation.clusterId ?? '',
+    clusterId: formation?.clusterId ?? '',
     nodeId,
-    role: raft?.role ?? 'forming',
-    state: raft === undefined ? 'forming' : 'running',
+    role: raft?.role ?? (isRecovering ? 'recovering' : 'forming'),
+    state: stateOf(raft, isRecovering),
     leaderId: raft?.leaderId,
     term: raft?.currentTerm ?? 0,
     commitIndex: raft?.commitIndex ?? 0,
@@ -40,6 +42,11 @@ export function statusOf(
     version,
     pid,
     dbBytes: store?.bytesOnDisk() ?? 0,
-    logBytes: disk?.wal.logBytes ?? 0,
+    logBytes,
   };
+}
+
+function stateOf(raft: Raft | undefined, isRecovering: boolean): NodeStatus['state'] {
+  if (raft === undefined) return isRecovering ? 'recovering' : 'forming';
+  return raft.isCatchingUp ? 'catchingUp' : 'running';
 }

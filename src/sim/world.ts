@@ -87,7 +87,13 @@ export class World {
     const { process, node } = machine;
     if (process?.doomed === false && node?.raft !== undefined) {
       this.guardSteps(node.raft);
-      const change = this.checkers.observe(machine.name, machine.incarnation, node.raft, node.stateMachine);
+      const change = this.checkers.observe(
+        machine.name,
+        // An install starts a member anew within a process.
+        machine.incarnation + node.generation / 1_000,
+        node.raft,
+        node.stateMachine,
+      );
       if (change !== undefined) this.trace.changed(change.now, change.before);
     }
     for (const message of this.sentNow) this.checkers.sent(message);

@@ -35,6 +35,13 @@ export function writeDamage(disk: Disk, damage: Damage): void {
   writeJsonFile(disk, path, formatVersion, { ...damage });
 }
 
+/** Removes a note that is void, so that it is never taken for one about a later folder of the same name. */
+export function clearDamage(disk: Disk): void {
+  if (!disk.existsSync(path)) return;
+  disk.removeSync(path);
+  disk.syncDirectorySync('.');
+}
+
 /**
  * Which part of the disk the error says to be damaged; `undefined` for every other error, also for what is
  * not damaged but of a newer format. Not every CORRUPT is the disk's: an entry that no member can read is

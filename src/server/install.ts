@@ -1,0 +1,157 @@
+// Puts a snapshot that arrived in full in the place of the member's own store and log, within the process.
+// "If existing log entry has same index and term as snapshot's last included entry, retain log entries
+// following it"; otherwise "discard the entire log" (Figure 13 of the paper, §7): then a new log, which begins
+// after the snapshot, is made beside the old one, and one file changes from the old pair to the new
+// (storage/current.ts). Must never stop the member before the new store was opened and looked at, nor make a
+// promise of the member's smaller. A crash at any step leaves the old pair or the new one.
+
+import { assert } from '../base/assert.js';
+import { KvorumError } from '../base/errors.js';
+import type { Raft } from '../raft/raft.js';
+import { installedState } from '../raft/snapshot.js';
+import type { HardState, LogIndex, NodeId, Term } from '../raft/types.js';
+import { stagingStoreName, writeCurrent, type Current } from '../storage/current.js';
+import type { Formation } from '../wire/entry-codec.js';
+import type { TransferFrame } from '../wire/protocol.js';
+import { makeNextLog, openLog } from './boot.js';
+import { openStore, type OpenedStore, type PairOptions } from './pair.js';
+import type { NewPair } from './rebuild.js';
+import { SnapshotReceiver, type StagedSnapshot } from './snapshot-receiver.js';
+
+/** The node whose member the snapshot is for. */
+export interface InstallHost {
+  /** Of a member that runs; `undefined` when there is none, or it is on its way out. */
+  formation(): Formation | undefined;
+  current(): Current;
+  raft(): Raft | undefined;
+  send(peer: NodeId, frame: TransferFrame): boolean;
+  /** From here until `ended` the node does not stop. */
+  begun(): void;
+  /** Ends the member: no more steps and messages, log and store closed. Then its last promises. */
+  endMember(done: (error: Error | undefined, hardState: HardState | undefined) => void): void;
+  /** The pair in use from now on; absent when the member goes on as it is. */
+  ended(pair: NewPair | undefined): void;
+}
+
+/** Receives snapshots for a node, one after the other, and installs those that it needs. */
+export class Installer {
+  readonly receiver: SnapshotReceiver;
+  private readonly options: PairOptions;
+  private readonly host: InstallHost;
+
+  constructor(options: PairOptions, host: InstallHost) {
+    this.options = options;
+    this.host = host;
+    const { clock, timers, logger } = options.env;
+    this.receiver = new SnapshotReceiver({
+      stores: options.stores,
+      clock,
+      timers,
+      logger,
+      stagingName: () => stagingStoreName(host.current()),
+      isNeeded: (index, term) => this.isNeeded(index, term),
+      send: (peer, frame) => host.send(peer, frame),
+      staged: (snapshot, released) => this.install(snapshot, released),
+    });
+  }
+
+  private isNeeded(index: LogIndex, term: Term): boolean {
+    const raft = this.host.raft();
+    return raft !== undefined && index > raft.commitIndex && raft.termAt(index) !== term;
+  }
+
+  private install(staged: StagedSnapshot, released: () => void): void {
+    const { host } = this;
+    const formation = host.formation();
+    // The node stops: the next start finds the staging store as it is.
+    if (formation === undefined) return;
+    host.begun();
+    const member = {
+      formation,
+      current: host.current(),
+      isNeeded: (index: LogIndex, term: Term) => this.isNeeded(index, term),
+      end: (done: EndDone) => {
+        this.options.env.logger.info({ ...staged }, 'a snapshot takes the place of the log and the store');
+        host.endMember(done);
+      },
+    };
+    installSnapshot(this.options, member, staged, (error, pair) => {
+      if (error !== undefined) throw error;
+      host.ended(pair);
+      released();
+    });
+  }
+}
+
+type EndDone = (error: Error | undefined, hardState: HardState | undefined) => void;
+
+/** What an install needs of the member that it replaces. */
+export interface ReplacedMember {
+  readonly formation: Formation;
+  readonly current: Current;
+  /** Whether the own log neither holds the entry of this index and term nor has it behind it. */
+  isNeeded(index: LogIndex, term: Term): boolean;
+  end(done: EndDone): void;
+}
+
+/**
+ * `done` gets the pair in use from now on; or `undefined` when the member goes on as it is, the staging store
+ * being removed. An error is the end of the node.
+ */
+export function installSnapshot(
+  options: PairOptions,
+  host: ReplacedMember,
+  staged: StagedSnapshot,
+  done: (error: Error | undefined, pair: NewPair | undefined) => void,
+): void {
+  const { stores } = options;
+  const { storeName, index, term } = staged;
+  const discard = (): void => stores.remove(storeName, (error) => done(error, undefined));
+  if (!host.isNeeded(index, term)) {
+    discard();
+    return;
+  }
+  openStore(stores, storeName, (error, opened) => {
+    if (opened === undefined) {
+      if (!KvorumError.is(error, 'CORRUPT')) {
+        done(error, undefined);
+        return;
+      }
+      options.env.logger.error({ store: storeName }, `the snapshot is not used: ${error.message}`);
+      discard();
+      return;
+    }
+    const { appliedIndex, appliedTerm } = opened.stateMachine;
+    assert(
+      appliedIndex === index && appliedTerm === term,
+      `the store ${storeName} is the state at ${appliedIndex}, not ${index}`,
+    );
+    // The leader may have brought the entries while the store was opened.
+    if (host.isNeeded(index, term)) replace(options, host, staged, opened, done);
+    else
+      opened.store.close((closeError) =>
+        closeError === undefined ? discard() : done(closeError, undefined),
+      );
+  });
+}
+
+function replace(
+  options: PairOptions,
+  host: ReplacedMember,
+  { storeName, index, term }: StagedSnapshot,
+  opened: OpenedStore,
+  done: (error: Error | undefined, pair: NewPair | undefined) => void,
+): void {
+  host.end((error, promised) => {
+    if (promised === undefined) {
+      done(error, undefined);
+      return;
+    }
+    const { formation, current } = host;
+    const { hardState } = installedState(promised, { index, term, senderTerm: term });
+    const log = makeNextLog(options, formation, current, hardState, { index, term });
+    const next: Current = { store: storeName, log, catchingUp: current.catchingUp };
+    writeCurrent(options.env.disk, next);
+    done(undefined, { current: next, opened, log: openLog(options, formation, next, index) });
+  });
+}
