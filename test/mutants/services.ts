@@ -1,0 +1,160 @@
+// Mutants of the state machine, of sessions and of the server around the core: what clients are told.
+
+import type { Mutant } from './mutant.js';
+
+const sessions = 'kv/sessions.ts';
+
+export const serviceMutants: readonly Mutant[] = [
+  {
+    id: 'M23',
+    name: 'a session does not know which sequences it has executed',
+    edits: [{ file: sessions, find: '    if (outcome !== undefined) return outcome;\n', replace: '' }],
+  },
+  {
+    id: 'M23b',
+    name: 'a sequence that was acknowledged is executed again',
+    edits: [
+      {
+        file: sessions,
+        find: "    if (sequence <= session.acknowledgedThrough) return 'STALE';\n",
+        replace: '',
+      },
+    ],
+  },
+  {
+    id: 'M36',
+    name: 'sessions end in the order of a Map',
+    edits: [
+      {
+        file: sessions,
+        find: 'return expired.sort((a, b) => (a.id < b.id ? -1 : 1));',
+        replace: 'return expired;',
+      },
+    ],
+  },
+  {
+    id: 'M38',
+    name: 'an expired timer is believed before received input is looked at',
+    edits: [
+      {
+        file: 'server/loop.ts',
+        find: 'if (this.clock.nowMs() - dueMs > this.lateTimerMs) {',
+        replace: 'if (this.clock.nowMs() - dueMs > Infinity) {',
+      },
+    ],
+  },
+  {
+    id: 'S1',
+    name: 'sessions are not written to the store',
+    edits: [
+      {
+        file: 'kv/state-machine.ts',
+        find: "      else operations.push({ type: 'put', key, value: encodeSession(session) });\n",
+        replace: '',
+      },
+    ],
+  },
+  {
+    id: 'S2',
+    name: 'a proposal is matched with an entry by index only',
+    edits: [
+      {
+        file: 'server/proposals.ts',
+        find: 'return found?.term === term ? found.batch : undefined;',
+        replace: 'return found?.batch;',
+      },
+      {
+        file: 'server/proposals.ts',
+        find: 'answer(write, found.term === term ? results[position] : undefined);',
+        replace: 'answer(write, results[position]);',
+      },
+    ],
+  },
+  {
+    id: 'S3',
+    name: 'as S2, and proposals outlive the leadership',
+    edits: [
+      {
+        file: 'server/proposals.ts',
+        find: 'return found?.term === term ? found.batch : undefined;',
+        replace: 'return found?.batch;',
+      },
+      {
+        file: 'server/proposals.ts',
+        find: 'answer(write, found.term === term ? results[position] : undefined);',
+        replace: 'answer(write, results[position]);',
+      },
+      {
+        file: 'server/member.ts',
+        find: '      this.proposals.dropAll((write, sent) => this.requests.answerLostLeadership(write, sent));\n',
+        replace: '',
+      },
+    ],
+  },
+  {
+    id: 'S4',
+    name: 'a confirmed read does not wait until its index is applied',
+    edits: [
+      {
+        file: 'server/reads.ts',
+        find: 'if (readIndex <= this.options.stateMachine.appliedIndex) this.release(round);',
+        replace: 'if (readIndex >= 0) this.release(round);',
+      },
+    ],
+  },
+  {
+    id: 'S5',
+    name: 'linearizable reads are answered from the local state',
+    edits: [
+      {
+        file: 'server/reads.ts',
+        find: "      case 'serializable':\n        return true;\n",
+        replace: "      case 'serializable':\n      case 'linearizable':\n        return true;\n",
+      },
+    ],
+  },
+  {
+    id: 'S6',
+    name: 'a condition is not judged',
+    edits: [
+      {
+        file: 'kv/apply.ts',
+        find: "    if (!holds(operation.condition, existing)) return this.result('CONFLICT', 0);\n    this.revision++;\n",
+        replace: '    this.revision++;\n',
+      },
+    ],
+  },
+  {
+    id: 'S7',
+    name: 'a write is answered when it is proposed',
+    edits: [
+      {
+        file: 'raft/apply.ts',
+        find: '  const endIndex = Math.min(state.commitIndex, log.durableIndex);\n  if (apply.handedOutIndex',
+        replace: '  const endIndex = log.durableIndex;\n  if (apply.handedOutIndex',
+      },
+    ],
+  },
+  {
+    id: 'S8',
+    name: 'the cluster is formed without hearing from every member',
+    edits: [
+      {
+        file: 'server/forming.ts',
+        find: 'own.nodeId !== own.memberIds[0] || this.missing.length > 0',
+        replace: 'own.nodeId !== own.memberIds[0] || this.missing.length > 1',
+      },
+    ],
+  },
+  {
+    id: 'S9',
+    name: 'a write that is under way when the leadership ends is said to have had no effect',
+    edits: [
+      {
+        file: 'server/requests.ts',
+        find: "const outcome = sent ? 'unknown' : 'none';",
+        replace: "const outcome = 'none';",
+      },
+    ],
+  },
+];
