@@ -1,0 +1,126 @@
+// `kvorum/testing` as a package's user gets it: what importing it loads, that its types are usable, and that a
+// program with a test cluster in it ends by itself.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
+import { describe, expect, test } from 'vitest';
+import { startProgram } from './processes.js';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+  readonly exports: Readonly<Record<string, { readonly types: string; readonly default: string }>>;
+};
+const entry = manifest.exports['./testing'];
+
+interface Graph {
+  /** All files that importing a file loads, itself too. */
+  readonly files: Set<string>;
+  /** All modules from outside that they import. */
+  readonly modules: Set<string>;
+}
+
+function graphOf(file: string, graph: Graph = { files: new Set(), modules: new Set() }): Graph {
+  if (graph.files.has(file)) return graph;
+  graph.files.add(file);
+  const { importedFiles } = ts.preProcessFile(readFileSync(file, 'utf8'), true, true);
+  for (const { fileName } of importedFiles) {
+    if (fileName.startsWith('.')) graphOf(resolve(dirname(file), fileName), graph);
+    else graph.modules.add(fileName);
+  }
+  return graph;
+}
+
+async function run(code: string): Promise<{ stdout: string; stderr: string; code: number | null }> {
+  // Inside the package its own name resolves to itself, through the `exports` that users get.
+  const words = ['--input-type=module', '--eval', code];
+  return startProgram(process.execPath, words, { cwd: root }).result;
+}
+
+describe('kvorum/testing', () => {
+  test('is light to import: no sockets, no LevelDB, no logger, no files', () => {
+    const { files, modules } = graphOf(join(root, entry?.default ?? ''));
+    expect(files.size).toBeGreaterThan(50);
+    expect([...files].filter((file) => /[\\/]dist[\\/](transport|cli)[\\/]|chaos/.test(file))).toEqual([]);
+    expect([...modules].filter((name) => !name.startsWith('node:'))).toEqual(['msgpackr/pack']);
+    expect([...modules].filter((name) => /^node:(fs|net|http|child|worker|dgram)/.test(name))).toEqual([]);
+  });
+
+  test('runs in a program of its own, which ends by itself', async () => {
+    const { stdout, stderr, code } = await run(`
+      import { testCluster } from 'kvorum/testing';
+      const c = await testCluster({ nodes: 3, seed: 42 });
+      const kv = c.client();
+      await kv.put('a', '1');
+      const failed = c.leader;
+      c.crash(failed);
+      await kv.put('a', '2', { ifRevision: 1 });
+      c.restart(failed);
+      await c.waitFor(() => c.isReady);
+      c.check();
+      console.log((await kv.get('a')).text(), c.leader !== failed);
+      // Neither disposed nor closed: nothing of it keeps a process alive.
+    `);
+    expect(stderr).toBe('');
+    expect(stdout.trim()).toBe('2 true');
+    expect(code).toBe(0);
+  });
+
+  test('exports what its documentation names', async () => {
+    const { stdout, stderr } = await run(`
+      import * as testing from 'kvorum/testing';
+      const { planOf, runSimulation, readPlan, writePlan } = testing;
+      const plan = planOf(1, { safetyMs: 1_000, healMs: 15_000 });
+      const copy = readPlan(writePlan(plan));
+      console.log(runSimulation(plan).hash === runSimulation(copy).hash, Object.keys(testing).sort().join());
+    `);
+    expect(stderr).toBe('');
+    const [isSame, names] = stdout.trim().split(' ');
+    expect(isSame).toBe('true');
+    const expected = ['formatHistory', 'parseHistory', 'planOf', 'readPlan', 'runSimulation', 'shrinkPlan'];
+    expect(names?.split(',')).toEqual(expect.arrayContaining([...expected, 'testCluster', 'writePlan']));
+  });
+
+  test('has types that a strict program can use, with `await using`', () => {
+    expect(existsSync(join(root, entry?.types ?? ''))).toBe(true);
+    const consumer = join(root, 'test/e2e/consumer-of-testing.ts');
+    const code = `
+      import type { KvorumClient } from 'kvorum';
+      import { testCluster, type TestCluster, type NodeView } from 'kvorum/testing';
+      export async function story(): Promise<string> {
+        await using c: TestCluster = await testCluster({ nodes: 3, seed: 42 });
+        await using kv: KvorumClient = c.client({ name: 'shop', timeoutMs: 500 });
+        c.partition(['n1', 'shop'], ['n2', 'n3']);
+        const leader: string = await c.waitFor(() => c.leader, { timeoutMs: 5_000 });
+        const value: Uint8Array = (await c.waitFor(() => kv.get('a'))).value;
+        const held: true = await c.waitFor(() => value.length > 0);
+        const { state }: NodeView = c.status(leader);
+        // @ts-expect-error The leader may be unknown.
+        const certain: string = c.leader;
+        // @ts-expect-error There is no such option.
+        await testCluster({ size: 3 });
+        return state + held + certain;
+      }
+    `;
+    const options: ts.CompilerOptions = {
+      target: ts.ScriptTarget.ES2022,
+      lib: ['lib.es2022.d.ts', 'lib.esnext.disposable.d.ts'],
+      module: ts.ModuleKind.NodeNext,
+      moduleResolution: ts.ModuleResolutionKind.NodeNext,
+      types: ['node'],
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noEmit: true,
+      skipLibCheck: true,
+    };
+    const host = ts.createCompilerHost(options);
+    const { getSourceFile, fileExists } = host;
+    host.fileExists = (file) => file === consumer || fileExists(file);
+    host.getSourceFile = (file, version, ...rest) =>
+      file === consumer ? ts.createSourceFile(file, code, version) : getSourceFile(file, version, ...rest);
+    const program = ts.createProgram([consumer], options, host);
+    const problems = ts.getPreEmitDiagnostics(program);
+    expect(problems.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'))).toEqual([]);
+  });
+});
