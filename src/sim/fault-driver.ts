@@ -1,37 +1,53 @@
-// Carries out the faults of a plan at their times, and ends them all when the world heals. Faults of one
-// kind may overlap; what befalls messages is always the worst of those that are on.
+// Carries out the faults of a plan at their times. At the end of the safety phase it heals the core and
+// leaves everything else as wrong as the plan says, for ever (research §4.7).
 
+import type { Aftermath, Fault, MachineFault, NetworkFault, Way } from './faults.js';
 import type { Machine } from './machine.js';
-import { theFollowers, theLeader, type Fault, type Plan, type Way } from './plan.js';
+import { NetworkFaults } from './network-faults.js';
+import type { Plan } from './plan.js';
+import { bothWays, waysBetween } from './plan-topologies.js';
 import type { Scheduler } from './scheduler.js';
-import type { Conditions } from './virtual-connection.js';
 import type { VirtualNetwork } from './virtual-network.js';
 
-type ConditionsFault = Extract<Fault, { kind: 'conditions' }>;
-type CutFault = Extract<Fault, { kind: 'cut' }>;
+/** A client whose process can be stopped for a while. */
+export interface PausableClient {
+  readonly name: string;
+  pause(): void;
+  resume(): void;
+}
+
+/** A node outside the core comes and goes about as fast as an election. */
+const flapPeriodMs = 900;
+const flapShutMs = 500;
 
 export class FaultDriver {
+  private readonly plan: Plan;
   private readonly scheduler: Scheduler;
   private readonly network: VirtualNetwork;
+  private readonly networkFaults: NetworkFaults;
   private readonly machines: readonly Machine[];
-  private readonly ordinary: Readonly<Conditions>;
-  private readonly conditions = new Set<ConditionsFault>();
-  private readonly cuts = new Set<CutFault>();
+  private readonly clients: readonly PausableClient[];
   private readonly log: (what: string) => void;
   private healed = false;
 
+  /** `clients`: in the plan's order. */
   constructor(
     plan: Plan,
     scheduler: Scheduler,
     network: VirtualNetwork,
     machines: readonly Machine[],
+    clients: readonly PausableClient[],
     log: (what: string) => void,
   ) {
+    this.plan = plan;
     this.scheduler = scheduler;
     this.network = network;
     this.machines = machines;
-    this.ordinary = plan.conditions;
+    this.clients = clients;
     this.log = log;
+    const ordinary = plan.conditions;
+    const leader = (): Machine | undefined => this.leader();
+    this.networkFaults = new NetworkFaults({ scheduler, network, machines, ordinary, log, leader });
     for (const fault of plan.faults) this.at(fault.atMs, () => this.begin(fault));
     this.at(plan.safetyMs, () => this.heal());
   }
@@ -40,31 +56,40 @@ export class FaultDriver {
     if (this.healed) return;
     switch (fault.kind) {
       case 'cut':
-        this.cut(fault);
-        return;
+      case 'flap':
+      case 'clog':
+      case 'halfOpen':
+      case 'reset':
+      case 'throttle':
       case 'conditions':
-        this.conditions.add(fault);
-        this.log(`messages: ${JSON.stringify(fault)}`);
-        this.applyConditions();
-        this.at(fault.untilMs, () => {
-          this.conditions.delete(fault);
-          this.applyConditions();
-        });
+        this.networkFaults.begin(fault satisfies NetworkFault);
         return;
-      default:
-        this.beginOnMachine(fault, this.machines[fault.node] ?? this.leader());
+      case 'pauseClient': {
+        const client = this.clients[fault.client];
+        if (client === undefined) return;
+        this.log(`${client.name} is paused`);
+        client.pause();
+        this.until(fault.atMs + fault.forMs, () => client.resume());
+        return;
+      }
+      case 'rollback':
+        return;
+      default: {
+        const machine = this.machines[fault.node] ?? this.leader();
+        if (machine !== undefined && !machine.isGone) this.beginOnMachine(fault, machine);
+      }
     }
   }
 
-  private beginOnMachine(
-    fault: Exclude<Fault, { kind: 'cut' | 'conditions' }>,
-    machine: Machine | undefined,
-  ): void {
-    if (machine === undefined) return;
+  private beginOnMachine(fault: MachineFault, machine: Machine): void {
     if (fault.kind !== 'crash') this.log(`${machine.name}: ${JSON.stringify(fault)}`);
     switch (fault.kind) {
       case 'crash':
         machine.crash(fault);
+        return;
+      case 'damage':
+        // What is not there yet cannot be damaged, and before all are members nobody has it in safety.
+        if (this.machines.every(({ wasMember }) => wasMember)) machine.damage(fault);
         return;
       case 'restart':
         machine.restart(fault.downMs);
@@ -73,12 +98,41 @@ export class FaultDriver {
         machine.pause();
         this.until(fault.atMs + fault.forMs, () => machine.resume(fault.resume));
         return;
+      case 'slowProcessor':
+        machine.slowProcessor(fault.eventCostUs);
+        this.until(fault.untilMs, () => machine.slowProcessor(0));
+        return;
+      case 'wallJump':
+        machine.jumpWallClock(fault.byMs);
+        return;
+      case 'freezeClock':
+        machine.process?.freezeClock(fault.forMs * 1000);
+        return;
+      default:
+        this.beginOnDisk(fault, machine);
+    }
+  }
+
+  private beginOnDisk(
+    fault: Extract<
+      MachineFault,
+      { readonly kind: 'slowDisk' | 'diskSpikes' | 'stuckDisk' | 'failDisk' | 'fullDisk' }
+    >,
+    machine: Machine,
+  ): void {
+    switch (fault.kind) {
       case 'slowDisk':
         machine.disk.slowness = fault.factor;
         machine.stores.slowness = fault.factor;
         this.until(fault.untilMs, () => {
           machine.disk.slowness = 1;
           machine.stores.slowness = 1;
+        });
+        return;
+      case 'diskSpikes':
+        machine.disk.spikes = { chance: fault.chance, spikeUs: fault.spikeMs * 1000 };
+        this.until(fault.untilMs, () => {
+          machine.disk.spikes = undefined;
         });
         return;
       case 'stuckDisk':
@@ -90,24 +144,7 @@ export class FaultDriver {
       case 'fullDisk':
         machine.limitDisk(fault.freeBytes);
         this.until(fault.untilMs, () => machine.freeDisk());
-        return;
-      case 'wallJump':
-        machine.jumpWallClock(fault.byMs);
     }
-  }
-
-  private cut(planned: CutFault): void {
-    const fault = { ...planned, ways: this.resolve(planned.ways) };
-    this.cuts.add(fault);
-    this.log(`cut: ${fault.ways.map(([from, to]) => `${from}>${to}`).join(' ')}`);
-    this.network.block(fault.ways, fault.refuses ?? false);
-    this.until(fault.untilMs, () => this.mend(fault));
-  }
-
-  private mend(fault: CutFault): void {
-    if (!this.cuts.delete(fault)) return;
-    this.log(`mended: ${fault.ways.map(([from, to]) => `${from}>${to}`).join(' ')}`);
-    this.network.unblock(fault.ways);
   }
 
   /** Whoever leads in the highest term; the first machine when nobody does. */
@@ -122,39 +159,37 @@ export class FaultDriver {
     return leader;
   }
 
-  private resolve(ways: readonly Way[]): Way[] {
-    const leader = this.leader()?.name ?? '';
-    const namesOf = (host: string): string[] => {
-      if (host === theLeader.name) return [leader];
-      if (host !== theFollowers) return [host];
-      return this.machines.map(({ name }) => name).filter((name) => name !== leader);
-    };
-    return ways
-      .flatMap(([from, to]) => namesOf(from).flatMap((a) => namesOf(to).map((b): Way => [a, b])))
-      .filter(([from, to]) => from !== to);
-  }
-
   private heal(): void {
     this.healed = true;
-    this.log('everything works from now on');
-    this.conditions.clear();
-    this.applyConditions();
-    for (const fault of [...this.cuts]) this.mend(fault);
-    for (const machine of this.machines) machine.heal();
+    this.networkFaults.heal();
+    for (const client of this.clients) client.resume();
+    const others = this.plan.core?.others ?? [];
+    for (const [position, machine] of this.machines.entries()) {
+      const state = others.find(({ node }) => node === position)?.state;
+      if (state === undefined) machine.heal();
+      else this.leaveWrong(machine, state);
+    }
+    this.log(others.length === 0 ? 'everything works from now on' : 'the core works from now on');
   }
 
-  private applyConditions(): void {
-    const { conditions } = this.network;
-    // The world that heals is an ordinary one: no message is lost any more, whatever the plan began with.
-    const { latencyUsMin, latencyUsMean } = this.ordinary;
-    const calm = { loss: 0, duplication: 0, reordering: 0, latencyFactor: 1 };
-    const all = [this.healed ? calm : { ...this.ordinary, latencyFactor: 1 }, ...this.conditions];
-    const worst = (field: keyof typeof calm): number => Math.max(...all.map((fault) => fault[field]));
-    conditions.loss = worst('loss');
-    conditions.duplication = worst('duplication');
-    conditions.reordering = worst('reordering');
-    conditions.latencyUsMin = latencyUsMin * worst('latencyFactor');
-    conditions.latencyUsMean = latencyUsMean * worst('latencyFactor');
+  /** What stays wrong with a node that is not of the core. */
+  private leaveWrong(machine: Machine, state: Aftermath): void {
+    const { name } = machine;
+    this.log(`${name} is ${state} for ever`);
+    const nodes = this.machines.map((other) => other.name).filter((other) => other !== name);
+    if (state === 'dead') machine.bury();
+    if (state === 'dead' || state === 'sick') return;
+    machine.heal();
+    const outward = nodes.map((other): Way => [name, other]);
+    const inward = nodes.map((other): Way => [other, name]);
+    const clients = this.clients.map((client) => client.name);
+    if (state === 'cut') this.network.block([...outward, ...inward, ...waysBetween([name], clients)]);
+    if (state === 'deaf') this.network.block(inward);
+    if (state === 'mute') this.network.block(outward);
+    if (state === 'flapping') {
+      const ways = nodes.flatMap((other) => bothWays(name, other));
+      this.networkFaults.flap(ways, flapPeriodMs, flapShutMs, Infinity);
+    }
   }
 
   private at(timeMs: number, action: () => void): void {

@@ -41,8 +41,8 @@ export interface OperationRecord {
   readonly call: OperationCall;
   /** Microseconds of virtual time. */
   readonly calledUs: number;
-  /** The time that the caller gave it. */
-  readonly timeoutMs: number;
+  /** The time that the caller gave it, and that for which its process was stopped meanwhile. */
+  timeoutMs: number;
   returnedUs: number | undefined;
   result: OperationResult | undefined;
 }

@@ -6,19 +6,23 @@
 import type { NodeEnv } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import type { StoreRecord } from '../kv/store.js';
-import { defaultNodeConfig, type NodeConfig } from '../server/node-config.js';
+import type { NodeConfig } from '../server/node-config.js';
 import { ServerNode } from '../server/node.js';
 import type { Member } from '../wire/protocol.js';
 import type { Violations } from './checkers/violations.js';
 import { roll32, streamOf } from './dice.js';
-import type { Fault, Knobs, MachinePlan, Plan } from './plan.js';
+import { damageOutcomes } from './fault-atlas.js';
+import type { CrashFault, DamageFault } from './faults.js';
+import { damageDisk } from './machine-damage.js';
+import type { MachinePlan, Plan } from './plan.js';
 import type { ScheduledEvent, Scheduler } from './scheduler.js';
 import { type DiskCrash, VirtualDisk } from './virtual-disk.js';
 import type { VirtualNetwork } from './virtual-network.js';
 import { type LogSink, type ResumeOrder, VirtualProcess, virtualLogger } from './virtual-process.js';
+import { nodeConfigOf } from './virtual-config.js';
 import { VirtualStores } from './virtual-stores.js';
 
-export type CrashFault = Extract<Fault, { kind: 'crash' }>;
+export type { CrashFault } from './faults.js';
 
 /** The world around a machine. */
 export interface MachineContext {
@@ -30,6 +34,12 @@ export interface MachineContext {
   readonly log: LogSink;
   count(mark: string): void;
 }
+
+/** What a node logs when it begins something that a crash may be planned into. */
+const phaseWords: Readonly<Record<NonNullable<CrashFault['during']>, string>> = {
+  install: 'a snapshot is being installed',
+  recovery: 'this member recovers',
+};
 
 /** After a node stopped by itself, an operator starts it again. */
 const operatorDelayMs = 700;
@@ -46,6 +56,7 @@ export class Machine {
   node: ServerNode | undefined;
   private readonly context: MachineContext;
   private readonly plan: MachinePlan;
+  private readonly config: NodeConfig;
   private wallOffsetMs: number;
   private startEvent: ScheduledEvent | undefined;
   /** A crash in the middle of an event: how many effects are still let through before it. */
@@ -53,6 +64,16 @@ export class Machine {
   /** An orderly stop was asked of this process. */
   private isStopping = false;
   private midwayCrash: CrashFault | undefined;
+  /** A crash that waits for the node to begin something. */
+  private phaseCrash: CrashFault | undefined;
+  /** A crash loop: the crash, and before which effect of each of the next starts it comes again. */
+  private loop: { readonly fault: CrashFault; readonly nextStarts: number[] } | undefined;
+  /** It lost its disk, and with it its identity. */
+  isWiped = false;
+  /** It ended by itself as it must, and is not started again. */
+  isGone = false;
+  /** It was a member of a formed cluster once. */
+  wasMember = false;
 
   constructor(context: MachineContext, plan: MachinePlan, ordinal: number, address: string) {
     const { scheduler } = context;
@@ -63,6 +84,7 @@ export class Machine {
     this.ordinal = ordinal;
     this.address = address;
     this.wallOffsetMs = plan.wallOffsetMs;
+    this.config = nodeConfigOf(context.plan.knobs);
     this.disk = new VirtualDisk(scheduler, seed, plan.name, disk);
     this.stores = new VirtualStores(scheduler, seed, plan.name, store);
     this.disk.onEffect = () => this.onEffect();
@@ -89,7 +111,7 @@ export class Machine {
   start(): void {
     if (this.startEvent !== undefined) this.startEvent.cancelled = true;
     this.startEvent = undefined;
-    if (this.process !== undefined) return;
+    if (this.process !== undefined || this.isGone) return;
     const { scheduler, network, plan, members, log } = this.context;
     this.incarnation++;
     const process = new VirtualProcess(scheduler, {
@@ -112,13 +134,16 @@ export class Machine {
       entropy: process.entropy,
       disk: this.disk.attach(process),
       network: nodeNetwork,
-      logger: virtualLogger(this.name, log),
+      logger: virtualLogger(this.name, (who, level, message, fields) => {
+        log(who, level, message, fields);
+        this.onLogged(message);
+      }),
     };
     const node: ServerNode = new ServerNode({
       env,
       nodeId: this.name,
       members,
-      config: nodeConfig(plan.knobs),
+      config: this.config,
       stores: this.stores.attach(process),
       version: 'simulated',
       pid: this.incarnation,
@@ -127,22 +152,50 @@ export class Machine {
     this.process = process;
     this.node = node;
     log(this.name, 'world', `starts, for the ${this.incarnation}. time`, {});
+    const again = this.loop?.nextStarts.shift();
+    if (again === undefined) this.loop = undefined;
+    else if (this.loop !== undefined) this.arm(this.loop.fault, again);
     node.start();
   }
 
   /** The plan's crash; one that is to come midway waits for its effect. */
   crash(fault: CrashFault): void {
     if (this.process === undefined) return;
-    if (fault.afterEffects === 0) {
-      this.crashNow(fault);
-      return;
-    }
-    this.midwayCrash = fault;
-    this.effectsLeft = fault.afterEffects;
+    if (fault.nextStarts !== undefined) this.loop = { fault, nextStarts: [...fault.nextStarts] };
+    if (fault.during !== undefined) this.phaseCrash = fault;
+    else if (fault.afterEffects === 0) this.crashNow(fault);
+    else this.arm(fault, fault.afterEffects);
+  }
+
+  /**
+   * Damage that no crash does: the machine goes down, and starts on what is left of its disk. Without effect
+   * before it was a member: nothing is there yet.
+   */
+  damage({ damage, position, downMs }: DamageFault): void {
+    if (!this.wasMember || this.isWiped) return;
+    this.takeDown({ kind: 'kill' });
+    const words = damageDisk(damage, position, this.disk, this.stores);
+    this.context.log(this.name, 'world', words ?? 'there is nothing to damage', {});
+    if (words !== undefined) this.context.count(`damage: ${damage}`);
+    this.isWiped = damageOutcomes[damage] === 'stops';
+    this.startIn(downMs);
+  }
+
+  /** The machine goes down and does not come back. */
+  bury(): void {
+    this.isGone = true;
+    this.startIn(Infinity);
+    this.takeDown({ kind: 'power', unsynced: 'none', entries: 'none' });
+    this.context.log(this.name, 'world', 'is down for ever', {});
   }
 
   /** To be called after each event of the machine: completes a crash that came in the middle of it. */
   afterEvent(): void {
+    if (this.node?.raft !== undefined) {
+      this.wasMember = true;
+      if (this.isWiped)
+        this.context.violations.add('identity', this.name, 'takes part again after its disk was wiped');
+    }
     if (this.process?.doomed === true && this.midwayCrash !== undefined) this.crashNow(this.midwayCrash);
   }
 
@@ -174,10 +227,17 @@ export class Machine {
     if (this.process !== undefined) this.process.wallOffsetMs = this.wallOffsetMs;
   }
 
-  failDisk(operation: 'write' | 'sync' | 'batch'): void {
-    if (operation === 'write') this.disk.failNextWrite = true;
+  failDisk(operation: 'write' | 'shortWrite' | 'sync' | 'read' | 'batch'): void {
+    if (operation === 'write') this.disk.failNextWrite = 'none';
+    if (operation === 'shortWrite') this.disk.failNextWrite = 'part';
     if (operation === 'sync') this.disk.failNextSync = true;
+    if (operation === 'read') this.disk.failNextRead = true;
     if (operation === 'batch') this.stores.failNextBatch = true;
+  }
+
+  /** Each event takes so much more processor time; 0: as little as ever. */
+  slowProcessor(byUs: number): void {
+    if (this.process !== undefined) this.process.eventCostUs = this.plan.eventCostUs + byUs;
   }
 
   limitDisk(freeBytes: number): void {
@@ -191,13 +251,18 @@ export class Machine {
   /** Everything about the machine works from now on, and the node runs. */
   heal(): void {
     this.midwayCrash = undefined;
+    this.phaseCrash = undefined;
+    this.loop = undefined;
     this.disk.failNextSync = false;
-    this.disk.failNextWrite = false;
+    this.disk.failNextWrite = undefined;
+    this.disk.failNextRead = false;
+    this.disk.spikes = undefined;
     this.stores.failNextBatch = false;
     this.disk.slowness = 1;
     this.stores.slowness = 1;
     this.disk.stuckUntilUs = 0;
     this.freeDisk();
+    this.slowProcessor(0);
     this.resume('messagesFirst');
     this.start();
   }
@@ -209,6 +274,8 @@ export class Machine {
       entries,
     });
     this.context.count(fault.afterEffects > 0 ? `${machine} midway` : machine);
+    if (this.node?.raft === undefined) this.context.count('crash during start');
+    if (fault.during !== undefined) this.context.count(`crash during ${fault.during}`);
     this.takeDown(machine === 'kill' ? { kind: 'kill' } : { kind: 'power', unsynced, entries });
     this.startIn(downMs);
   }
@@ -219,9 +286,12 @@ export class Machine {
     const errno = KvorumError.is(error, 'DISK') ? error.details['errno'] : undefined;
     // One that is asked to stop while its log waits for room may say so; nothing of that was acknowledged.
     const isShortOfSpace = this.isStopping && KvorumError.is(error, 'NO_SPACE');
-    const expected = errno === 'EIO' || errno === 'ENOSPC' || isShortOfSpace;
+    const isRobbed = this.isWiped && KvorumError.is(error, 'IDENTITY');
+    const expected = errno === 'EIO' || errno === 'ENOSPC' || isShortOfSpace || isRobbed;
+    if (isRobbed) this.isGone = true;
     if (!expected) this.context.violations.add('unexpectedStop', this.name, error.stack ?? error.message);
-    this.context.count(expected ? 'stopped by its disk' : 'stopped by an error');
+    const mark = isRobbed ? 'stopped without its identity' : 'stopped by its disk';
+    this.context.count(expected ? mark : 'stopped by an error');
     // The call comes from inside the node; the process ends with the event, and nothing more leaves it.
     process.doomed = true;
     this.midwayCrash = {
@@ -251,28 +321,21 @@ export class Machine {
     this.node = undefined;
   }
 
+  private arm(fault: CrashFault, afterEffects: number): void {
+    this.midwayCrash = fault;
+    this.effectsLeft = afterEffects;
+  }
+
+  private onLogged(message: string): void {
+    const fault = this.phaseCrash;
+    if (fault?.during === undefined || !message.startsWith(phaseWords[fault.during])) return;
+    this.phaseCrash = undefined;
+    this.arm(fault, fault.afterEffects);
+  }
+
   private onEffect(): void {
     if (this.midwayCrash === undefined || this.process === undefined || this.process.doomed) return;
     this.effectsLeft--;
     if (this.effectsLeft < 0) this.process.doomed = true;
   }
-}
-
-function nodeConfig(knobs: Knobs): NodeConfig {
-  const raft = {
-    ...defaultNodeConfig.raft,
-    appendEntriesMax: knobs.appendEntriesMax,
-    appendBytesMax: knobs.appendBytesMax,
-    inFlightMessagesMax: knobs.inFlightMessagesMax,
-    inFlightBytesMax: knobs.inFlightBytesMax,
-    applyBytesMax: knobs.applyBytesMax,
-    entryCacheBytesMax: knobs.entryCacheBytesMax,
-  };
-  return {
-    ...defaultNodeConfig,
-    raft,
-    wal: { segmentBytes: knobs.segmentBytes, quotaBytes: knobs.quotaBytes },
-    store: { groupBytesMax: knobs.groupBytesMax, groupIntervalMs: knobs.groupIntervalMs },
-    sliceMs: knobs.sliceMs,
-  };
 }

@@ -1,10 +1,24 @@
-// What goes wrong in a run. Each seed picks two to five families of faults out of all ("swarm": leaving
-// some out finds more than always using all), each with its own intensity. All faults end by the end of the
-// safety phase; any number of nodes may be down at once, since what must hold without a majority is that
-// nothing is lost. Source: research §4.9.
+// What goes wrong in a run. Each seed picks two to five families of faults out of all ("swarm": leaving some
+// out finds more than always using all), some seeds one, none or every one, each with its own intensity. All
+// faults end by the end of the safety phase, but those that the core's others keep; any number of nodes may
+// be down at once, since what must hold without a majority is that nothing is lost. Source: research §4.9.
 
 import type { Prng } from '../base/prng.js';
-import { theFollowers, theLeader, type Fault, type Way } from './plan.js';
+import { damageSwitchedOn, drawVictims } from './fault-atlas.js';
+import { theLeader, type DamageKind, type Fault } from './faults.js';
+import {
+  isolate,
+  leaderAlone,
+  leaderWithoutClients,
+  oneWay,
+  patchwork,
+  shaped,
+  shapes,
+  someWays,
+  split,
+  splitBySize,
+  waysBetween,
+} from './plan-topologies.js';
 import type { LinkMode } from './virtual-connection.js';
 import type { UnsyncedFate } from './virtual-file.js';
 import type { EntryFate } from './virtual-folders.js';
@@ -19,61 +33,267 @@ export interface FaultScope {
   readonly families?: readonly string[];
 }
 
-/** Draws one fault that begins at `atMs` and is over by `endMs`. */
-type Family = (random: Prng, scope: FaultScope, atMs: number, endMs: number) => Fault;
+/** Draws what begins at `atMs` and is over by `endMs`; nothing when it has no meaning in this cluster. */
+type Family = (random: Prng, scope: FaultScope, atMs: number, endMs: number) => readonly Fault[];
 
-const families: Readonly<Record<string, Family>> = {
-  partition: (random, scope, atMs, untilMs) => ({
-    kind: 'cut',
-    atMs,
-    untilMs,
-    ways: split(random, [...scope.nodes, ...(random.chance(0.5) ? scope.clients : [])]),
-  }),
+const networkFamilies: Readonly<Record<string, Family>> = {
+  partition: (random, scope, atMs, untilMs) => {
+    const hosts = [...scope.nodes, ...(random.chance(0.5) ? scope.clients : [])];
+    const ways = random.chance(0.5) ? split(random, hosts) : splitBySize(random, hosts);
+    return [{ kind: 'cut', atMs, untilMs, ways }];
+  },
   isolation: (random, { nodes }, atMs, untilMs) => {
-    const lonely = random.pick(nodes);
-    const others = nodes.filter((name) => name !== lonely);
-    return { kind: 'cut', atMs, untilMs, ways: others.flatMap((name) => bothWays(lonely, name)) };
+    const lonely = random.chance(0.3) ? theLeader.name : random.pick(nodes);
+    return [{ kind: 'cut', atMs, untilMs, ways: isolate(lonely, nodes) }];
   },
-  deposition: (random, { nodes, clients }, atMs, untilMs) => {
-    // The leader alone on one side; each client on its side, on the other one, or where it reaches both.
-    const sides = clients.map((name) => ({ name, side: random.pick(['leader', 'followers', 'both']) }));
-    const outward = random.chance(0.2);
-    return {
-      kind: 'cut',
+  deposition: (random, scope, atMs, untilMs) => [
+    { kind: 'cut', atMs, untilMs, refuses: random.chance(0.5), ways: leaderAlone(random, scope) },
+  ],
+  oneWay: (random, { nodes }, atMs, untilMs) => [{ kind: 'cut', atMs, untilMs, ways: oneWay(random, nodes) }],
+  patchwork: (random, { nodes }, atMs, untilMs) => [
+    { kind: 'cut', atMs, untilMs, ways: patchwork(random, nodes) },
+  ],
+  shape: (random, { nodes }, atMs, untilMs) => {
+    const ways = shaped(random, random.pick(shapes), nodes);
+    return [{ kind: 'cut', atMs, untilMs, refuses: random.chance(0.3), ways }];
+  },
+  clientCut: (random, scope, atMs, untilMs) => {
+    const ways = random.chance(0.5)
+      ? leaderWithoutClients(random, scope)
+      : waysBetween([random.pick(scope.nodes)], scope.clients);
+    return [{ kind: 'cut', atMs, untilMs, ways }];
+  },
+  flapping: (random, scope, atMs, untilMs) => {
+    const shape = random.pick([isolate(random.pick(scope.nodes), scope.nodes), oneWay(random, scope.nodes)]);
+    // Near the election timeout: a leader is lost as soon as it is found.
+    const periodMs = random.pick([200, 500, 900, 2_000]);
+    const shutMs = Math.ceil(periodMs * random.pick([0.3, 0.5, 0.8]));
+    return [{ kind: 'flap', atMs, untilMs, ways: shape, periodMs, shutMs }];
+  },
+  clog: (random, scope, atMs, untilMs) => [
+    { kind: 'clog', atMs, untilMs: Math.min(untilMs, atMs + 5_000), ways: someWays(random, scope) },
+  ],
+  halfOpen: (random, scope, atMs, untilMs) => [
+    { kind: 'halfOpen', atMs, untilMs, ways: someWays(random, scope) },
+  ],
+  resets: (random, scope, atMs) => [{ kind: 'reset', atMs, ways: someWays(random, scope) }],
+  throttle: (random, scope, atMs, untilMs) => {
+    const bytesPerSecond = random.pick([3_000, 20_000, 200_000]);
+    const bufferBytesMax = bytesPerSecond * random.pick([0.5, 2]);
+    return [
+      { kind: 'throttle', atMs, untilMs, ways: someWays(random, scope), bytesPerSecond, bufferBytesMax },
+    ];
+  },
+  storm: (random, { peerMode }, atMs, untilMs) => [storm(random, peerMode, atMs, untilMs)],
+  lossyWays: (random, scope, atMs, untilMs) => [
+    { ...storm(random, scope.peerMode, atMs, untilMs), ways: someWays(random, scope) },
+  ],
+  delay: (random, scope, atMs, untilMs) => [
+    {
+      kind: 'conditions',
       atMs,
       untilMs,
-      refuses: random.chance(0.5),
-      ways: [
-        ...nodes.flatMap((name): Way[] =>
-          outward ? [[theLeader.name, name]] : bothWays(theLeader.name, name),
-        ),
-        ...sides.flatMap(({ name, side }) => (side === 'followers' ? bothWays(theLeader.name, name) : [])),
-        ...sides.flatMap(({ name, side }) => (side === 'leader' ? bothWays(theFollowers, name) : [])),
-      ],
-    };
+      loss: 0,
+      duplication: 0,
+      reordering: 0,
+      latencyFactor: random.pick([20, 100]),
+      ...(random.chance(0.5) ? { ways: someWays(random, scope) } : {}),
+    },
+  ],
+};
+
+const processFamilies: Readonly<Record<string, Family>> = {
+  kill: (random, scope, atMs, endMs) => [crash(random, scope, atMs, endMs, 'kill', 0)],
+  power: (random, scope, atMs, endMs) => [crash(random, scope, atMs, endMs, 'power', 0)],
+  midway: (random, scope, atMs, endMs) => {
+    const machine = random.chance(0.7) ? 'power' : 'kill';
+    return [crash(random, scope, atMs, endMs, machine, random.integer(1, 40))];
   },
-  oneWay: (random, { nodes }, atMs, untilMs) => {
-    const node = random.pick(nodes);
-    const others = nodes.filter((name) => name !== node && random.chance(0.8));
-    const outward = random.chance(0.5);
-    return {
-      kind: 'cut',
+  crashLoop: (random, scope, atMs, endMs) => {
+    const machine = random.chance(0.5) ? 'power' : 'kill';
+    const first = crash(random, scope, atMs, endMs, machine, random.integer(0, 20));
+    const nextStarts = Array.from({ length: random.integer(1, 4) }, () => random.integer(1, 25));
+    return [{ ...first, downMs: Math.min(first.downMs, 300), nextStarts }];
+  },
+  takeover: (random, scope, atMs, endMs) => {
+    const fault = crash(random, scope, atMs, endMs, random.chance(0.7) ? 'power' : 'kill', 0);
+    const during = random.chance(0.7) ? 'install' : 'recovery';
+    return [{ ...fault, during, afterEffects: random.integer(1, 30), downMs: random.integer(50, 1_000) }];
+  },
+  restart: (random, { nodes }, atMs, endMs) => [
+    { kind: 'restart', atMs, node: target(random, nodes), downMs: Math.max(50, endMs - atMs) },
+  ],
+  pause: (random, { nodes }, atMs, endMs) => [
+    {
+      kind: 'pause',
+      atMs,
+      node: target(random, nodes),
+      forMs: Math.min(endMs - atMs, random.pick([100, 400, 1_000, 5_000])),
+      resume: random.chance(0.5) ? 'timersFirst' : 'messagesFirst',
+    },
+  ],
+  clientPause: (random, { clients, safetyMs }, atMs, endMs) => {
+    // In long runs beyond the life of a session, which ends meanwhile.
+    const forMs = safetyMs > 150_000 && random.chance(0.5) ? 75_000 : endMs - atMs;
+    const client = random.integer(0, clients.length - 1);
+    return [{ kind: 'pauseClient', atMs, client, forMs: Math.min(forMs, safetyMs - atMs) }];
+  },
+  slowProcessor: (random, { nodes }, atMs, untilMs) => [
+    {
+      kind: 'slowProcessor',
       atMs,
       untilMs,
-      ways: others.map((name) => (outward ? [node, name] : [name, node])),
-    };
-  },
-  patchwork: (random, { nodes }, atMs, untilMs) => ({
-    kind: 'cut',
-    atMs,
-    untilMs,
-    ways: nodes.flatMap((a) => nodes.filter((b) => a !== b && random.chance(0.25)).map((b): Way => [a, b])),
-  }),
-  clientCut: (random, { nodes, clients }, atMs, untilMs) => {
-    const node = random.pick(nodes);
-    return { kind: 'cut', atMs, untilMs, ways: clients.flatMap((name) => bothWays(name, node)) };
-  },
-  storm: (random, { peerMode }, atMs, untilMs) => ({
+      node: target(random, nodes),
+      eventCostUs: random.pick([500, 2_000, 10_000]),
+    },
+  ],
+  wallJump: (random, { nodes }, atMs) => [
+    { kind: 'wallJump', atMs, node: target(random, nodes), byMs: random.integer(-3_600_000, 3_600_000) },
+  ],
+  freezeClock: (random, { nodes }, atMs, endMs) => [
+    {
+      kind: 'freezeClock',
+      atMs,
+      node: target(random, nodes),
+      forMs: Math.min(endMs - atMs, random.pick([200, 1_000, 5_000])),
+    },
+  ],
+};
+
+const diskFamilies: Readonly<Record<string, Family>> = {
+  slowDisk: (random, { nodes }, atMs, untilMs) => [
+    { kind: 'slowDisk', atMs, untilMs, node: target(random, nodes), factor: random.pick([10, 100, 500]) },
+  ],
+  diskSpikes: (random, { nodes }, atMs, untilMs) => [
+    {
+      kind: 'diskSpikes',
+      atMs,
+      untilMs,
+      node: target(random, nodes),
+      chance: random.pick([0.02, 0.2]),
+      spikeMs: random.pick([50, 300, 1_500]),
+    },
+  ],
+  stuckDisk: (random, { nodes }, atMs, endMs) => [
+    {
+      kind: 'stuckDisk',
+      atMs,
+      node: target(random, nodes),
+      forMs: Math.min(endMs - atMs, random.pick([300, 2_000, 8_000])),
+    },
+  ],
+  failDisk: (random, { nodes }, atMs) => [
+    {
+      kind: 'failDisk',
+      atMs,
+      node: target(random, nodes),
+      operation: random.pick(['write', 'shortWrite', 'sync', 'read', 'batch']),
+    },
+  ],
+  fullDisk: (random, { nodes }, atMs, untilMs) => [
+    {
+      kind: 'fullDisk',
+      atMs,
+      untilMs,
+      node: target(random, nodes),
+      freeBytes: random.pick([0, 777, 100_000, 400_000]),
+    },
+  ],
+};
+
+/** Families whose faults are damage: drawn once for a run, since the atlas bounds whom they hit. */
+const damageFamilies: Readonly<Record<string, readonly DamageKind[]>> = {
+  rot: ['bitFlip', 'misdirected'],
+  storeRot: ['storeOpen', 'storeValue'],
+  wipe: ['wipe'],
+};
+
+const lastingFamilies = { ...networkFamilies, ...processFamilies, ...diskFamilies };
+
+/** All families by name; those of damage that is switched off are not among them. */
+export const familyNames: readonly string[] = [
+  ...Object.keys(lastingFamilies),
+  ...Object.keys(damageFamilies).filter((name) => kindsOf(name).length > 0),
+  'rollback',
+];
+
+const unsyncedFates: readonly UnsyncedFate[] = ['none', 'prefix', 'subset', 'subset', 'all'];
+const entryFates: readonly EntryFate[] = ['none', 'prefix', 'subset', 'all'];
+
+/** Draws the families of a run and their faults, by ascending time. */
+export function planFaults(random: Prng, scope: FaultScope): { families: string[]; faults: Fault[] } {
+  const drawn = drawFamilies(random);
+  const chosen = [...(scope.families ?? drawn)];
+  const faults: Fault[] = [];
+  // In some runs faults begin at once and meet the forming of the cluster.
+  const beginMs = random.chance(0.3) ? 0 : 1_200;
+  for (const name of chosen) {
+    const family = lastingFamilies[name];
+    if (family === undefined) continue;
+    const meanGapMs = random.pick([1_500, 5_000, 15_000]) * (chosen.length > 6 ? 4 : 1);
+    let atMs = beginMs;
+    for (;;) {
+      atMs += 50 + Math.floor(-Math.log(1 - random.fraction()) * meanGapMs);
+      if (atMs >= scope.safetyMs - 500) break;
+      const lengthMs = 50 + Math.floor(-Math.log(1 - random.fraction()) * random.pick([400, 2_000, 6_000]));
+      const endMs = Math.min(scope.safetyMs, atMs + lengthMs);
+      faults.push(...family(random, scope, atMs, endMs).filter(hasEffect));
+    }
+    if (name === 'power' && random.chance(0.5)) faults.push(...blackout(random, scope));
+    if (name === 'kill' && random.chance(0.5)) faults.push(...killsThenPower(random, scope));
+  }
+  faults.push(...damages(random, scope, chosen));
+  return { families: chosen, faults: faults.sort((a, b) => a.atMs - b.atMs) };
+}
+
+function drawFamilies(random: Prng): string[] {
+  const lot = random.fraction();
+  const remaining = [...familyNames];
+  // None: what a healthy cluster must not do either; all: what only many together bring about.
+  const count = lot < 0.04 ? 0 : lot < 0.15 ? 1 : lot < 0.22 ? remaining.length : random.integer(2, 5);
+  const drawn: string[] = [];
+  while (drawn.length < count) drawn.push(...remaining.splice(random.integer(0, remaining.length - 1), 1));
+  return drawn;
+}
+
+/** What hits a minority only. One family of damage in a run: their outcomes do not go together. */
+function damages(random: Prng, { safetyMs, nodes }: FaultScope, chosen: readonly string[]): Fault[] {
+  const victims = drawVictims(random, nodes.length);
+  const names = chosen.filter((name) => name === 'rollback' || Object.hasOwn(damageFamilies, name));
+  const name = names[0];
+  const [first] = victims;
+  if (name === undefined || first === undefined) return [];
+  const moment = (): number => random.integer(2_500, Math.max(2_500, safetyMs - 3_000));
+  if (name === 'rollback') {
+    const atMs = moment();
+    const backAtMs = Math.min(safetyMs, atMs + random.integer(500, 8_000));
+    return [{ kind: 'rollback', atMs, node: first, backAtMs, downMs: random.integer(50, 500) }];
+  }
+  return victims.flatMap((node) =>
+    Array.from({ length: name === 'wipe' ? 1 : random.integer(1, 3) }, (): Fault => {
+      const damage = random.pick(kindsOf(name));
+      const downMs = random.integer(100, 2_000);
+      return { kind: 'damage', atMs: moment(), node, downMs, damage, position: random.fraction() };
+    }),
+  );
+}
+
+function kindsOf(family: string): DamageKind[] {
+  return (damageFamilies[family] ?? []).filter((kind) => damageSwitchedOn.includes(kind));
+}
+
+/** A cut of no way at all, as shapes of small clusters may be, is none. */
+function hasEffect(fault: Fault): boolean {
+  return !('ways' in fault) || fault.ways === undefined || fault.ways.length > 0;
+}
+
+function storm(
+  random: Prng,
+  peerMode: LinkMode,
+  atMs: number,
+  untilMs: number,
+): Extract<Fault, { readonly kind: 'conditions' }> {
+  return {
     kind: 'conditions',
     atMs,
     untilMs,
@@ -81,103 +301,12 @@ const families: Readonly<Record<string, Family>> = {
     duplication: random.pick([0, 0.1, 0.5]),
     reordering: random.pick([0, 0.1, 0.5]),
     latencyFactor: random.pick([1, 5]),
-  }),
-  delay: (random, _scope, atMs, untilMs) => ({
-    kind: 'conditions',
-    atMs,
-    untilMs,
-    loss: 0,
-    duplication: 0,
-    reordering: 0,
-    latencyFactor: random.pick([20, 100]),
-  }),
-  kill: (random, scope, atMs, endMs) => crash(random, scope, atMs, endMs, 'kill', 0),
-  power: (random, scope, atMs, endMs) => crash(random, scope, atMs, endMs, 'power', 0),
-  midway: (random, scope, atMs, endMs) =>
-    crash(random, scope, atMs, endMs, random.chance(0.7) ? 'power' : 'kill', random.integer(1, 40)),
-  restart: (random, { nodes }, atMs, endMs) => ({
-    kind: 'restart',
-    atMs,
-    node: target(random, nodes),
-    downMs: Math.max(50, endMs - atMs),
-  }),
-  pause: (random, { nodes }, atMs, endMs) => ({
-    kind: 'pause',
-    atMs,
-    node: target(random, nodes),
-    forMs: Math.min(endMs - atMs, random.pick([100, 400, 1_000, 5_000])),
-    resume: random.chance(0.5) ? 'timersFirst' : 'messagesFirst',
-  }),
-  slowDisk: (random, { nodes }, atMs, untilMs) => ({
-    kind: 'slowDisk',
-    atMs,
-    untilMs,
-    node: target(random, nodes),
-    factor: random.pick([10, 100, 500]),
-  }),
-  stuckDisk: (random, { nodes }, atMs, endMs) => ({
-    kind: 'stuckDisk',
-    atMs,
-    node: target(random, nodes),
-    forMs: Math.min(endMs - atMs, random.pick([300, 2_000, 8_000])),
-  }),
-  failDisk: (random, { nodes }, atMs) => ({
-    kind: 'failDisk',
-    atMs,
-    node: target(random, nodes),
-    operation: random.pick(['write', 'sync', 'batch']),
-  }),
-  fullDisk: (random, { nodes }, atMs, untilMs) => ({
-    kind: 'fullDisk',
-    atMs,
-    untilMs,
-    node: target(random, nodes),
-    freeBytes: random.pick([0, 100_000, 400_000]),
-  }),
-  wallJump: (random, { nodes }, atMs) => ({
-    kind: 'wallJump',
-    atMs,
-    node: target(random, nodes),
-    byMs: random.integer(-3_600_000, 3_600_000),
-  }),
-};
-
-/** All families by name. */
-export const familyNames: readonly string[] = Object.keys(families);
-
-const unsyncedFates: readonly UnsyncedFate[] = ['none', 'prefix', 'subset', 'subset', 'all'];
-const entryFates: readonly EntryFate[] = ['none', 'prefix', 'subset', 'all'];
-
-/** Draws the families of a run and their faults, by ascending time. */
-export function planFaults(random: Prng, scope: FaultScope): { families: string[]; faults: Fault[] } {
-  const remaining = [...familyNames];
-  const drawn: string[] = [];
-  const count = random.integer(2, 5);
-  while (drawn.length < count) drawn.push(...remaining.splice(random.integer(0, remaining.length - 1), 1));
-  const chosen = [...(scope.families ?? drawn)];
-  const faults: Fault[] = [];
-  // In some runs faults begin at once and meet the forming of the cluster.
-  const beginMs = random.chance(0.3) ? 0 : 3_000;
-  for (const name of chosen) {
-    const meanGapMs = random.pick([1_500, 5_000, 15_000]);
-    let atMs = beginMs;
-    for (;;) {
-      atMs += 50 + Math.floor(-Math.log(1 - random.fraction()) * meanGapMs);
-      if (atMs >= scope.safetyMs - 500) break;
-      const lengthMs = 50 + Math.floor(-Math.log(1 - random.fraction()) * random.pick([400, 2_000, 6_000]));
-      const endMs = Math.min(scope.safetyMs, atMs + lengthMs);
-      const fault = families[name]?.(random, scope, atMs, endMs);
-      if (fault !== undefined) faults.push(fault);
-    }
-    if (name === 'power' && random.chance(0.5)) faults.push(...blackout(random, scope));
-    if (name === 'kill' && random.chance(0.5)) faults.push(...killsThenPower(random, scope));
-  }
-  return { families: chosen, faults: faults.sort((a, b) => a.atMs - b.atMs) };
+  };
 }
 
 /** Every machine loses power at the same moment. */
 function blackout(random: Prng, scope: FaultScope): Fault[] {
-  const atMs = random.integer(5_000, Math.max(5_000, scope.safetyMs - 5_000));
+  const atMs = random.integer(3_000, Math.max(3_000, scope.safetyMs - 3_000));
   return scope.nodes.map((_, node) => ({
     kind: 'crash',
     atMs,
@@ -192,8 +321,8 @@ function blackout(random: Prng, scope: FaultScope): Fault[] {
 
 /** A node is killed, starts on what the page cache kept, and loses power before it has written much. */
 function killsThenPower(random: Prng, { safetyMs, nodes }: FaultScope): Fault[] {
-  return Array.from({ length: 10 }, () => {
-    const atMs = random.integer(3_000, Math.max(3_000, safetyMs - 3_000));
+  return Array.from({ length: Math.ceil(safetyMs / 5_000) }, () => {
+    const atMs = random.integer(2_000, Math.max(2_000, safetyMs - 3_000));
     const fault = { kind: 'crash', node: random.integer(0, nodes.length - 1), afterEffects: 0 } as const;
     const secondMs = atMs + 20 + random.integer(1, 150);
     return [
@@ -210,7 +339,7 @@ function crash(
   endMs: number,
   machine: 'kill' | 'power',
   afterEffects: number,
-): Fault {
+): Extract<Fault, { readonly kind: 'crash' }> {
   return {
     kind: 'crash',
     atMs,
@@ -226,18 +355,4 @@ function crash(
 /** The position of any node, or of the leader. */
 function target(random: Prng, nodes: readonly string[]): number {
   return random.chance(0.3) ? theLeader.position : random.integer(0, nodes.length - 1);
-}
-
-/** Two sides, drawn at random, that cannot reach each other. */
-function split(random: Prng, hosts: readonly string[]): Way[] {
-  const left = hosts.filter(() => random.chance(0.5));
-  const right = hosts.filter((name) => !left.includes(name));
-  return left.flatMap((a) => right.flatMap((b) => bothWays(a, b)));
-}
-
-function bothWays(a: string, b: string): Way[] {
-  return [
-    [a, b],
-    [b, a],
-  ];
 }

@@ -4,7 +4,9 @@
 // and read is the same plan, to the last event. Source: research §4.9.
 
 import { KvorumError } from '../base/errors.js';
+import type { CorePlan } from './faults.js';
 import {
+  boolean,
   type Check,
   fraction,
   integer,
@@ -12,6 +14,7 @@ import {
   number,
   objectOf,
   oneOf,
+  optional,
   path as at,
   positive,
   refuse,
@@ -62,6 +65,22 @@ const knobsShape: Shape<Knobs> = {
   groupBytesMax: positive,
   groupIntervalMs: positive,
   sliceMs: positive,
+  heartbeatIntervalMs: optional(positive),
+  electionTimeoutMsMin: optional(positive),
+  electionTimeoutMsMax: optional(positive),
+  snapshotLogEntriesMax: optional(positive),
+  snapshotLogBytesMax: optional(positive),
+  snapshotChunkBytes: optional(positive),
+};
+
+const coreShape: Shape<CorePlan> = {
+  nodes: list(integer),
+  others: list(
+    objectOf<CorePlan['others'][number]>({
+      node: integer,
+      state: oneOf('dead', 'cut', 'deaf', 'mute', 'flapping', 'sick'),
+    }),
+  ),
 };
 
 const planShape: Shape<Plan> = {
@@ -77,7 +96,14 @@ const planShape: Shape<Plan> = {
     duplication: fraction,
     reordering: fraction,
   }),
-  disk: objectOf<Plan['disk']>({ writeUsMin: time, writeUsMean: time, syncUsMin: time, syncUsMean: time }),
+  disk: objectOf<Plan['disk']>({
+    writeUsMin: time,
+    writeUsMean: time,
+    syncUsMin: time,
+    syncUsMean: time,
+    unitBytes: optional(positive),
+    tearsUnits: optional(boolean),
+  }),
   store: objectOf<Plan['store']>({ readUsMean: time, batchUsMin: time, batchUsMean: time }),
   knobs: objectOf(knobsShape),
   machines: list(objectOf(machineShape)),
@@ -85,6 +111,7 @@ const planShape: Shape<Plan> = {
   operations: list(objectOf(operationShape)),
   families: list(text),
   faults: list(checkFault),
+  core: optional(objectOf(coreShape)),
 };
 
 /**

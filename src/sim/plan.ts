@@ -3,14 +3,16 @@
 // plan can be thinned out by hand or by a shrinker and still means the same. Times are milliseconds of
 // virtual time from the start of the world.
 
-import type { UnsyncedFate } from './virtual-file.js';
-import type { EntryFate } from './virtual-folders.js';
+import { Prng } from '../base/prng.js';
+import type { CorePlan, Fault } from './faults.js';
+import { planCore } from './plan-core.js';
+import { planFaults } from './plan-faults.js';
+import { planClients, planOperations } from './plan-workload.js';
+import type { Conditions, LinkMode } from './virtual-connection.js';
 import type { DiskTimes } from './virtual-disk.js';
 import type { StoreTimes } from './virtual-store.js';
-import type { Conditions, LinkMode } from './virtual-connection.js';
-import type { ResumeOrder } from './virtual-process.js';
-import { Prng } from '../base/prng.js';
-import { planFaults } from './plan-faults.js';
+
+export { theFollowers, theLeader, type Fault, type Way } from './faults.js';
 
 /** Numbers of the production configuration that are turned to make rare situations common. */
 export interface Knobs {
@@ -25,6 +27,14 @@ export interface Knobs {
   readonly groupBytesMax: number;
   readonly groupIntervalMs: number;
   readonly sliceMs: number;
+  /** The ordinary time when absent. */
+  readonly heartbeatIntervalMs?: number;
+  readonly electionTimeoutMsMin?: number;
+  readonly electionTimeoutMsMax?: number;
+  /** The ordinary limits of the log and of a snapshot's chunks when absent. */
+  readonly snapshotLogEntriesMax?: number;
+  readonly snapshotLogBytesMax?: number;
+  readonly snapshotChunkBytes?: number;
 }
 
 /** What is peculiar to one machine. */
@@ -62,90 +72,12 @@ export interface ClientPlan {
   readonly timeoutMs: number;
 }
 
-/**
- * In place of a node's position or name: whoever leads when the fault begins; the first node when nobody
- * does.
- */
-export const theLeader = { position: -1, name: 'leader' } as const;
-
-/** In place of a node's name: all nodes but the leader. */
-export const theFollowers = 'followers';
-
-/** A directed way between two hosts, by name. */
-export type Way = readonly [from: string, to: string];
-
-export type Fault =
-  | {
-      readonly kind: 'cut';
-      readonly atMs: number;
-      readonly untilMs: number;
-      readonly ways: readonly Way[];
-      /** Whether links break at once, as when the way refuses; otherwise when someone misses an answer. */
-      readonly refuses?: boolean;
-    }
-  | {
-      readonly kind: 'conditions';
-      readonly atMs: number;
-      readonly untilMs: number;
-      readonly loss: number;
-      readonly duplication: number;
-      readonly reordering: number;
-      /** Messages take this many times as long. */
-      readonly latencyFactor: number;
-    }
-  | {
-      readonly kind: 'crash';
-      readonly atMs: number;
-      readonly node: number;
-      readonly downMs: number;
-      readonly machine: 'kill' | 'power';
-      readonly unsynced: UnsyncedFate;
-      readonly entries: EntryFate;
-      /**
-       * 0: between two events; otherwise just before this many-th write, sync, batch or message from then
-       * on.
-       */
-      readonly afterEffects: number;
-    }
-  /** An orderly stop, with leadership handed over, and a new start. */
-  | { readonly kind: 'restart'; readonly atMs: number; readonly node: number; readonly downMs: number }
-  | {
-      readonly kind: 'pause';
-      readonly atMs: number;
-      readonly node: number;
-      readonly forMs: number;
-      readonly resume: ResumeOrder;
-    }
-  | {
-      readonly kind: 'slowDisk';
-      readonly atMs: number;
-      readonly untilMs: number;
-      readonly node: number;
-      /** Times as slow. */
-      readonly factor: number;
-    }
-  | { readonly kind: 'stuckDisk'; readonly atMs: number; readonly node: number; readonly forMs: number }
-  | {
-      readonly kind: 'failDisk';
-      readonly atMs: number;
-      readonly node: number;
-      readonly operation: 'write' | 'sync' | 'batch';
-    }
-  | {
-      readonly kind: 'fullDisk';
-      readonly atMs: number;
-      readonly untilMs: number;
-      readonly node: number;
-      readonly freeBytes: number;
-    }
-  | { readonly kind: 'wallJump'; readonly atMs: number; readonly node: number; readonly byMs: number };
-
 export interface Plan {
   readonly formatVersion: 1;
   readonly seed: number;
   /** Faults may last until here … */
   readonly safetyMs: number;
-  /** … and from then on everything works, and must converge within this time. */
+  /** … and from then on everything that the core needs works, and it must come to rest within this time. */
   readonly healMs: number;
   readonly peerMode: LinkMode;
   readonly conditions: Readonly<Conditions>;
@@ -157,10 +89,14 @@ export interface Plan {
   /** By ascending time. */
   readonly operations: readonly PlannedOperation[];
   readonly families: readonly string[];
+  /** By ascending time. */
   readonly faults: readonly Fault[];
+  /** Who must come to rest in the healed phase, and what stays wrong elsewhere; all and nothing if absent. */
+  readonly core?: CorePlan;
 }
 
 export interface PlanOptions {
+  /** Drawn when absent: mostly 20 s, some of 60 s and 300 s. */
   readonly safetyMs?: number;
   readonly healMs?: number;
   /** How many machines, 1 to 7; drawn when absent. */
@@ -169,25 +105,19 @@ export interface PlanOptions {
   readonly families?: readonly string[];
 }
 
-const defaultSafetyMs = 45_000;
-const defaultHealMs = 15_000;
+const defaultHealMs = 45_000;
 const wallStartMs = 1_700_000_000_000;
 
 /** Draws the plan of a seed. The same seed and options give the same plan. */
 export function planOf(seed: number, options: PlanOptions = {}): Plan {
-  const safetyMs = options.safetyMs ?? defaultSafetyMs;
+  const safetyMs = options.safetyMs ?? drawSafetyMs(new Prng(seed ^ 0x66666666));
   const healMs = options.healMs ?? defaultHealMs;
   const machines = planMachines(new Prng(seed ^ 0x11111111), options.nodes);
   const clients = planClients(new Prng(seed ^ 0x22222222));
   const world = new Prng(seed ^ 0x33333333);
   const peerMode: LinkMode = world.chance(0.6) ? 'tcp' : 'datagram';
-  const conditions: Conditions = {
-    latencyUsMin: world.pick([50, 200, 1_000]),
-    latencyUsMean: world.pick([50, 500, 5_000]),
-    loss: peerMode === 'datagram' ? world.pick([0, 0.001, 0.02]) : 0,
-    duplication: peerMode === 'datagram' ? world.pick([0, 0.01]) : 0,
-    reordering: peerMode === 'datagram' ? world.pick([0, 0.05]) : 0,
-  };
+  const conditions = planConditions(world, peerMode);
+  const disk = planDisk(world);
   const { families, faults } = planFaults(new Prng(seed ^ 0x44444444), {
     safetyMs,
     peerMode,
@@ -195,6 +125,9 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
     clients: clients.map(({ name }) => name),
     ...(options.families === undefined ? {} : { families: options.families }),
   });
+  const core = planCore(new Prng(seed ^ 0x77777777), machines.length, faults);
+  const isQuick = conditions.latencyUsMean <= 500 && disk.syncUsMean <= 1_000;
+  const isBusy = machines.some(({ eventCostUs }) => eventCostUs > 0);
   return {
     formatVersion: 1,
     seed,
@@ -202,42 +135,58 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
     healMs,
     peerMode,
     conditions,
-    disk: {
-      writeUsMin: 5,
-      writeUsMean: world.pick([20, 100]),
-      syncUsMin: 50,
-      syncUsMean: world.pick([150, 1_000, 5_000]),
-    },
+    disk,
     store: { readUsMean: 20, batchUsMin: 100, batchUsMean: world.pick([500, 5_000, 50_000]) },
-    knobs: planKnobs(world),
+    knobs: { ...planKnobs(world), ...planTimeouts(world, isQuick && !isBusy) },
     machines,
     clients,
     operations: planOperations(new Prng(seed ^ 0x55555555), clients, safetyMs),
     families,
     faults,
+    ...(core === undefined ? {} : { core }),
   };
 }
 
+function drawSafetyMs(random: Prng): number {
+  const lot = random.fraction();
+  return lot < 0.7 ? 20_000 : lot < 0.95 ? 60_000 : 300_000;
+}
+
+function planConditions(random: Prng, peerMode: LinkMode): Conditions {
+  return {
+    latencyUsMin: random.pick([50, 200, 1_000]),
+    latencyUsMean: random.pick([50, 500, 5_000]),
+    loss: peerMode === 'datagram' ? random.pick([0, 0.001, 0.02]) : 0,
+    duplication: peerMode === 'datagram' ? random.pick([0, 0.01]) : 0,
+    reordering: peerMode === 'datagram' ? random.pick([0, 0.05]) : 0,
+  };
+}
+
+function planDisk(random: Prng): DiskTimes {
+  return {
+    writeUsMin: 5,
+    writeUsMean: random.pick([20, 100]),
+    syncUsMin: 50,
+    syncUsMean: random.pick([150, 1_000, 5_000]),
+    unitBytes: random.pick([512, 4_096]),
+    tearsUnits: random.chance(0.3),
+  };
+}
+
+/** Three and five are what is run; one has nobody to lean on, seven has the most ways to disagree. */
+const clusterSizes: readonly number[] = [1, ...Array<number>(10).fill(3), ...Array<number>(7).fill(5), 7, 7];
+
 function planMachines(random: Prng, nodes: number | undefined): MachinePlan[] {
-  const drawn = random.pick([3, 3, 5]);
-  const count = nodes ?? drawn;
+  const drawn = random.pick(clusterSizes);
   const slowProcessors = random.chance(0.3);
-  return Array.from({ length: count }, (_, i) => ({
+  return Array.from({ length: nodes ?? drawn }, (_, i) => ({
     name: `n${i + 1}`,
     clockRate: 1 + (random.fraction() - 0.5) / 50,
     clockStartMs: random.integer(0, 1_000_000),
     wallOffsetMs: wallStartMs + random.integer(-5_000, 5_000),
     eventCostUs: slowProcessors ? random.integer(0, 200) : 0,
     clockReadCostUs: slowProcessors ? random.integer(0, 100) : 0,
-    startAtMs: random.integer(0, 500),
-  }));
-}
-
-function planClients(random: Prng): ClientPlan[] {
-  return Array.from({ length: random.integer(2, 5) }, (_, i) => ({
-    name: `c${i + 1}`,
-    concurrency: random.pick([1, 2, 8]),
-    timeoutMs: random.pick([1_000, 5_000, 20_000]),
+    startAtMs: random.integer(0, 300),
   }));
 }
 
@@ -260,27 +209,18 @@ function planKnobs(random: Prng): Knobs {
   };
 }
 
-function planOperations(random: Prng, clients: readonly ClientPlan[], safetyMs: number): PlannedOperation[] {
-  const perSecond = random.pick([2, 5, 10]);
-  const keys = Array.from({ length: random.integer(2, 8) }, (_, i) => `key/${i}`);
-  const readShare = random.pick([0.2, 0.5]);
-  const valueBytesMax = random.pick([16, 16, 300, 20_000]);
-  const operations: PlannedOperation[] = [];
-  for (const client of clients.keys()) {
-    // The first requests come before the cluster is formed: they have to wait, or to fail honestly.
-    let atMs = random.integer(0, 3_000);
-    while (atMs < safetyMs) {
-      const isRead = random.chance(readShare);
-      operations.push({
-        atMs,
-        client,
-        kind: isRead ? (random.chance(0.25) ? 'range' : 'get') : random.chance(0.2) ? 'delete' : 'put',
-        key: random.pick(keys),
-        condition: random.chance(0.7) ? 'any' : random.chance(0.2) ? 'absent' : 'known',
-        valueBytes: random.chance(0.8) ? 16 : random.integer(16, valueBytesMax),
-      });
-      atMs += 1 + Math.floor(-Math.log(1 - random.fraction()) * (1_000 / perSecond));
-    }
-  }
-  return operations.sort((a, b) => a.atMs - b.atMs);
+/**
+ * Election timeouts near the heartbeat, where validateRaftConfig still allows them: not below what messages
+ * and syncs take in this world, since nobody promises a stable leader there.
+ */
+function planTimeouts(random: Prng, isQuick: boolean): Partial<Knobs> {
+  const lot = random.fraction();
+  if (lot < 0.7) return {};
+  const times = (heartbeat: number, min: number, max: number): Partial<Knobs> => ({
+    heartbeatIntervalMs: heartbeat,
+    electionTimeoutMsMin: min,
+    electionTimeoutMsMax: max,
+  });
+  if (lot < 0.8) return times(100, 300, 400);
+  return isQuick && lot < 0.9 ? times(20, 60, 120) : times(50, 150, 300);
 }

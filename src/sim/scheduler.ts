@@ -96,6 +96,15 @@ export class Scheduler {
     }
   }
 
+  /** The timers of a process that are not due yet come so much later. */
+  postponeTimers(process: VirtualProcess, byUs: number): void {
+    const events = this.heap.splice(0);
+    for (const event of events) {
+      if (event.process === process && event.kind === 'timer') event.timeUs += byUs;
+      this.push(event);
+    }
+  }
+
   /** Runs the next event that is due up to `untilUs` and returns it; `undefined` when there is none. */
   step(untilUs: number): ScheduledEvent | undefined {
     for (;;) {

@@ -9,9 +9,11 @@ import { ConvergenceChecker } from './convergence.js';
 import { createClient } from './client.js';
 import { FaultDriver } from './fault-driver.js';
 import { History } from './history.js';
+import type { Machine } from './machine.js';
 import type { Plan } from './plan.js';
 import type { SimulationObserver } from './replay.js';
 import { factsOf } from './store-facts.js';
+import { nodeConfigOf } from './virtual-config.js';
 import { ClientWorkload } from './workload.js';
 import { World } from './world.js';
 
@@ -56,9 +58,22 @@ class Simulation {
     const world = new World(plan, options.trace ?? 'words', options.observer);
     this.world = world;
     const { scheduler, network, machines, violations, trace } = world;
-    new FaultDriver(plan, scheduler, network, machines, (what) => trace.add('world', what));
     this.clients = this.createClients(world.members);
-    this.convergence = new ConvergenceChecker(scheduler, violations, machines, this.clients, plan.safetyMs);
+    const { clients } = this;
+    new FaultDriver(plan, scheduler, network, machines, clients, (what) => trace.add('world', what));
+    const { electionTimeoutMsMax } = nodeConfigOf(plan.knobs).raft;
+    const times = { beginMs: plan.safetyMs, electionTimeoutMsMax };
+    this.convergence = new ConvergenceChecker({
+      ...{ scheduler, violations, machines, clients },
+      ...times,
+      core: this.core,
+    });
+  }
+
+  /** The machines that must come to rest in the healed phase. */
+  private get core(): Machine[] {
+    const { plan, world } = this;
+    return world.machines.filter((_, i) => plan.core === undefined || plan.core.nodes.includes(i));
   }
 
   run(): SimulationResult {
@@ -88,12 +103,21 @@ class Simulation {
     const { machines, violations, scheduler } = this.world;
     this.convergence.finish();
     if (violations.any) return;
-    const [first, ...others] = machines.map((machine) => factsOf(machine.records()));
-    for (const facts of others) {
-      if (JSON.stringify(facts) === JSON.stringify(first)) continue;
+    const [first, ...others] = this.core.map((machine) => factsOf(machine.records()));
+    const facts = first ?? [];
+    const all = JSON.stringify(facts);
+    for (const other of others) {
+      if (JSON.stringify(other) === all) continue;
       violations.add('stateMachineSafety', 'cluster', 'the histories in the stores differ');
     }
-    checkHistory(this.history.operations, first ?? [], violations);
+    for (const machine of machines) {
+      if (this.core.includes(machine)) continue;
+      // What stays wrong may be behind, but never beside the others.
+      const behind = factsOf(machine.records());
+      if (JSON.stringify(behind) === JSON.stringify(facts.slice(0, behind.length))) continue;
+      violations.add('stateMachineSafety', machine.name, 'its history is no prefix of the others');
+    }
+    checkHistory(this.history.operations, facts, violations);
     for (const { name, node } of machines) {
       scheduler.note(`${name} ${node?.stateMachine?.stateHash} ${node?.stateMachine?.contentHash}`);
     }

@@ -8,29 +8,17 @@ import type { LinkId } from '../base/env.js';
 import { roll, streamOf } from './dice.js';
 import type { ScheduledEvent, Scheduler } from './scheduler.js';
 import type { VirtualProcess } from './virtual-process.js';
+import type { Conditions, WayState } from './virtual-ways.js';
 
+export type { Conditions } from './virtual-ways.js';
 export type LinkMode = 'tcp' | 'datagram';
-
-/** What befalls messages at the moment; changed by faults while the world runs. */
-export interface Conditions {
-  /** Microseconds on the way: the least, and the mean of the exponential part on top. */
-  latencyUsMin: number;
-  latencyUsMean: number;
-  /** Probabilities per message, 0 to 1. `duplication` and `reordering` have no effect in mode `tcp`. */
-  loss: number;
-  duplication: number;
-  /** Share of messages that take up to ten times as long, alone. */
-  reordering: number;
-}
 
 /** What a connection needs to know of the network around it. */
 export interface Surroundings {
   readonly scheduler: Scheduler;
   readonly seed: number;
   readonly conditions: Conditions;
-  /** Bytes that a direction takes before `send` refuses. */
-  readonly bufferBytesMax: number;
-  isBlocked(fromHost: string, toHost: string): boolean;
+  wayOf(fromHost: string, toHost: string): WayState;
   /** The connection has no open end any more. */
   forget(connection: Connection): void;
 }
@@ -49,7 +37,10 @@ export interface Endpoint {
 interface Direction {
   readonly from: Endpoint;
   readonly to: Endpoint;
+  readonly way: WayState;
   readonly stream: number;
+  /** All that is given to it vanishes, and nobody is told. */
+  silent: boolean;
   /** Messages given to `send`. */
   sent: number;
   /** No message is delivered before this. Microseconds. */
@@ -83,7 +74,9 @@ export class Connection {
     const direction = (from: Endpoint, to: Endpoint): Direction => ({
       from,
       to,
+      way: around.wayOf(from.hostName, to.hostName),
       stream: streamOf(`${name} ${from.hostName}>${to.hostName}`),
+      silent: false,
       sent: 0,
       lastDeliveryUs: around.scheduler.nowUs,
       undeliveredBytes: 0,
@@ -105,10 +98,15 @@ export class Connection {
   /** False when the link is gone or its buffer is full; true does not mean that it arrives. */
   send(from: Endpoint, message: Uint8Array): boolean {
     const direction = this.directionFrom(from);
-    if (!from.open || direction.undeliveredBytes + message.length > this.around.bufferBytesMax) return false;
+    const { way } = direction;
+    if (!from.open || direction.undeliveredBytes + message.length > way.bufferBytesMax) return false;
     const counter = direction.sent++;
     if (this.broken) return true;
-    const { loss, duplication } = this.around.conditions;
+    if (direction.silent) {
+      direction.undeliveredBytes += message.length;
+      return true;
+    }
+    const { loss, duplication } = way.conditions ?? this.around.conditions;
     const exposed = counter >= introductionMessages;
     if (exposed && roll(this.around.seed, direction.stream, 4 * counter) < loss) {
       if (this.mode === 'tcp') this.reset();
@@ -129,6 +127,7 @@ export class Connection {
     if (!end.open) return;
     end.open = false;
     const direction = this.directionFrom(end);
+    if (direction.silent) return;
     if (this.isHeld(direction)) direction.held.push(undefined);
     else this.tellClosed(direction.to, this.arrivalUs(direction, 0) - this.around.scheduler.nowUs);
   }
@@ -156,6 +155,14 @@ export class Connection {
   }
 
   /**
+   * From now on what is sent over the way vanishes without an error, its end included; the connection is as
+   * good as dead, and is reset some day.
+   */
+  silence(way: WayState): void {
+    for (const direction of this.directions) if (direction.way === way) direction.silent = true;
+  }
+
+  /**
    * The way between the ends was blocked, in one direction or both: unless it heals soon, the link breaks.
    */
   blocked(refuses: boolean): void {
@@ -175,7 +182,7 @@ export class Connection {
   /** A way was opened again: what waited for it goes on, in one burst. */
   unblocked(): void {
     const [forth, back] = this.directions;
-    if (!this.isBlocked(forth) && !this.isBlocked(back) && this.resetEvent !== undefined) {
+    if (forth.way.cuts === 0 && back.way.cuts === 0 && this.resetEvent !== undefined) {
       this.resetEvent.cancelled = true;
       this.resetEvent = undefined;
     }
@@ -183,9 +190,9 @@ export class Connection {
   }
 
   private flush(direction: Direction): void {
-    if (this.isBlocked(direction)) return;
+    if (direction.way.cuts > 0 || direction.way.clogs > 0) return;
     for (const message of direction.held.splice(0)) {
-      const arrivalUs = this.arrivalUs(direction, direction.sent);
+      const arrivalUs = this.arrivalUs(direction, direction.sent, message?.length);
       if (message === undefined) this.tellClosed(direction.to, arrivalUs - this.around.scheduler.nowUs);
       else this.deliver(direction, message, arrivalUs);
     }
@@ -193,13 +200,14 @@ export class Connection {
 
   private transmit(direction: Direction, message: Uint8Array, counter: number): void {
     if (this.isHeld(direction)) {
-      if (this.mode === 'datagram' && counter >= introductionMessages) return;
+      const isLost = direction.way.cuts > 0 && counter >= introductionMessages;
+      if (this.mode === 'datagram' && isLost) return;
       direction.undeliveredBytes += message.length;
       direction.held.push(message);
       return;
     }
     direction.undeliveredBytes += message.length;
-    this.deliver(direction, message, this.arrivalUs(direction, counter));
+    this.deliver(direction, message, this.arrivalUs(direction, counter, message.length));
   }
 
   private deliver(direction: Direction, message: Uint8Array, arrivalUs: number): void {
@@ -214,17 +222,23 @@ export class Connection {
   }
 
   /** When a message that leaves now arrives. In order, unless single messages may overtake each other. */
-  private arrivalUs(direction: Direction, counter: number): number {
-    const { latencyUsMin, latencyUsMean, reordering } = this.around.conditions;
+  private arrivalUs(direction: Direction, counter: number, bytes = 0): number {
+    const { way } = direction;
     const { seed, scheduler } = this.around;
+    const { latencyUsMin, latencyUsMean, reordering } = way.conditions ?? this.around.conditions;
     const exponential = -Math.log(1 - roll(seed, direction.stream, 4 * counter + 2)) * latencyUsMean;
-    const ordinaryUs = scheduler.nowUs + latencyUsMin + Math.min(exponential, 1_000_000);
+    const travelUs = latencyUsMin + Math.min(exponential, 1_000_000);
+    let leavesUs = scheduler.nowUs;
+    if (way.bytesPerSecond !== Infinity) {
+      leavesUs = Math.max(leavesUs, way.busyUntilUs) + (bytes * 1_000_000) / way.bytesPerSecond;
+      way.busyUntilUs = leavesUs;
+    }
     if (this.mode === 'datagram' && counter >= introductionMessages) {
       const lot = this.fraction();
       const factor = lot < reordering ? 1 + (9 * lot) / reordering : 1;
-      return Math.max(this.earliestUs(direction), scheduler.nowUs + factor * (ordinaryUs - scheduler.nowUs));
+      return Math.max(this.earliestUs(direction), leavesUs + factor * travelUs);
     }
-    direction.lastDeliveryUs = Math.max(direction.lastDeliveryUs, ordinaryUs);
+    direction.lastDeliveryUs = Math.max(direction.lastDeliveryUs, leavesUs + travelUs);
     return direction.lastDeliveryUs;
   }
 
@@ -243,13 +257,9 @@ export class Connection {
     });
   }
 
-  private isBlocked(direction: Direction): boolean {
-    return this.around.isBlocked(direction.from.hostName, direction.to.hostName);
-  }
-
   /** Whether a message given now has to wait, behind a block or behind others that wait. */
-  private isHeld(direction: Direction): boolean {
-    return direction.held.length > 0 || this.isBlocked(direction);
+  private isHeld({ held, way }: Direction): boolean {
+    return held.length > 0 || way.cuts > 0 || way.clogs > 0;
   }
 
   private directionFrom(end: Endpoint): Direction {

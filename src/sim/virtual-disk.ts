@@ -8,7 +8,7 @@ import type { Disk, DiskFile, Done } from '../base/env.js';
 import { concatBytes } from '../base/bytes.js';
 import { Dice } from './dice.js';
 import type { Scheduler } from './scheduler.js';
-import type { UnsyncedFate, VirtualFile } from './virtual-file.js';
+import { diskUnitBytes, type UnsyncedFate, type VirtualFile } from './virtual-file.js';
 import { diskError, type EntryFate, VirtualFolders } from './virtual-folders.js';
 import type { VirtualProcess } from './virtual-process.js';
 
@@ -18,6 +18,10 @@ export interface DiskTimes {
   readonly writeUsMean: number;
   readonly syncUsMin: number;
   readonly syncUsMean: number;
+  /** The smallest piece that is written whole. Default 512. */
+  readonly unitBytes?: number;
+  /** Whether a crash may leave a part of a piece all the same. Default false. */
+  readonly tearsUnits?: boolean;
 }
 
 /** How a machine goes down. `kill`: the process only; the page cache stays. */
@@ -28,6 +32,7 @@ export type DiskCrash =
 interface WriteUnderWay {
   readonly file: VirtualFile;
   readonly offset: number;
+  /** Taken only when the write is over: a writer that changes them meanwhile spoils its own file. */
   readonly parts: readonly Uint8Array[];
 }
 
@@ -38,7 +43,7 @@ export class VirtualDisk {
   private readonly scheduler: Scheduler;
   private readonly times: DiskTimes;
   private readonly dice: Dice;
-  readonly folders = new VirtualFolders();
+  folders: VirtualFolders;
   private readonly writesUnderWay = new Set<WriteUnderWay>();
   /** Fault: work is slower by this factor, 1 or more. */
   slowness = 1;
@@ -46,8 +51,12 @@ export class VirtualDisk {
   stuckUntilUs = 0;
   /** Fault: the next sync fails with EIO, and its data never reaches the disk. */
   failNextSync = false;
-  /** Fault: the next write fails with EIO. */
-  failNextWrite = false;
+  /** Fault: the next write fails with EIO, and none or the first part of it is written. */
+  failNextWrite: 'none' | 'part' | undefined;
+  /** Fault: the next read fails with EIO. */
+  failNextRead = false;
+  /** Fault: with this chance an operation takes so much longer. */
+  spikes: { readonly chance: number; readonly spikeUs: number } | undefined;
   /** Size of the file system in bytes. */
   capacityBytes = Number.POSITIVE_INFINITY;
   /**
@@ -59,6 +68,7 @@ export class VirtualDisk {
     this.scheduler = scheduler;
     this.times = times;
     this.dice = new Dice(seed, `disk ${name}`);
+    this.folders = this.newFolders();
   }
 
   /** The disk as `process` sees it. */
@@ -88,16 +98,40 @@ export class VirtualDisk {
     return Math.max(0, this.capacityBytes - this.usedBytes());
   }
 
-  /** Throws `DISK` when the write would make the file grow beyond what is free. */
-  checkSpace(file: VirtualFile, path: string, end: number): void {
-    if (end > file.size && end - file.size > this.freeBytes()) throw diskError('ENOSPC', 'write', path);
+  /** Damage: nothing is left. Only while no process runs. */
+  wipe(): void {
+    this.folders = this.newFolders();
   }
 
-  /** Throws `DISK` when the fault for the next write is set, and clears it. */
-  checkWrite(path: string): void {
-    if (!this.failNextWrite) return;
-    this.failNextWrite = false;
-    throw diskError('EIO', 'write', path);
+  /** A copy of everything as programs see it now, all of it durable. */
+  copy(): VirtualFolders {
+    return this.folders.copy();
+  }
+
+  /**
+   * Throws `DISK` when the write would make the file grow beyond what is free, or when the fault for the
+   * next write is set, which it clears. What fits, or was written before the fault, is there.
+   */
+  checkWrite(file: VirtualFile, path: string, offset: number, parts: readonly Uint8Array[]): void {
+    const fault = this.failNextWrite;
+    if (fault === undefined && this.capacityBytes === Infinity) return;
+    this.failNextWrite = undefined;
+    const bytes = concatBytes(parts);
+    if (fault === 'part') file.write(offset, bytes.subarray(0, bytes.length >> 1));
+    if (fault !== undefined) throw diskError('EIO', 'write', path);
+    const end = offset + bytes.length;
+    const free = this.freeBytes();
+    if (end - file.size <= free) return;
+    const fitting = Math.max(0, file.size + free - offset);
+    if (fitting > 0) file.write(offset, bytes.subarray(0, fitting));
+    throw diskError('ENOSPC', 'write', path);
+  }
+
+  /** Throws `DISK` when the fault for the next read is set, and clears it. */
+  checkRead(path: string): void {
+    if (!this.failNextRead) return;
+    this.failNextRead = false;
+    throw diskError('EIO', 'read', path);
   }
 
   /** Makes the writes before the mark durable, or throws `DISK` when the fault for the next sync is set. */
@@ -125,9 +159,16 @@ export class VirtualDisk {
     const { writeUsMin, writeUsMean, syncUsMin, syncUsMean } = this.times;
     const [min, mean] = sort === 'sync' ? [syncUsMin, syncUsMean] : [writeUsMin, writeUsMean];
     const exponential = -Math.log(1 - this.dice.fraction()) * mean;
-    const delayUs = Math.min(largestDelayUs, (min + exponential) * this.slowness);
+    const { spikes } = this;
+    const spikeUs = spikes !== undefined && this.dice.chance(spikes.chance) ? spikes.spikeUs : 0;
+    const delayUs = Math.min(largestDelayUs, (min + exponential) * this.slowness + spikeUs);
     const stuckUs = this.stuckUntilUs - this.scheduler.nowUs;
     this.scheduler.schedule(Math.max(delayUs, stuckUs), 'disk', process, action);
+  }
+
+  private newFolders(): VirtualFolders {
+    const { unitBytes, tearsUnits } = this.times;
+    return new VirtualFolders({ unitBytes: unitBytes ?? diskUnitBytes, tearsUnits: tearsUnits ?? false });
   }
 }
 
@@ -164,9 +205,9 @@ class ProcessDisk implements Disk {
       const filled = attempt(() => {
         const { opened, inode } = file();
         this.effect('write', path);
-        this.disk.checkWrite(path);
-        this.disk.checkSpace(inode, path, bytes);
-        inode.write(0, new Uint8Array(bytes));
+        const zeros = new Uint8Array(bytes);
+        this.disk.checkWrite(inode, path, 0, [zeros]);
+        inode.write(0, zeros);
         this.disk.sync(inode, path, inode.mark());
         return opened;
       });
@@ -244,22 +285,27 @@ class ProcessFile implements DiskFile {
 
   readSync(offset: number, length: number): Uint8Array {
     this.checkOpen('read');
+    this.disk.checkRead(this.path);
     return this.file.read(offset, length);
   }
 
   read(offset: number, length: number, done: (error: Error | undefined, bytes: Uint8Array) => void): void {
     this.checkOpen('read');
-    this.disk.later('read', this.process, () => done(undefined, this.file.read(offset, length)));
+    this.disk.later('read', this.process, () => {
+      const read = attempt(() => {
+        this.disk.checkRead(this.path);
+        return this.file.read(offset, length);
+      });
+      deliver(read, (error, bytes) => done(error, bytes ?? new Uint8Array(0)));
+    });
   }
 
   write(offset: number, parts: readonly Uint8Array[], done: Done): void {
     this.checkOpen('write');
     this.disk.onEffect();
     if (!this.process.effective) return;
-    const end = parts.reduce((sum, part) => sum + part.length, offset);
     const checked = attempt(() => {
-      this.disk.checkWrite(this.path);
-      this.disk.checkSpace(this.file, this.path, end);
+      this.disk.checkWrite(this.file, this.path, offset, parts);
       return this.disk.beginWrite(this.file, offset, parts);
     });
     this.disk.later('write', this.process, () => {
@@ -273,8 +319,7 @@ class ProcessFile implements DiskFile {
   writeSync(offset: number, bytes: Uint8Array): void {
     this.checkOpen('write');
     this.effect('write');
-    this.disk.checkWrite(this.path);
-    this.disk.checkSpace(this.file, this.path, offset + bytes.length);
+    this.disk.checkWrite(this.file, this.path, offset, [bytes]);
     this.file.write(offset, bytes);
   }
 

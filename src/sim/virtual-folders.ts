@@ -5,7 +5,7 @@
 
 import { KvorumError } from '../base/errors.js';
 import type { Dice } from './dice.js';
-import { VirtualFile } from './virtual-file.js';
+import { ordinaryUnits, type UnitRules, VirtualFile } from './virtual-file.js';
 
 /** A file, or a folder of names. */
 type Node = VirtualFile | Folder;
@@ -41,6 +41,16 @@ class Folder {
     for (const change of covered) apply(change, this.durable);
   }
 
+  copy(): Folder {
+    const copy = new Folder();
+    for (const [name, node] of this.current) {
+      const nodeCopy = node.copy();
+      copy.current.set(name, nodeCopy);
+      copy.durable.set(name, nodeCopy);
+    }
+    return copy;
+  }
+
   losePower(fate: EntryFate, dice: Dice): void {
     const kept = fate === 'all' ? this.pending.length : fate === 'none' ? 0 : undefined;
     const prefix = kept ?? dice.integer(0, this.pending.length);
@@ -54,8 +64,21 @@ class Folder {
 }
 
 export class VirtualFolders {
-  private readonly root = new Folder();
+  private readonly root: Folder;
+  private readonly units: UnitRules;
   private nextOrdinal = 1;
+
+  constructor(units: UnitRules = ordinaryUnits, root = new Folder()) {
+    this.units = units;
+    this.root = root;
+  }
+
+  /** A copy of what programs see now, all of it durable. */
+  copy(): VirtualFolders {
+    const copy = new VirtualFolders(this.units, this.root.copy());
+    copy.nextOrdinal = this.nextOrdinal;
+    return copy;
+  }
 
   /** The file at `path`; `undefined` if there is nothing or a folder. */
   file(path: string): VirtualFile | undefined {
@@ -75,7 +98,7 @@ export class VirtualFolders {
   create(path: string): VirtualFile {
     if (this.exists(path)) throw diskError('EEXIST', 'create', path);
     const { folder, name } = this.parent(path);
-    const file = new VirtualFile(this.nextOrdinal++);
+    const file = new VirtualFile(this.nextOrdinal++, this.units);
     folder.change({ set: [[name, file]], remove: [] });
     return file;
   }

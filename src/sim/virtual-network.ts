@@ -6,12 +6,17 @@
 import type { LinkId, Network, NetworkHandler, NodeId } from '../base/env.js';
 import type { ClientNetwork, ClientNetworkHandler } from '../client/env.js';
 import { Dice, streamOf } from './dice.js';
+import { LinkTable } from './link-table.js';
 import type { Scheduler } from './scheduler.js';
-import { Connection, type Conditions, type Endpoint, type LinkMode } from './virtual-connection.js';
+import { VirtualClientNetwork } from './virtual-client-network.js';
+import { Connection, type Endpoint, type LinkMode } from './virtual-connection.js';
 import type { VirtualProcess } from './virtual-process.js';
+import { type Conditions, Ways, type WayState } from './virtual-ways.js';
 
 /** Sees every message between nodes at the moment it is sent. */
 export type PeerTap = (fromHost: string, toHost: string, message: Uint8Array) => void;
+
+type Pair = readonly [from: string, to: string];
 
 interface Listener {
   readonly hostName: string;
@@ -20,6 +25,7 @@ interface Listener {
   readonly network: NodeNetwork;
 }
 
+/** Until a node gives up on an address that does not answer. */
 const connectTimeoutUs = 500_000;
 const redialUsMin = 20_000;
 const redialUsMax = 500_000;
@@ -29,15 +35,13 @@ export class VirtualNetwork {
   readonly seed: number;
   readonly peerMode: LinkMode;
   readonly conditions: Conditions;
-  readonly bufferBytesMax = 16 * 1024 * 1024;
   readonly dice: Dice;
   /** Set by the world's checkers. */
   peerTap: PeerTap = () => undefined;
   private readonly listeners = new Map<string, Listener>();
   /** Addresses whose machine is without power: nobody refuses, nothing answers. */
   private readonly darkAddresses = new Set<string>();
-  /** How many faults block each way now. */
-  private readonly blocks = new Map<string, number>();
+  private readonly ways = new Ways();
   private readonly connections = new Set<Connection>();
   private readonly connectionCounts = new Map<string, number>();
 
@@ -84,20 +88,55 @@ export class VirtualNetwork {
     }
   }
 
-  /** `refuses`: connections that use one of the ways break at once. */
-  block(pairs: readonly (readonly [from: string, to: string])[], refuses = false): void {
-    for (const [from, to] of pairs) this.blocks.set(`${from}>${to}`, this.blockCount(from, to) + 1);
-    this.tellConnections(pairs, (connection) => connection.blocked(refuses));
+  wayOf(fromHost: string, toHost: string): WayState {
+    return this.ways.of(fromHost, toHost);
   }
 
-  unblock(pairs: readonly (readonly [from: string, to: string])[]): void {
-    for (const [from, to] of pairs)
-      this.blocks.set(`${from}>${to}`, Math.max(0, this.blockCount(from, to) - 1));
-    this.tellConnections(pairs, (connection) => connection.unblocked());
+  /** Every way is as it is everywhere. */
+  forgetOwnConditions(): void {
+    this.ways.forgetOwnConditions();
+  }
+
+  /** Cuts the ways. `refuses`: connections that use one of them break at once. */
+  block(pairs: readonly Pair[], refuses = false): void {
+    for (const way of this.waysOf(pairs)) way.cuts++;
+    for (const connection of this.connectionsOver(pairs)) connection.blocked(refuses);
+  }
+
+  unblock(pairs: readonly Pair[]): void {
+    for (const way of this.waysOf(pairs)) way.cuts = Math.max(0, way.cuts - 1);
+    for (const connection of this.connectionsOver(pairs)) connection.unblocked();
+  }
+
+  /** Messages wait on the ways until `unclog`. */
+  clog(pairs: readonly Pair[]): void {
+    for (const way of this.waysOf(pairs)) way.clogs++;
+  }
+
+  unclog(pairs: readonly Pair[]): void {
+    for (const way of this.waysOf(pairs)) way.clogs = Math.max(0, way.clogs - 1);
+    for (const connection of this.connectionsOver(pairs)) connection.unblocked();
+  }
+
+  /** Connections that stand swallow what is sent over the ways. Returns them: they must be reset some day. */
+  silence(pairs: readonly Pair[]): Connection[] {
+    const silenced = this.connectionsOver(pairs);
+    for (const connection of silenced) for (const way of this.waysOf(pairs)) connection.silence(way);
+    return silenced;
+  }
+
+  /** Connections over one of the ways break now. */
+  reset(pairs: readonly Pair[]): void {
+    for (const connection of this.connectionsOver(pairs)) connection.reset();
+  }
+
+  /** The ways carry no more than that; `undefined`: as much as is sent. */
+  narrow(pairs: readonly Pair[], to: { bytesPerSecond: number; bufferBytesMax: number } | undefined): void {
+    for (const way of this.waysOf(pairs)) this.ways.narrow(way, to);
   }
 
   isBlocked(fromHost: string, toHost: string): boolean {
-    return this.blocks.size > 0 && this.blockCount(fromHost, toHost) > 0;
+    return this.ways.of(fromHost, toHost).cuts > 0;
   }
 
   forget(connection: Connection): void {
@@ -139,42 +178,16 @@ export class VirtualNetwork {
     return connection;
   }
 
-  private blockCount(from: string, to: string): number {
-    return this.blocks.get(`${from}>${to}`) ?? 0;
+  private waysOf(pairs: readonly Pair[]): WayState[] {
+    return pairs.map(([from, to]) => this.ways.of(from, to));
   }
 
-  private tellConnections(
-    pairs: readonly (readonly [from: string, to: string])[],
-    tell: (connection: Connection) => void,
-  ): void {
+  /** Those that use one of the ways in either direction, in the order in which they were made. */
+  private connectionsOver(pairs: readonly Pair[]): Connection[] {
     const ways = new Set(pairs.map(([from, to]) => `${from}>${to}`));
-    for (const connection of this.connections) {
-      const [a, b] = connection.ends;
-      if (ways.has(`${a.hostName}>${b.hostName}`) || ways.has(`${b.hostName}>${a.hostName}`))
-        tell(connection);
-    }
-  }
-}
-
-/** The open links of one process by number. */
-class LinkTable {
-  private readonly links = new Map<LinkId, { endpoint: Endpoint; connection: Connection; toPeer: boolean }>();
-  private nextLink: LinkId = 1;
-
-  newLink(): LinkId {
-    return this.nextLink++;
-  }
-
-  add(endpoint: Endpoint, connection: Connection, toPeer: boolean): void {
-    this.links.set(endpoint.link, { endpoint, connection, toPeer });
-  }
-
-  get(link: LinkId): { endpoint: Endpoint; connection: Connection; toPeer: boolean } | undefined {
-    return this.links.get(link);
-  }
-
-  remove(link: LinkId): void {
-    this.links.delete(link);
+    return [...this.connections].filter(({ ends: [a, b] }) => {
+      return ways.has(`${a.hostName}>${b.hostName}`) || ways.has(`${b.hostName}>${a.hostName}`);
+    });
   }
 }
 
@@ -304,78 +317,6 @@ class NodeNetwork implements Network {
   private backOffUs(dialing: Dialing): number {
     const longest = Math.min(redialUsMax, redialUsMin * 2 ** dialing.failures);
     return longest / 2 + (this.world.dice.fraction() * longest) / 2;
-  }
-}
-
-class VirtualClientNetwork implements ClientNetwork {
-  private readonly world: VirtualNetwork;
-  private readonly process: VirtualProcess;
-  private readonly handler: () => ClientNetworkHandler;
-  private readonly table = new LinkTable();
-  /** Links that are being opened; removed when the client closes them before. */
-  private readonly opening = new Set<LinkId>();
-
-  constructor(world: VirtualNetwork, process: VirtualProcess, handler: () => ClientNetworkHandler) {
-    this.world = world;
-    this.process = process;
-    this.handler = handler;
-  }
-
-  open(address: string): LinkId {
-    const { world, process } = this;
-    const link = this.table.newLink();
-    this.opening.add(link);
-    world.scheduler.schedule(2 * world.latencyUs(), 'link', process, () => {
-      if (!this.opening.has(link)) return;
-      const found = world.probe(process.name, address);
-      if (found === 'silent') {
-        world.scheduler.schedule(connectTimeoutUs, 'link', process, () => this.fail(link, 'ETIMEDOUT'));
-      } else if (found === 'refused') {
-        this.fail(link, 'ECONNREFUSED');
-      } else {
-        this.opening.delete(link);
-        const endpoint = this.endpoint(link);
-        this.table.add(endpoint, world.connect('tcp', endpoint, found, 'client'), false);
-        this.handler().onOpen(link);
-      }
-    });
-    return link;
-  }
-
-  send(link: LinkId, message: Uint8Array): boolean {
-    const entry = this.table.get(link);
-    return entry !== undefined && this.process.effective && entry.connection.send(entry.endpoint, message);
-  }
-
-  bufferedBytes(link: LinkId): number {
-    const entry = this.table.get(link);
-    return entry === undefined ? 0 : entry.connection.bufferedBytes(entry.endpoint);
-  }
-
-  close(link: LinkId, _reason: string): void {
-    this.opening.delete(link);
-    const entry = this.table.get(link);
-    if (entry === undefined) return;
-    this.table.remove(link);
-    entry.connection.close(entry.endpoint);
-  }
-
-  private endpoint(link: LinkId): Endpoint {
-    return {
-      hostName: this.process.name,
-      process: this.process,
-      link,
-      open: true,
-      onMessage: (message) => this.handler().onMessage(link, message),
-      onClosed: () => {
-        this.table.remove(link);
-        this.handler().onClosed(link, 'connection lost');
-      },
-    };
-  }
-
-  private fail(link: LinkId, reason: string): void {
-    if (this.opening.delete(link)) this.handler().onClosed(link, reason);
   }
 }
 

@@ -43,7 +43,11 @@ export class VirtualProcess {
   wallOffsetMs: Millis;
   /** The processor is at work until then; later events of this process wait. Virtual microseconds. */
   busyUntilUs = 0;
-  private readonly eventCostUs: number;
+  /** Processor time of each event, virtual microseconds; faults change it. */
+  eventCostUs: number;
+  /** The monotonic clock stands still from `since` to `until`, and lags behind by `lagUs` before that. */
+  private frozen: { readonly sinceUs: number; readonly untilUs: number } | undefined;
+  private lagUs = 0;
   /** Events that came due during the pause, in order. */
   private held: ScheduledEvent[] = [];
   private readonly scheduler: Scheduler;
@@ -60,14 +64,15 @@ export class VirtualProcess {
     this.clock = {
       nowMs: () => {
         this.busyUntilUs = this.localUs + options.clockReadCostUs;
-        return options.clockStartMs + ((this.localUs - startUs) * options.clockRate) / 1000;
+        return options.clockStartMs + ((this.monotonicUs - startUs) * options.clockRate) / 1000;
       },
       wallMs: () => Math.floor(this.localUs / 1000 + this.wallOffsetMs),
     };
     this.timers = {
       set: (delayMs, callback): TimerHandle => {
         // Rounded up: a timer that fires early by a fraction would have to be set again at once.
-        const dueUs = this.localUs + Math.ceil((delayMs * 1000) / options.clockRate);
+        const fromUs = Math.max(this.localUs, this.frozen?.untilUs ?? 0);
+        const dueUs = fromUs + Math.ceil((delayMs * 1000) / options.clockRate);
         return scheduler.scheduleAt(dueUs, 'timer', this, callback);
       },
       clear: (handle): void => {
@@ -87,6 +92,28 @@ export class VirtualProcess {
   /** Virtual time as far as this process has got within its event. */
   private get localUs(): number {
     return Math.max(this.busyUntilUs, this.scheduler.nowUs);
+  }
+
+  /** The same, as the monotonic clock counts it: without the times in which it stood. */
+  private get monotonicUs(): number {
+    const { localUs, frozen } = this;
+    if (frozen === undefined) return localUs - this.lagUs;
+    const stoodUs = Math.max(0, Math.min(localUs, frozen.untilUs) - frozen.sinceUs);
+    if (localUs < frozen.untilUs) return localUs - stoodUs - this.lagUs;
+    this.lagUs += frozen.untilUs - frozen.sinceUs;
+    this.frozen = undefined;
+    return localUs - this.lagUs;
+  }
+
+  /**
+   * The monotonic clock stands still for so long, and its timers with it, and goes on from where it stood;
+   * without effect while it stands. The process itself goes on.
+   */
+  freezeClock(forUs: number): void {
+    const nowUs = this.monotonicUs + this.lagUs;
+    if (this.frozen !== undefined || this.state === 'dead') return;
+    this.frozen = { sinceUs: nowUs, untilUs: nowUs + forUs };
+    this.scheduler.postponeTimers(this, forUs);
   }
 
   /** An event of this process has run. */

@@ -97,6 +97,18 @@ export class VirtualStore {
     if (!survives) this.revert(batch);
   }
 
+  /** Fault: a bit of one value is another, silently. False when there is no value with a bit. */
+  flipBit(position: number): boolean {
+    const key = this.keys[Math.min(this.keys.length - 1, Math.floor(position * this.keys.length))];
+    const value = key === undefined ? undefined : this.values.get(key);
+    if (key === undefined || value === undefined || value.length === 0) return false;
+    const rotten = new Uint8Array(value);
+    const at = Math.floor(position * 1_000_003) % rotten.length;
+    rotten[at] = (rotten[at] as number) ^ (1 << (Math.floor(position * 8_000) % 8));
+    this.values.set(key, rotten);
+    return true;
+  }
+
   /** All records, ascending. */
   records(): StoreRecord[] {
     return this.keys.map((key) => ({ key, value: this.values.get(key) as Uint8Array }));

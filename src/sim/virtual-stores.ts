@@ -77,6 +77,19 @@ export class VirtualStores {
     if (this.stores.has(name)) this.damaged.add(name);
   }
 
+  /**
+   * Fault: a bit of a value of the store is another, at `position` of all records (0 to 1). Only while no
+   * process runs. False when there is none.
+   */
+  flipBit(name: string, position: number): boolean {
+    return this.stores.get(name)?.flipBit(position) ?? false;
+  }
+
+  /** Fault: no store is left. Only while no process runs. */
+  wipe(): void {
+    for (const name of this.names()) this.forget(name);
+  }
+
   /** The process that used the stores is gone. */
   crash(): void {
     this.open.clear();

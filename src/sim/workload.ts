@@ -37,8 +37,9 @@ export class ClientWorkload {
   private readonly known = new Map<string, number>();
   private nextNumber = 1;
   /** Requests without an answer. */
-  outstanding = 0;
+  private readonly open = new Set<OperationRecord>();
   private planned: number;
+  private pausedAtUs: number | undefined;
 
   constructor(context: WorkloadContext, plan: ClientPlan, operations: readonly PlannedOperation[]) {
     this.context = context;
@@ -53,22 +54,51 @@ export class ClientWorkload {
     }
   }
 
+  get name(): string {
+    return this.plan.name;
+  }
+
+  /** Requests without an answer. */
+  get outstanding(): number {
+    return this.open.size;
+  }
+
   /** Everything planned has been asked and answered. */
   get isIdle(): boolean {
     return this.planned === 0 && this.waiting.length === 0 && this.outstanding === 0;
+  }
+
+  /** Stops the process; without effect when it is stopped. */
+  pause(): void {
+    const { process, scheduler } = this.context;
+    if (this.pausedAtUs !== undefined) return;
+    this.pausedAtUs = scheduler.nowUs;
+    process.pause();
+  }
+
+  /** Goes on; what waits for an answer cannot have been told of a deadline that passed meanwhile. */
+  resume(): void {
+    const { process, scheduler } = this.context;
+    if (this.pausedAtUs === undefined) return;
+    const pausedMs = (scheduler.nowUs - this.pausedAtUs) / 1000;
+    for (const operation of this.open) operation.timeoutMs += pausedMs;
+    this.pausedAtUs = undefined;
+    process.resume('timersFirst');
   }
 
   /** Asks at once, outside the plan. */
   run(call: OperationCall, done: (operation: OperationRecord) => void): void {
     const { scheduler, history, engine } = this.context;
     const operation = history.begin(this.plan.name, call, scheduler.nowUs, this.plan.timeoutMs);
-    this.outstanding++;
+    this.open.add(operation);
     engine.submit(requestOf(call), this.plan.timeoutMs, (answer) => {
-      this.outstanding--;
+      this.open.delete(operation);
       operation.returnedUs = scheduler.nowUs;
       operation.result = resultOf(call, answer);
       this.learn(operation);
       done(operation);
+      // What is asked outside the plan takes a place too.
+      this.begin();
     });
   }
 
@@ -82,7 +112,7 @@ export class ClientWorkload {
     while (this.outstanding < this.plan.concurrency) {
       const operation = this.waiting.shift();
       if (operation === undefined) return;
-      this.run(this.callOf(operation), () => this.begin());
+      this.run(this.callOf(operation), () => undefined);
     }
   }
 

@@ -27,6 +27,7 @@ export type InvariantId =
   | 'convergence'
   | 'availability'
   | 'unexpectedStop'
+  | 'identity'
   | 'exception';
 
 export interface Violation {

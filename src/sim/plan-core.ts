@@ -1,0 +1,28 @@
+// Who has to come to rest at the end of a run, and what stays wrong for ever elsewhere. Drawn so that the
+// core can do it: it is a majority, and nobody outside it is needed. Which shapes are left out, because no
+// promise covers them, is listed in README.md here. Source: research §4.7.
+
+import type { Prng } from '../base/prng.js';
+import { damagedBy, goneBy } from './fault-atlas.js';
+import type { Aftermath, CorePlan, Fault } from './faults.js';
+
+const aftermaths: readonly Aftermath[] = ['dead', 'cut', 'deaf', 'mute', 'flapping', 'sick'];
+
+/** `undefined`: everything heals. */
+export function planCore(random: Prng, nodes: number, faults: readonly Fault[]): CorePlan | undefined {
+  const gone = goneBy(faults);
+  // Who refills itself needs an answer from every other member.
+  const mayLose = damagedBy(faults).length === 0 && nodes > 1 && random.chance(0.5);
+  const left = new Set<number>(gone);
+  const majority = Math.floor(nodes / 2) + 1;
+  const losses = mayLose ? random.integer(1, nodes - majority) : 0;
+  while (left.size < Math.max(losses, gone.length)) left.add(random.integer(0, nodes - 1));
+  if (left.size === 0) return undefined;
+  const positions = Array.from({ length: nodes }, (_, i) => i);
+  return {
+    nodes: positions.filter((node) => !left.has(node)),
+    others: positions
+      .filter((node) => left.has(node))
+      .map((node) => ({ node, state: gone.includes(node) ? 'sick' : random.pick(aftermaths) })),
+  };
+}

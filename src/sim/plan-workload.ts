@@ -1,0 +1,44 @@
+// What clients ask in a run. Keys are few, so that operations meet; the first requests come before the
+// cluster is formed, so that they have to wait or to fail honestly.
+
+import type { Prng } from '../base/prng.js';
+import type { ClientPlan, PlannedOperation } from './plan.js';
+
+export function planClients(random: Prng): ClientPlan[] {
+  return Array.from({ length: random.integer(2, 5) }, (_, i) => ({
+    name: `c${i + 1}`,
+    concurrency: random.pick([1, 2, 8]),
+    timeoutMs: random.pick([1_000, 5_000, 20_000]),
+  }));
+}
+
+/** Long runs ask less in a second: what they are for is time, not work. */
+const longRunMs = 100_000;
+
+export function planOperations(
+  random: Prng,
+  clients: readonly ClientPlan[],
+  safetyMs: number,
+): PlannedOperation[] {
+  const perSecond = random.pick(safetyMs > longRunMs ? [1, 2] : [2, 5, 10]);
+  const keys = Array.from({ length: random.integer(2, 8) }, (_, i) => `key/${i}`);
+  const readShare = random.pick([0.2, 0.5]);
+  const valueBytesMax = random.pick([16, 16, 300, 20_000]);
+  const operations: PlannedOperation[] = [];
+  for (const client of clients.keys()) {
+    let atMs = random.integer(0, 1_000);
+    while (atMs < safetyMs) {
+      const isRead = random.chance(readShare);
+      operations.push({
+        atMs,
+        client,
+        kind: isRead ? (random.chance(0.25) ? 'range' : 'get') : random.chance(0.2) ? 'delete' : 'put',
+        key: random.pick(keys),
+        condition: random.chance(0.7) ? 'any' : random.chance(0.2) ? 'absent' : 'known',
+        valueBytes: random.chance(0.8) ? 16 : random.integer(16, valueBytesMax),
+      });
+      atMs += 1 + Math.floor(-Math.log(1 - random.fraction()) * (1_000 / perSecond));
+    }
+  }
+  return operations.sort((a, b) => a.atMs - b.atMs);
+}
