@@ -45,9 +45,9 @@ export type Input = Timed &
     /** A link to a peer was opened; what was in flight before is lost. */
     | { readonly kind: 'peerUp'; readonly peer: NodeId }
     /**
-     * The state machine's store holds everything through `index`, durably: the log forgets its entries through
-     * it. At most the applied and the durable index; nothing happens at or below the log's base. The loop
-     * truncates its own log after this step, never before it.
+     * The state machine's store holds everything through `index`, durably: the log forgets its entries
+     * through it. At most the applied and the durable index; nothing happens at or below the log's base. The
+     * loop truncates its own log after this step, never before it.
      */
     | { readonly kind: 'truncatePrefix'; readonly index: LogIndex }
     /**
@@ -114,8 +114,8 @@ export interface Output {
   readonly committed: readonly LogEntry[];
   readonly readEntries: readonly ReadEntriesRequest[];
   /**
-   * Peers that need entries which the log does not hold any more: each is to be sent a snapshot, and the end of
-   * that is fed back as `snapshotEnded`. Named once each time a peer enters mode `snapshot`.
+   * Peers that need entries which the log does not hold any more: each is to be sent a snapshot, and the end
+   * of that is fed back as `snapshotEnded`. Named once each time a peer enters mode `snapshot`.
    */
   readonly sendSnapshots: readonly NodeId[];
   readonly reads: readonly ConfirmedRead[];

@@ -40,8 +40,8 @@ export class Log {
   }
 
   /**
-   * "prevLogIndex and prevLogTerm" of the first entry need the term of the one before it (§5.1), and it is the
-   * log's last term when nothing follows.
+   * "prevLogIndex and prevLogTerm" of the first entry need the term of the one before it (§5.1), and it is
+   * the log's last term when nothing follows.
    */
   get baseTerm(): Term {
     return this.base.term;
@@ -144,8 +144,8 @@ export class Log {
   }
 
   /**
-   * Forgets everything through `index`, which must be durable. Nothing happens at or below the base. Who calls
-   * answers for it that the state machine's store holds what those entries did.
+   * Forgets everything through `index`, which must be durable. Nothing happens at or below the base. Who
+   * calls answers for it that the state machine's store holds what those entries did.
    */
   truncatePrefix(index: LogIndex): void {
     if (index <= this.base.index) return;

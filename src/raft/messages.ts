@@ -64,7 +64,8 @@ export interface AppendEntriesResult extends Envelope {
    */
   readonly matchIndex: LogIndex;
   /**
-   * On failure: an index at or below which the logs may agree, and the follower's term there (§5.3). Else 0.
+   * On failure: an index at or below which the logs may agree, and the follower's term there (§5.3); never
+   * below what the follower knows to be committed. Else 0.
    */
   readonly hintIndex: LogIndex;
   readonly hintTerm: Term;

@@ -29,7 +29,7 @@ export interface RaftOptions {
   /** At least one voter. A node that is not in it follows and answers, and never campaigns. */
   readonly configuration: Configuration;
   readonly recovered: RecoveredState;
-  /** What the state machine holds already; at most the recovered lastIndex. */
+  /** What the state machine holds already; in the recovered baseIndex .. lastIndex. */
   readonly appliedIndex: LogIndex;
   /**
    * The log may have lost entries that this member acknowledged (its disk was damaged): it neither votes nor
@@ -85,8 +85,8 @@ export class Raft {
       electionDeadlineMs: now,
       waitingReads: [],
     };
-    // Whatever was applied was committed, and so was what the log begins after; the recorded commit index is a
-    // lower bound, and may be of entries that were never written when it was recorded with them.
+    // Whatever was applied was committed, and so was what the log begins after; the recorded commit index is
+    // a lower bound, and may be of entries that were never written when it was recorded with them.
     const committed = Math.max(recovered.hardState.commitIndex, appliedIndex, log.baseIndex);
     const commitIndex = Math.min(log.lastIndex, committed);
     this.state = {

@@ -1,7 +1,7 @@
-// Where the log ends at its beginning: truncation of its prefix, and the peers that need what is not in it any
-// more. The snapshot itself is the state machine's and its transfer the server's: what is sent is committed
-// state, so neither the term nor the role of who sends it matters, and the core only says who needs one, and
-// when it is asked again. Also members whose disk was damaged: what a leader forgets of them.
+// Where the log ends at its beginning: truncation of its prefix, and the peers that need what is not in it
+// any more. The snapshot itself is the state machine's and its transfer the server's: what is sent is
+// committed state, so neither the term nor the role of who sends it matters, and the core only says who needs
+// one, and when it is asked again. Also members whose disk was damaged: what a leader forgets of them.
 // Source: Raft dissertation §5.1, §5.3; Figure 5.3.
 
 import { assert } from '../base/assert.js';
@@ -59,8 +59,8 @@ export function resetPeer(state: RaftState, peer: NodeId): void {
 /**
  * What a member starts with after it has installed a snapshot of everything through `baseIndex`: nothing but
  * that, and its own promises. `senderTerm`: the sender's currentTerm at or after the moment that the snapshot
- * shows; at least `baseTerm`. The member is in that term from now on, as if an AppendEntries of it had brought
- * the entries: a leader that was replaced before they were committed must not lead it any more.
+ * shows; at least `baseTerm`. The member is in that term from now on, as if an AppendEntries of it had
+ * brought the entries: a leader that was replaced before they were committed must not lead it any more.
  */
 export function installedState(
   hardState: HardState,

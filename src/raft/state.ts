@@ -38,8 +38,8 @@ export interface RaftState {
    */
   votedFor: NodeId | undefined;
   /**
-   * The log may have lost entries that this member acknowledged: it follows and acknowledges, but neither votes
-   * nor stands for election. Ends with `caughtUp`, and does not begin in a process.
+   * The log may have lost entries that this member acknowledged: it follows and acknowledges, but neither
+   * votes nor stands for election. Ends with `caughtUp`, and does not begin in a process.
    */
   isCatchingUp: boolean;
   /** Whether currentTerm or votedFor changed in this step. */

@@ -1,4 +1,5 @@
-// What a leader sends, for tests of one follower: n2 leads term 5 and speaks to n1. And what a member sent last.
+// What a leader sends, for tests of one follower: n2 leads term 5 and speaks to n1. And what a member sent
+// last.
 
 import type { AppendEntries, Message } from '../../src/raft/messages.js';
 import type { LogEntry, Term } from '../../src/raft/types.js';

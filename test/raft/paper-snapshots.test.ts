@@ -1,5 +1,5 @@
-// The rules of logs that begin after 1, of members that need a snapshot and of members that lost their log, one
-// test each. Sections are the dissertation's; other names are bugs of other systems.
+// The rules of logs that begin after 1, of members that need a snapshot and of members that lost their log,
+// one test each. Sections are the dissertation's; other names are bugs of other systems.
 
 import { describe, expect, it } from 'vitest';
 import { AssertionError } from '../../src/base/assert.js';

@@ -1,4 +1,4 @@
-// A leader's view of one follower: the rules of its two modes, and that it always finds the follower's log
+// A leader's view of one follower: the rules of its three modes, and that it always finds the follower's log
 // again, whatever is lost, doubled or reordered on the way, without ever having more in flight than allowed.
 
 import fc from 'fast-check';
@@ -14,7 +14,10 @@ type Event =
   | { kind: 'lose'; position: number }
   | { kind: 'heartbeat' }
   | { kind: 'linkDown' }
-  | { kind: 'linkUp' };
+  | { kind: 'linkUp' }
+  | { kind: 'truncate'; index: number }
+  | { kind: 'snapshotEnds'; installed: boolean }
+  | { kind: 'logLost'; matches: number };
 
 const event: fc.Arbitrary<Event> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('send' as const), bytes: fc.nat(40) }) },
@@ -25,35 +28,77 @@ const event: fc.Arbitrary<Event> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('lose' as const), position: fc.nat(20) }) },
   { weight: 1, arbitrary: fc.constantFrom({ kind: 'heartbeat' as const }, { kind: 'linkDown' as const }) },
   { weight: 1, arbitrary: fc.constant({ kind: 'linkUp' as const }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('truncate' as const), index: fc.nat(40) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant('snapshotEnds' as const), installed: fc.boolean() }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('logLost' as const), matches: fc.nat(8) }) },
 );
 
 /** A follower whose log agrees with the leader's through `matches`; every message is one entry of `bytes`. */
 class Exchange {
   readonly progress: Progress;
+  readonly log: { baseIndex: number; lastIndex: number };
   private matches: number;
   private network: { prev: number; last: number }[] = [];
   private matchBefore = 0;
 
   constructor(lastIndex: number, matches: number) {
-    this.progress = new Progress('n2', { baseIndex: 0, lastIndex }, 0);
+    this.log = { baseIndex: 0, lastIndex };
+    this.progress = new Progress('n2', this.log, 0);
     this.matches = Math.min(matches, lastIndex);
   }
 
   run(step: Event): void {
+    const { progress } = this;
+    const wasSnapshot = progress.mode === 'snapshot';
+    this.act(step);
+    const isAnswer = wasSnapshot || step.kind === 'answer';
+    holds(progress.mode !== 'snapshot' || isAnswer, 'a snapshot only for its own answer');
+    this.check();
+  }
+
+  private act(step: Event): void {
     const { progress } = this;
     if (step.kind === 'send') this.send(step.bytes);
     else if (step.kind === 'answer') this.answer(step.position, step.keep);
     else if (step.kind === 'lose') this.network.splice(step.position % (this.network.length || 1), 1);
     else if (step.kind === 'linkDown') progress.pause();
     else if (step.kind === 'linkUp') progress.becomeProbe();
+    else if (step.kind === 'truncate') this.truncate(step.index);
+    else if (step.kind === 'snapshotEnds') this.snapshotEnds(step.installed);
+    else if (step.kind === 'logLost') this.logLost(step.matches);
     else if (progress.mode === 'probe') progress.resumeProbe();
-    this.check();
+  }
+
+  private truncate(index: number): void {
+    this.log.baseIndex = Math.max(this.log.baseIndex, Math.min(index, this.log.lastIndex));
+    this.progress.logTruncated();
+  }
+
+  private snapshotEnds(installed: boolean): void {
+    const wasSnapshot = this.progress.mode === 'snapshot';
+    if (installed && wasSnapshot) this.matches = Math.max(this.matches, this.log.baseIndex);
+    const { mode, nextIndex } = this.progress;
+    this.progress.snapshotEnded(installed);
+    if (!wasSnapshot) expect([this.progress.mode, this.progress.nextIndex]).toEqual([mode, nextIndex]);
+    else expect(this.progress.canSend(1, limits), 'asks at once, or when heard').toBe(installed);
+  }
+
+  private logLost(matches: number): void {
+    this.matches = Math.min(this.matches, matches);
+    this.matchBefore = 0;
+    this.network = [];
+    this.progress.reset();
+    expect(this.progress.matchIndex).toBe(0);
   }
 
   /** Nothing is lost any more; the leader has `lastIndex` and a heartbeat is answered now and then. */
   settle(lastIndex: number): void {
     for (let round = 0; round < 2_000 && this.progress.matchIndex < lastIndex; round++) {
-      if (this.network.length > 0) this.answer(0, false);
+      if (this.progress.mode === 'snapshot') this.snapshotEnds(true);
+      else if (this.network.length > 0) this.answer(0, false);
       else if (this.progress.mode === 'probe') this.progress.resumeProbe();
       else if (this.progress.isBehindSent) {
         this.network.push({ prev: this.progress.nextIndex - 1, last: this.progress.nextIndex - 1 });
@@ -67,6 +112,7 @@ class Exchange {
     const { progress } = this;
     if (!progress.canSend(bytes, limits)) return;
     const index = progress.nextIndex;
+    this.log.lastIndex = Math.max(this.log.lastIndex, index);
     this.network.push({ prev: index - 1, last: index });
     progress.sent(index, bytes);
   }
@@ -86,14 +132,21 @@ class Exchange {
 
   private check(): void {
     const { matchIndex, nextIndex, inFlight, mode } = this.progress;
-    expect(matchIndex).toBeGreaterThanOrEqual(this.matchBefore);
-    expect(matchIndex).toBeLessThanOrEqual(this.matches);
-    expect(nextIndex).toBeGreaterThan(matchIndex);
-    expect(inFlight.count).toBeLessThanOrEqual(limits.inFlightMessagesMax);
-    expect(inFlight.count <= 1 || inFlight.bytes <= limits.inFlightBytesMax).toBe(true);
-    if (mode === 'probe') expect(inFlight.count).toBe(0);
+    holds(matchIndex >= this.matchBefore, 'matchIndex does not go back');
+    holds(matchIndex <= this.matches, 'the peer has what it is believed to have');
+    holds(nextIndex > matchIndex, 'what was acknowledged is not sent again');
+    holds(inFlight.count <= limits.inFlightMessagesMax, 'messages in flight');
+    holds(inFlight.count <= 1 || inFlight.bytes <= limits.inFlightBytesMax, 'bytes in flight');
+    holds(mode === 'replicate' || inFlight.count === 0, 'nothing is sent ahead without agreement');
+    holds(nextIndex > this.log.baseIndex === (mode !== 'snapshot'), 'what is to be sent is in the log');
+    holds(mode !== 'snapshot' || !this.progress.canSend(1, limits), 'nothing is sent before the snapshot');
     this.matchBefore = matchIndex;
   }
+}
+
+/** Called very often: an `expect` each time would be most of the test. */
+function holds(condition: boolean, rule: string): void {
+  if (!condition) expect.fail(rule);
 }
 
 describe('progress', () => {

@@ -1,7 +1,7 @@
 // The faults of a random run that have to do with where logs begin: prefixes are truncated at random points,
-// snapshots are taken early and arrive late, twice or never, from senders that lead no more, and logs are lost
-// after their entries were acknowledged. At the end it lets everything recover. Source: reliability research,
-// "Snapshots and log compaction".
+// snapshots are taken early and arrive late, twice or never, from senders that lead no more, and logs are
+// lost after their entries were acknowledged. At the end it lets everything recover. Source: reliability
+// research, "Snapshots and log compaction".
 
 import { expect } from 'vitest';
 import type { Prng } from '../../src/base/prng.js';
@@ -82,7 +82,9 @@ export class SnapshotFaults {
     applied.length = this.prng.integer(disk.baseIndex, applied.length);
   }
 
-  /** Every transfer that was lost is noticed, every damaged member recovers. All members are up or recovering. */
+  /**
+   * Every transfer that was lost is noticed, every damaged member recovers. All members are up or recovering.
+   */
   heal(): void {
     const { cluster } = this;
     while (cluster.transfers.length > 0) cluster.finishTransfer(0, { isLost: true });

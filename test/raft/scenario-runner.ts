@@ -2,7 +2,8 @@
 // keeps the commands and writes the traces anew; a test compares the two. Regenerate with `vitest -u`, and
 // only commit a changed trace if you understand why it changed.
 //
-//   log NODE TERM...  [term T] [commit C]   before `cluster`: a log that is already on disk
+//   log NODE TERM... [term T] [commit C] [base B] before `cluster`: a log on disk, truncated and applied
+//   through B
 //   cluster NODE... [learner NODE] [KEY=N]  starts the members; KEY is a field of RaftConfig
 //   disks slow | fast                       units wait for `persist`, or are durable when all comes to rest
 //   timeout NODE                            time passes until its deadline; only this one is told
@@ -10,6 +11,12 @@
 //   propose NODE TEXT... | read NODE ID | transfer NODE [TO] | down NODE PEER | up NODE PEER      inputs
 //   deliver | drop | duplicate [A->B] [KIND] [all]     the oldest such message, or all that are there now
 //   persist NODE [COUNT|all] | apply NODE | fetch NODE   the disk, the state machine, a read of entries
+//   truncate NODE INDEX                     its store has everything through there: the log forgets it
+//   snapshots slow | fast                   transfers wait for `snapshot`, or are done when all comes to rest
+//   snapshot FROM->TO [lost]                the oldest such transfer that was asked for ends
+//   damage NODE [store]                     its log is lost, and its store with it unless it is named
+//   hello NODE PEER... | recover NODE       it hears the others' terms, and takes part again, without a vote
+//   catchup NODE ID asks how far it must come (read ID), or votes again if it has come there
 //   cut A->B... | isolate NODE | heal       links that drop everything from now on
 //   crash NODE | restart NODE | stabilize
 //   quiet on | off                          no trace of the steps
@@ -86,6 +93,13 @@ class ScenarioRunner {
       persist: () => this.persist(first, second === 'all' ? Infinity : Number(second || 1)),
       apply: () => this.cluster.apply(first),
       fetch: () => this.cluster.answerRead(first),
+      truncate: () => this.cluster.truncate(first, Number(second)),
+      snapshots: () => (this.cluster.slowTransfers = first === 'slow'),
+      snapshot: () => this.snapshot(first, second === 'lost'),
+      damage: () => this.cluster.damage(first, { keepsStore: second === 'store' }),
+      hello: () => words.slice(1).forEach((peer) => this.cluster.hello(first, peer)),
+      recover: () => this.recover(first),
+      catchup: () => this.cluster.catchUp(first, Number(second)),
       cut: () => words.forEach((link) => this.cuts.add(link)),
       isolate: () => this.isolate(first),
       heal: () => this.cuts.clear(),
@@ -107,12 +121,15 @@ class ScenarioRunner {
     const terms: Term[] = [];
     let currentTerm = 0;
     let commitIndex = 0;
+    let baseIndex = 0;
     for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
       if (word === 'term') currentTerm = Number(rest.shift());
       else if (word === 'commit') commitIndex = Number(rest.shift());
+      else if (word === 'base') baseIndex = Number(rest.shift());
       else terms.push(Number(word));
     }
-    this.presets[nodeId] = { terms, currentTerm: Math.max(currentTerm, terms.at(-1) ?? 0), commitIndex };
+    const termLeast = Math.max(currentTerm, terms.at(-1) ?? 0);
+    this.presets[nodeId] = { terms, currentTerm: termLeast, commitIndex, baseIndex };
   }
 
   private start(words: string[]): void {
@@ -153,6 +170,17 @@ class ScenarioRunner {
     for (let unit = 0; unit < count && this.cluster.persist(nodeId); unit++);
   }
 
+  private snapshot(link: string, isLost: boolean): void {
+    const position = this.cluster.transfers.findIndex(({ from, to }) => link === `${from.nodeId}->${to}`);
+    if (position < 0) throw new Error('no such transfer');
+    this.lines.push(`${link} snapshot: ${this.cluster.finishTransfer(position, { isLost })}`);
+  }
+
+  private recover(nodeId: NodeId): void {
+    if (!this.cluster.recover(nodeId)) throw new Error(`${nodeId} cannot recover yet`);
+    this.lines.push(`${nodeId} has recovered`);
+  }
+
   private isolate(nodeId: NodeId): void {
     for (const peer of this.cluster.members.keys()) {
       this.cuts.add(`${peer}->${nodeId}`);
@@ -185,8 +213,12 @@ class ScenarioRunner {
   private logs(): void {
     for (const { nodeId, raft } of this.cluster.members.values()) {
       if (raft === undefined) continue;
-      const terms = Array.from({ length: raft.lastIndex }, (_, position) => raft.termAt(position + 1));
-      this.lines.push(`${nodeId} | ${terms.join(' ')}`);
+      const { baseIndex, baseTerm, lastIndex } = raft;
+      const terms = Array.from({ length: lastIndex - baseIndex }, (_, position) =>
+        raft.termAt(baseIndex + 1 + position),
+      );
+      const base = baseIndex === 0 ? '' : `after ${baseIndex}/${baseTerm} `;
+      this.lines.push(`${nodeId} ${base}| ${terms.join(' ')}`.trimEnd());
     }
   }
 }

@@ -265,7 +265,9 @@ export class VirtualCluster {
     this.checker.noteBase(raft);
   }
 
-  /** The member's store holds everything through `index`: its log forgets that, on disk through `diskIndex`. */
+  /**
+   * The member's store holds everything through `index`: its log forgets that, on disk through `diskIndex`.
+   */
   truncate(nodeId: NodeId, index: LogIndex, diskIndex = index): Output {
     const output = this.step(nodeId, { kind: 'truncatePrefix', index });
     this.member(nodeId).disk.truncatePrefix(diskIndex);
@@ -280,8 +282,8 @@ export class VirtualCluster {
   }
 
   /**
-   * A whole snapshot has arrived. `kept`: the log holds its last entry, or more is committed; `installed`: log
-   * and state were replaced, in the same process, with its links; `undefined`: nobody is there.
+   * A whole snapshot has arrived. `kept`: the log holds its last entry, or more is committed; `installed`:
+   * log and state were replaced, in the same process, with its links; `undefined`: nobody is there.
    */
   receiveSnapshot(nodeId: NodeId, snapshot: VirtualSnapshot): 'kept' | 'installed' | undefined {
     const member = this.member(nodeId);
