@@ -29,8 +29,8 @@ export interface InstallHost {
   begun(): void;
   /** Ends the member: no more steps and messages, log and store closed. Then its last promises. */
   endMember(done: (error: Error | undefined, hardState: HardState | undefined) => void): void;
-  /** The pair in use from now on; absent when the member goes on as it is. */
-  ended(pair: NewPair | undefined): void;
+  /** The pair in use from now on; absent when the member goes on as it is. `released` when all is in order. */
+  ended(pair: NewPair | undefined, released: () => void): void;
 }
 
 /** Receives snapshots for a node, one after the other, and installs those that it needs. */
@@ -77,8 +77,7 @@ export class Installer {
     };
     installSnapshot(this.options, member, staged, (error, pair) => {
       if (error !== undefined) throw error;
-      host.ended(pair);
-      released();
+      host.ended(pair, released);
     });
   }
 }

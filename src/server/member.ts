@@ -7,13 +7,13 @@ import type { ClientCommand } from '../kv/commands.js';
 import type { StateMachine } from '../kv/state-machine.js';
 import type { OrderedStore } from '../kv/store.js';
 import type { Message } from '../raft/messages.js';
-import { Raft } from '../raft/raft.js';
+import type { Raft } from '../raft/raft.js';
 import type { HardState, LogEntry, RecoveredState } from '../raft/types.js';
 import type { Wal } from '../storage/wal.js';
 import type { Formation } from '../wire/entry-codec.js';
 import type { NodeStatus, SnapshotCursor, SnapshotResult, TransferFrame } from '../wire/protocol.js';
 import { Applier } from './applier.js';
-import { CatchUp, catchUpRequestIds } from './catch-up.js';
+import { catchUpRequestIds, type CatchUp } from './catch-up.js';
 import type { Client, Clients, RequestFrame } from './clients.js';
 import { ClusterClock } from './cluster-clock.js';
 import { DiskSpace } from './disk-space.js';
@@ -21,12 +21,12 @@ import { checkPayloads, newestTimes } from './entry-checks.js';
 import { HandOver } from './hand-over.js';
 import type { LogRetention } from './log-retention.js';
 import { RaftLoop, type Leadership, type LoopSink } from './loop.js';
-import { createRetention, createSender, type MemberLogOptions } from './member-log.js';
+import { createCatchUp, createExpiry, createRaft, createRetention, createSender } from './member-parts.js';
 import type { NodeConfig } from './node-config.js';
 import { Proposals } from './proposals.js';
 import { Reads } from './reads.js';
 import { Requests } from './requests.js';
-import { SessionExpiry } from './session-expiry.js';
+import type { SessionExpiry } from './session-expiry.js';
 import type { SnapshotSender } from './snapshot-sender.js';
 import { StoreWriter } from './store-writer.js';
 
@@ -75,7 +75,7 @@ export class Member implements LoopSink {
     this.options = options;
     const { env, config, stateMachine, store } = options;
     const { clock, timers } = env;
-    this.raft = this.createRaft();
+    this.raft = createRaft(options, this.randomUint32());
     this.clusterClock = new ClusterClock(clock, config.raft.electionTimeoutMsMin / 2);
     this.clusterClock.observe(stateMachine.clusterTimeMs, stateMachine.wallTimeMs);
     this.observeStamps(options.recovered.log.recentEntries);
@@ -104,11 +104,10 @@ export class Member implements LoopSink {
       lateTimerMs: config.raft.heartbeatIntervalMs / 2,
     });
     this.tickTimerMs = config.raft.heartbeatIntervalMs;
-    this.expiry = this.createExpiry();
-    const logOptions = this.logOptions();
-    this.sender = createSender(logOptions);
-    this.retention = createRetention(logOptions, this.sender);
-    this.catchUp = options.isCatchingUp ? this.createCatchUp() : undefined;
+    this.expiry = createExpiry(options, this.loop, this.clusterClock);
+    this.sender = createSender(options, this.loop, this.randomUint32());
+    this.retention = createRetention(options, this.loop, this.sender);
+    this.catchUp = createCatchUp(options, this.loop, this.randomUint32());
     this.armTick();
     // What was committed before the restart waits to be applied: a first step brings it out.
     this.loop.step({ kind: 'timeout' });
@@ -116,6 +115,11 @@ export class Member implements LoopSink {
 
   get clusterTimeMs(): number {
     return this.clusterClock.timeMs;
+  }
+
+  /** It takes part in nothing any more. */
+  get isHalted(): boolean {
+    return this.halted;
   }
 
   /** What this member has promised; of use once it is closed. */
@@ -250,20 +254,6 @@ export class Member implements LoopSink {
 
   // ---- wiring
 
-  private createRaft(): Raft {
-    const { env, nodeId, config, formation, recovered, stateMachine } = this.options;
-    return new Raft({
-      nodeId,
-      config: config.raft,
-      configuration: { voters: formation.members.map((member) => member.nodeId), learners: [] },
-      recovered,
-      appliedIndex: stateMachine.appliedIndex,
-      isCatchingUp: this.options.isCatchingUp,
-      seed: this.randomUint32(),
-      now: env.clock.nowMs(),
-    });
-  }
-
   private randomUint32(): number {
     const bytes = this.options.env.entropy.bytes(4);
     return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0);
@@ -306,48 +296,6 @@ export class Member implements LoopSink {
       answer: (client, frame) => clients.answer(client, frame),
       wake: () => this.options.wake(),
     });
-  }
-
-  private createExpiry(): SessionExpiry {
-    const { stateMachine, env } = this.options;
-    return new SessionExpiry({
-      raft: this.raft,
-      stateMachine,
-      clusterClock: this.clusterClock,
-      timers: env.timers,
-      checkIntervalMs: this.tickTimerMs,
-      propose: (payload) => {
-        const result = this.loop.step({
-          kind: 'propose',
-          proposals: [{ kind: 'command', payload }],
-        })?.proposal;
-        return result?.accepted === true ? result.firstIndex : undefined;
-      },
-    });
-  }
-
-  private createCatchUp(): CatchUp {
-    return new CatchUp({
-      raft: this.raft,
-      firstRequestId: this.randomUint32() * 65_536,
-      requestReadIndex: (requestId) => this.loop.step({ kind: 'readIndex', requestId }),
-      caughtUp: () => {
-        this.options.caughtUp();
-        this.loop.step({ kind: 'caughtUp' });
-      },
-    });
-  }
-
-  private logOptions(): MemberLogOptions {
-    const { env, wal, store, stateMachine, config } = this.options;
-    const { clock, timers, logger } = env;
-    return {
-      raft: this.raft,
-      loop: this.loop,
-      ...{ wal, store, stateMachine, clock, timers, logger, config },
-      firstTransferId: this.randomUint32(),
-      sendTransfer: (peer, frame) => this.options.sendTransfer(peer, frame),
-    };
   }
 
   private createRequests(): Requests {
