@@ -15,6 +15,14 @@ export const exitCodes = {
   unavailable: 5,
   timeout: 6,
   denied: 7,
+  /** `sim`, `chaos`: a promise to clients or between nodes was broken. */
+  safety: 10,
+  /** `sim`: the cluster did not come to rest although everything worked. */
+  liveness: 11,
+  /** `sim`: two runs of one plan differed. */
+  determinism: 12,
+  /** `sim`: something threw, or a node stopped without a reason. */
+  exception: 13,
   /** Ended by Ctrl-C (128 + SIGINT). */
   interrupted: 130,
 } as const;

@@ -11,6 +11,7 @@ import { addDevCommand } from './dev.js';
 import { exitCodeOf, exitCodes, UsageError } from './exit-codes.js';
 import { addKeyCommands, describeConflict } from './keys.js';
 import { endOnBrokenPipe, paint, say } from './output.js';
+import { addSimCommand } from './sim.js';
 import { addStartCommand } from './start.js';
 import { addStatusCommand } from './status.js';
 
@@ -26,6 +27,7 @@ export function createProgram(): Command {
   addKeyCommands(program);
   addStatusCommand(program);
   addBenchCommand(program);
+  addSimCommand(program);
   addChaosCommand(program);
   addChaosLoadCommand(program);
   for (const command of program.commands)

@@ -62,8 +62,8 @@ export const plainer: readonly ((plan: Plan) => Plan[])[] = [
   plainMachines,
   plainClients,
   plainOperations,
-  (plan) => eachFault(plan, fewerWays),
-  (plan) => eachFault(plan, shorter),
+  plainWays,
+  plainTimes,
 ];
 
 function calmer(plan: Plan): Plan[] {
@@ -110,6 +110,14 @@ function plainOperations(plan: Plan): Plan[] {
     const isPlain = operation.condition === 'any' && operation.valueBytes <= ordinaryValueBytes;
     return isPlain ? [] : [{ ...plan, operations: plan.operations.with(i, plain) }];
   });
+}
+
+function plainWays(plan: Plan): Plan[] {
+  return eachFault(plan, fewerWays);
+}
+
+function plainTimes(plan: Plan): Plan[] {
+  return eachFault(plan, shorter);
 }
 
 function eachFault(plan: Plan, plainerOf: (fault: Fault) => Fault[]): Plan[] {

@@ -1,0 +1,254 @@
+// `kvorum sim`: the production node in a virtual world with faults, seed after seed, and every promise checked.
+// What a seed does is decided by the seed alone; a failure is written down as a plan that can be run again.
+
+import { availableParallelism } from 'node:os';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import { streamOf } from '../sim/dice.js';
+import { readPlan, writePlan } from '../sim/plan-file.js';
+import { familyNames } from '../sim/plan-faults.js';
+import { planOf, type Plan, type PlanOptions } from '../sim/plan.js';
+import { sizeOf } from '../sim/shrink.js';
+import { exitCodes, UsageError } from './exit-codes.js';
+import { integerParser, wordListParser } from './options.js';
+import { say, writeJson, writeLine } from './output.js';
+import { bar, Progress } from './progress.js';
+import type { RunReport } from './sim-jobs.js';
+import { SimPool } from './sim-pool.js';
+import { type Failure, SimReport } from './sim-report.js';
+
+interface SimFlags {
+  readonly seeds?: number;
+  readonly seed: number;
+  readonly minutes?: number;
+  readonly nodes?: number;
+  readonly faults?: string[];
+  readonly replay?: string;
+  readonly messages?: boolean;
+  readonly traceJson?: string;
+  /** Absent: only of seeds, not of a replay. */
+  readonly shrink?: boolean;
+  readonly out: string;
+  readonly workers: number;
+  readonly json?: boolean;
+}
+
+const seedsDefault = 100;
+/** Every so many-th seed is run twice, whether it fails or not. */
+const verifyEvery = 50;
+/** How long the first failure may be made smaller. */
+const shrinkSecondsMax = 60;
+
+export function addSimCommand(program: Command): void {
+  program
+    .command('sim')
+    .description('run the node in a simulated world with faults and check every promise')
+    .addOption(
+      new Option('--seeds <count>', `how many seeds (default ${seedsDefault})`).argParser(integerParser(1)),
+    )
+    .addOption(
+      new Option('--seed <seed>', 'the first: a number, or any text, such as a commit hash')
+        .argParser(parseSeed)
+        .default(1),
+    )
+    .addOption(new Option('--minutes <count>', 'until the time is over').argParser(parseMinutes))
+    .addOption(
+      new Option('--nodes <count>', 'size of the cluster; drawn if absent').argParser(integerParser(1, 7)),
+    )
+    .addOption(
+      new Option('--faults <list>', 'only these: none, or some of the names below').argParser(parseFaults),
+    )
+    .option('--replay <file>', 'run a plan file and print its trace')
+    .option('--messages', 'with --replay: every message too')
+    .option('--trace-json <file>', 'write the trace of the replay, or of the first failure, as lines of JSON')
+    .option('--shrink', 'make the failing plan small; the first failure of seeds is, unless told otherwise')
+    .option('--no-shrink', 'leave it as it is')
+    .option('--out <folder>', 'where failing plans and their traces go', 'kvorum-sim')
+    .addOption(
+      new Option('--workers <count>', 'threads')
+        .argParser(integerParser(1, 256))
+        .default(availableParallelism()),
+    )
+    .option('--json', 'print one JSON document')
+    .addHelpText('after', helpText)
+    .action(runSim);
+}
+
+const helpText = `
+Faults: ${familyNames.join(', ')}
+
+Exit codes: 0 all seeds passed, 1 the command itself failed, 2 usage,
+  ${exitCodes.safety} a promise to clients or between nodes broke, ${exitCodes.liveness} the cluster did not come to rest after faults,
+  ${exitCodes.determinism} two runs of one plan differed, ${exitCodes.exception} something threw or stopped, ${exitCodes.interrupted} Ctrl-C`;
+
+async function runSim(flags: SimFlags): Promise<void> {
+  if (flags.messages === true && flags.replay === undefined) {
+    throw new UsageError('--messages goes with --replay');
+  }
+  const pool = new SimPool();
+  const onInterrupt = (): void => pool.stop();
+  process.once('SIGINT', onInterrupt);
+  process.once('SIGTERM', onInterrupt);
+  try {
+    if (flags.replay === undefined) await runSeeds(flags, pool);
+    else await replay(flags, flags.replay, pool);
+  } finally {
+    pool.stop();
+    process.off('SIGINT', onInterrupt);
+    process.off('SIGTERM', onInterrupt);
+  }
+}
+
+async function runSeeds(flags: SimFlags, pool: SimPool): Promise<void> {
+  const report = new SimReport(flags.seed);
+  const firstPlans: Plan[] = [];
+  await search(flags, pool, report, firstPlans);
+  report.end();
+  report.interrupted = pool.isStopped;
+  const [failure] = report.failures;
+  const [plan] = firstPlans;
+  if (failure !== undefined && plan !== undefined) {
+    if (flags.shrink !== false) await shrinkFailure(flags, pool, failure, plan);
+    if (flags.traceJson !== undefined) await pool.run({ kind: 'record', plan, path: flags.traceJson });
+  }
+  process.exitCode = report.exitCode;
+  if (flags.json) await writeJson(report.toJson());
+  else for (const line of report.lines()) await writeLine(line);
+}
+
+/** Runs the seeds on all workers. The plan of the first failure is put into `firstPlans`. */
+async function search(flags: SimFlags, pool: SimPool, report: SimReport, firstPlans: Plan[]): Promise<void> {
+  const seedsMax = flags.seeds ?? (flags.minutes === undefined ? seedsDefault : Number.POSITIVE_INFINITY);
+  const durationMs = (flags.minutes ?? Number.POSITIVE_INFINITY) * 60_000;
+  const startedMs = performance.now();
+  const options = planOptions(flags);
+  let next = 0;
+  const progress = new Progress('sim', () => {
+    const share = Math.max(report.seeds / seedsMax, (performance.now() - startedMs) / durationMs);
+    return `${bar(share, 1)} ${report.progress}`;
+  });
+  const work = async (): Promise<void> => {
+    while (next < seedsMax && performance.now() - startedMs < durationMs) {
+      const position = next++;
+      const seed = (flags.seed + position) >>> 0;
+      const verify = position % verifyEvery === 0;
+      const result = await pool.run({ kind: 'seed', seed, options, verify });
+      if (result === undefined) return;
+      if (result.kind === 'ran') {
+        const failure = report.add(result.report, verify || result.report.violations.length > 0);
+        if (failure === undefined) continue;
+        if (result.report.plan !== undefined) firstPlans.push(result.report.plan);
+        keep(flags.out, failure, result.report, `seed-${seed}`);
+        progress.interrupt(`seed ${seed}: ${failure.kind}, ${failure.promise}`);
+      } else if (result.kind === 'error') {
+        const failure = report.addError(seed, result.message);
+        if (failure !== undefined) firstPlans.push(planOf(seed, options));
+        progress.interrupt(`seed ${seed}: the simulator fell over`);
+      }
+    }
+  };
+  try {
+    await Promise.all(Array.from({ length: Math.min(flags.workers, seedsMax) }, work));
+  } finally {
+    progress.end();
+  }
+}
+
+async function shrinkFailure(flags: SimFlags, pool: SimPool, failure: Failure, plan: Plan): Promise<void> {
+  // Two runs that differ cannot be made small by running.
+  if (failure.kind === 'determinism' || pool.isStopped) return;
+  let words = '';
+  const progress = new Progress(`making seed ${failure.seed} small:`, () => words);
+  const result = await pool.run(
+    { kind: 'shrink', plan, secondsMax: shrinkSecondsMax },
+    ({ progress: now }) => {
+      words = `${now.faults} faults and ${now.operations} operations after ${now.runs} runs (${now.phase})`;
+    },
+  );
+  progress.end();
+  if (result?.kind === 'error') say(`it could not be made small: ${result.message}`);
+  if (result?.kind !== 'shrunk') return;
+  const { plan: small, report } = result.shrunk;
+  failure.events = sizeOf(small);
+  keep(flags.out, failure, { ...report, plan: small }, `seed-${failure.seed}.small`);
+}
+
+async function replay(flags: SimFlags, path: string, pool: SimPool): Promise<void> {
+  const plan = planFromFile(path);
+  const report = new SimReport(plan.seed);
+  const result = await pool.run({ kind: 'plan', plan, detail: flags.messages === true ? 'full' : 'words' });
+  report.end();
+  report.interrupted = pool.isStopped;
+  if (result?.kind === 'ran') {
+    const failure = report.add(result.report, true);
+    if (!flags.json) for (const line of result.report.trace ?? []) await writeLine(line);
+    if (flags.traceJson !== undefined) await pool.run({ kind: 'record', plan, path: flags.traceJson });
+    if (failure !== undefined && flags.shrink === true) {
+      await shrinkFailure(flags, pool, failure, plan);
+    }
+  } else if (result?.kind === 'error') {
+    report.addError(plan.seed, result.message);
+  }
+  process.exitCode = report.exitCode;
+  if (flags.json) await writeJson(report.toJson());
+  else for (const line of report.lines()) await writeLine(line);
+}
+
+/** Writes what is needed to look into a failure. A folder that cannot be written must not hide the failure. */
+function keep(folder: string, failure: Failure, { plan, trace }: RunReport, name: string): void {
+  if (plan === undefined) return;
+  try {
+    mkdirSync(folder, { recursive: true });
+    const planPath = join(folder, `${name}.json`);
+    writeFileSync(planPath, writePlan(plan));
+    writeFileSync(join(folder, `${name}.trace.txt`), `${(trace ?? []).join('\n')}\n`);
+    failure.files.push(`kvorum sim --replay ${planPath}`);
+  } catch (error) {
+    say(`the plan of seed ${failure.seed} cannot be written to ${folder}: ${messageOf(error)}`);
+  }
+}
+
+function planFromFile(path: string): Plan {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new UsageError(`cannot read ${path}: ${messageOf(error)}`);
+  }
+  try {
+    return readPlan(text);
+  } catch (error) {
+    throw new UsageError(`${path}: ${messageOf(error)}`);
+  }
+}
+
+function planOptions({ nodes, faults }: SimFlags): PlanOptions {
+  return {
+    ...(nodes === undefined ? {} : { nodes }),
+    ...(faults === undefined ? {} : { families: faults }),
+  };
+}
+
+/** A number stands for itself, any other text for the number it hashes to. */
+export function parseSeed(text: string): number {
+  if (text === '') throw new InvalidArgumentError('it must be a number or a text.');
+  const isNumber = /^\d+$/.test(text) && Number(text) <= 0xffff_ffff;
+  return isNumber ? Number(text) : streamOf(text);
+}
+
+function parseMinutes(text: string): number {
+  const minutes = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (!(minutes > 0 && minutes <= 100_000)) {
+    throw new InvalidArgumentError('it must be a number above 0, at most 100000.');
+  }
+  return minutes;
+}
+
+function parseFaults(text: string): string[] {
+  return text.trim() === 'none' ? [] : wordListParser(familyNames)(text);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
