@@ -85,8 +85,11 @@ export function clientNameOf(options: TestClientOptions, taken: readonly string[
 export function nodeOf(node: unknown, machines: readonly Machine[]): Machine {
   const machine = machines.find(({ name }) => name === node);
   if (machine !== undefined) return machine;
+  const names = machines.map(({ name }) => name).join(', ');
+  if (node !== undefined) throw invalid(`there is no node ${shown(node)}; the nodes are ${names}`);
   throw invalid(
-    `there is no node ${shown(node)}; the nodes are ${machines.map(({ name }) => name).join(', ')}`,
+    `undefined is not a node; the nodes are ${names}. When there was no leader to name, wait for one: ` +
+      `await c.waitFor(() => c.leader)`,
   );
 }
 

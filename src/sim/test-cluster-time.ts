@@ -60,12 +60,12 @@ export class VirtualTime {
   }
 
   /**
-   * Resolves with true as soon as `holds` is true after an event, or, when `forMs` of virtual time have
-   * passed, with false. Rejects with what `holds` throws, with the failure of the world, or with CLOSED.
+   * Resolves with true as soon as `holds` is true after an event, or, when everything due up to `untilUs`
+   * (virtual microseconds, an integer not before now) has happened, with false. Rejects with what `holds`
+   * throws, with the failure of the world, or with CLOSED.
    */
-  wait(forMs: number, holds?: () => boolean): Promise<boolean> {
+  wait(untilUs: number, holds?: () => boolean): Promise<boolean> {
     return new Promise((resolve, reject) => {
-      const untilUs = this.world.scheduler.nowUs + Math.round(forMs * 1000);
       const waiter: Waiter = { untilUs, holds, resolve, reject };
       this.begin();
       this.waiters.push(waiter);

@@ -41,9 +41,10 @@ function isTruthy<T>(value: T): value is Exclude<T, Falsy> {
 }
 
 /**
- * Nodes are called n1, n2, …. Everything but `client`, `advance`, `waitFor` and the end happens at once, in
- * the moment of virtual time that `now` shows. Every method throws CLOSED after the cluster was disposed,
- * but `trace`, `hash` and `check`, which still tell how it ended.
+ * Nodes are called n1, n2, …; what takes a node also takes `leader`, and says so when there is none.
+ * Everything but `client`, `advance`, `waitFor` and the end happens at once, in the moment of virtual time
+ * that `now` shows. Every method throws CLOSED after the cluster was disposed, but `trace`, `hash` and
+ * `check`, which still tell how it ended.
  */
 export class TestCluster implements AsyncDisposable {
   /** The names of all nodes. */
@@ -158,9 +159,9 @@ export class TestCluster implements AsyncDisposable {
    * The machine of a node loses power: what no sync had made durable is lost in part, nobody is told that its
    * connections are gone. It stays down until `restart`.
    */
-  crash(node: string): void {
+  crash(node: string | undefined): void {
     const machine = this.#machineThatRuns(node, 'crash');
-    this.#tell(`crash ${node}`);
+    this.#tell(`crash ${machine.name}`);
     this.#takeDown(machine, 'power');
   }
 
@@ -168,42 +169,43 @@ export class TestCluster implements AsyncDisposable {
    * The process of a node is killed, as with `kill -9`: its files stay as it left them, its connections are
    * closed. It stays down until `restart`.
    */
-  kill(node: string): void {
+  kill(node: string | undefined): void {
     const machine = this.#machineThatRuns(node, 'kill');
-    this.#tell(`kill ${node}`);
+    this.#tell(`kill ${machine.name}`);
     this.#takeDown(machine, 'kill');
   }
 
   /** Starts a node that is down on what its disk holds. */
-  restart(node: string): void {
+  restart(node: string | undefined): void {
     const machine = this.#machine(node);
     if (machine.isUp) {
-      throw check.wrongState(node, this.status(node).state, 'restart', 'crash or kill it first');
+      throw check.wrongState(machine.name, this.status(node).state, 'restart', 'crash or kill it first');
     }
-    this.#tell(`restart ${node}`);
+    this.#tell(`restart ${machine.name}`);
     machine.start();
   }
 
   /** A node stands still, as with SIGSTOP: it neither hears, sends nor notices time until `resume`. */
-  pause(node: string): void {
+  pause(node: string | undefined): void {
     const machine = this.#machineThatRuns(node, 'pause');
     const { state } = this.status(node);
-    if (state === 'paused') throw check.wrongState(node, state, 'pause', 'resume it first');
-    this.#tell(`pause ${node}`);
+    if (state === 'paused') throw check.wrongState(machine.name, state, 'pause', 'resume it first');
+    this.#tell(`pause ${machine.name}`);
     machine.pause();
   }
 
   /** A paused node goes on, with all that came due meanwhile. */
-  resume(node: string): void {
+  resume(node: string | undefined): void {
     const machine = this.#machine(node);
     const { state } = this.status(node);
-    if (state !== 'paused') throw check.wrongState(node, state, 'resume', 'only a paused node is resumed');
-    this.#tell(`resume ${node}`);
+    if (state !== 'paused')
+      throw check.wrongState(machine.name, state, 'resume', 'only a paused node is resumed');
+    this.#tell(`resume ${machine.name}`);
     machine.resume('messagesFirst');
   }
 
   /** A node as it is now. */
-  status(node: string): NodeView {
+  status(node: string | undefined): NodeView {
     return viewOf(this.#machine(node));
   }
 
@@ -214,7 +216,7 @@ export class TestCluster implements AsyncDisposable {
   advance(ms: number): Promise<void> {
     return this.#calls.make(async () => {
       this.#use();
-      await this.#time.wait(check.durationOf(ms));
+      await this.#time.wait(this.#microsecondsFrom(check.durationOf(ms)));
     });
   }
 
@@ -282,25 +284,29 @@ export class TestCluster implements AsyncDisposable {
     this.#use();
     check.checkCondition(condition);
     const patienceMs = timeoutOf(timeoutMs, defaultTimeoutMs);
-    const untilMs = this.now + patienceMs;
+    const untilUs = this.#microsecondsFrom(patienceMs);
     for (;;) {
       let answer = condition();
       const isAsynchronous = answer instanceof Promise;
       const value = await answer;
       if (isTruthy(value)) return value;
-      const leftMs = untilMs - this.now;
-      if (leftMs <= 0) throw this.#notHeld(patienceMs);
+      if (this.#world.scheduler.nowUs >= untilUs) throw this.#notHeld(patienceMs);
       if (isAsynchronous) {
-        await this.#time.wait(Math.min(pollMs, leftMs));
+        await this.#time.wait(Math.min(this.#microsecondsFrom(pollMs), untilUs));
         continue;
       }
-      await this.#time.wait(leftMs, () => {
+      await this.#time.wait(untilUs, () => {
         answer = condition();
         return Boolean(answer);
       });
       const seen = await answer;
       if (isTruthy(seen)) return seen;
     }
+  }
+
+  /** In so many milliseconds from now. Whole microseconds, so that a deadline is reached and not neared. */
+  #microsecondsFrom(ms: number): number {
+    return this.#world.scheduler.nowUs + Math.round(ms * 1000);
   }
 
   #notHeld(patienceMs: number): KvorumError {
@@ -342,14 +348,15 @@ export class TestCluster implements AsyncDisposable {
     return [...this.nodes, ...this.#clients.keys()];
   }
 
-  #machine(node: string): Machine {
+  #machine(node: string | undefined): Machine {
     this.#use();
     return check.nodeOf(node, this.#world.machines);
   }
 
-  #machineThatRuns(node: string, action: string): Machine {
+  #machineThatRuns(node: string | undefined, action: string): Machine {
     const machine = this.#machine(node);
-    if (!machine.isUp) throw check.wrongState(node, 'down', action, `start it with restart('${node}')`);
+    const { name } = machine;
+    if (!machine.isUp) throw check.wrongState(name, 'down', action, `start it with restart('${name}')`);
     return machine;
   }
 

@@ -67,6 +67,19 @@ describe('kvorum/testing', () => {
     expect(code).toBe(0);
   });
 
+  test('its example in the README runs, and prints what it should', async () => {
+    const readme = readFileSync(join(root, 'README.md'), 'utf8');
+    const example = /^```ts\n([^]*?)^```$/m.exec(readme)?.[1] ?? '';
+    expect(example).toContain('kvorum/testing');
+    // What TypeScript makes of `await using` needs nothing but Node 20.
+    const { outputText } = ts.transpileModule(example, {
+      compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
+    });
+    const { stdout, stderr } = await run(outputText);
+    expect(stderr).toBe('');
+    expect(stdout.trim().split('\n')).toEqual(['3 true', 'UNAVAILABLE']);
+  });
+
   test('exports what its documentation names', async () => {
     const { stdout, stderr } = await run(`
       import * as testing from 'kvorum/testing';

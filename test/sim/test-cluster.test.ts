@@ -186,6 +186,18 @@ describe('waitFor', () => {
     await writing;
   });
 
+  test('ends at its deadline to the microsecond, whatever fractions of milliseconds are left', async () => {
+    await using c = await testCluster();
+    for (let i = 0; i < 50; i++) {
+      await c.advance(i / 7);
+      const { now } = c;
+      const timeoutMs = 1 + i / 3;
+      const never = c.waitFor(() => Promise.resolve(false), { timeoutMs });
+      expect(await errorOf(never)).toMatchObject({ code: 'TIMEOUT' });
+      expect(c.now - now).toBeCloseTo(Math.floor(timeoutMs), 3);
+    }
+  });
+
   test('fails with TIMEOUT and the state of the nodes, or with what the condition throws', async () => {
     await using c = await testCluster();
     c.crash('n1');
@@ -298,7 +310,7 @@ describe('the same seed and the same calls', () => {
     const writes = Promise.allSettled(
       Array.from({ length: 50 }, (_, i) => (i % 2 ? kv : other).put(`k${i}`, '')),
     );
-    c.crash(c.leader ?? '');
+    c.crash(c.leader);
     await c.waitFor(() => c.leader);
     await writes;
     await kv.delete({ prefix: 'k' });
@@ -446,7 +458,7 @@ describe('the end', () => {
 describe('wrong use', () => {
   const wrong: [string, (c: TestCluster) => unknown, RegExp][] = [
     ['an unknown node', (c) => c.crash('n9'), /no node "n9"; the nodes are n1, n2, n3/],
-    ['no node', (c) => c.status(undefined as never), /no node undefined/],
+    ['no node', (c) => c.status(undefined as never), /undefined is not a node.*await c.waitFor/],
     [
       'a crash of a crashed node',
       (c) => (c.crash('n1'), c.crash('n1')),
