@@ -37,8 +37,8 @@ export interface MachineContext {
 
 /** What a node logs when it begins something that a crash may be planned into. */
 const phaseWords: Readonly<Record<NonNullable<CrashFault['during']>, string>> = {
-  install: 'a snapshot is being installed',
-  recovery: 'this member recovers',
+  install: 'a snapshot has arrived in full',
+  recovery: 'all members were heard',
 };
 
 /** After a node stopped by itself, an operator starts it again. */
