@@ -361,6 +361,22 @@ describe('a snapshot at the member that installs it', () => {
     expect(cluster.raft('n3').lastIndex).toBe(6);
   });
 
+  it('etcd#18055: two in short order, and one that is older than what the first one brought', () => {
+    const cluster = withLaggard();
+    const first = cluster.view('n1');
+    cluster.propose('n1', 'f');
+    cluster.network = cluster.network.filter(({ to }) => to !== 'n3');
+    cluster.stabilize();
+    const second = cluster.view('n1');
+    expect([first.index, second.index]).toEqual([6, 7]);
+    expect(cluster.receiveSnapshot('n3', first)).toBe('installed');
+    expect(cluster.receiveSnapshot('n3', second)).toBe('installed');
+    expect(cluster.receiveSnapshot('n3', first)).toBe('kept');
+    cluster.pass(100);
+    expect(cluster.raft('n3')).toMatchObject({ baseIndex: 7, lastIndex: 7, appliedIndex: 7 });
+    expect(progressOf(cluster, 'n3')).toMatchObject({ mode: 'replicate', matchIndex: 7 });
+  });
+
   it('keeps term and vote, and brings the member into the term in which it was taken', () => {
     const kept = { currentTerm: 5, votedFor: 'n2', commitIndex: 1 };
     const base = { index: 7, term: 3 };
