@@ -8,23 +8,26 @@ import { KvorumError } from '../base/errors.js';
 import { placeOf, type AppliedRecord, type HistoryPlace } from '../kv/schema.js';
 import { SnapshotReader } from '../kv/snapshot-reader.js';
 import type { StoreRecord, StoreView } from '../kv/store.js';
-import type { SnapshotCursor, SnapshotPart, SnapshotResult, TransferFrame } from '../wire/protocol.js';
+import {
+  wireLimits,
+  type SnapshotCursor,
+  type SnapshotPart,
+  type SnapshotResult,
+  type TransferFrame,
+} from '../wire/protocol.js';
 import { hashChunk } from '../wire/transfer-codec.js';
 
-/** What both sides of a transfer keep to. */
-export const transferLimits = {
-  /** Keys and values of a chunk, or one larger record. With its frame it stays under 256 KiB. */
-  chunkBytesMax: 200 * 1_024,
-  chunkRecordsMax: 4_096,
-  /** Chunks sent and not answered. */
-  windowChunks: 2,
-} as const;
+/** Keys and values of a chunk, or one larger record: with its frame it stays under 256 KiB. */
+export const chunkBytesDefault = 200 * 1_024;
+
+/** Chunks sent and not answered. Both sides keep to it. */
+export const windowChunks = 2;
 
 /** Without any progress for this long a transfer ends. */
 const patienceMs = 10_000;
 /** Until a full link, or the own store that is behind the receiver's, is tried again. */
 const retryMs = 100;
-/** Views of one transfer. Beyond, writes are as fast as the transfer, and a newer view would gain nothing. */
+/** Views of one transfer. Beyond, writes are nearly as fast as the transfer: a newer view gains next to nothing. */
 const viewsMax = 16;
 
 export interface OutgoingOptions {
@@ -33,6 +36,8 @@ export interface OutgoingOptions {
   readonly timers: Timers;
   /** A view older than this many entries is followed by a newer one before the transfer ends. */
   readonly viewEntriesMax: number;
+  /** Bytes of keys and values of one chunk, or one larger record. */
+  readonly chunkBytesMax: number;
   /** The store as it is now; throws when it is closed. */
   openView(): StoreView;
   /** What the store holds durably; a view opened now shows this or more. */
@@ -51,6 +56,8 @@ export class OutgoingSnapshot {
   private applied: { readonly applied: AppliedRecord; readonly record: StoreRecord } | undefined;
   private viewIndex = 0;
   private views = 0;
+  /** Entries that the view before this one was behind the store when its history was sent. */
+  private lag = Infinity;
   private part: SnapshotPart = 'history';
   /** History through here was cut into chunks, or is at the receiver already. */
   private place: HistoryPlace = { revision: 0, sub: 0 };
@@ -160,7 +167,7 @@ export class OutgoingSnapshot {
   private pump(): void {
     while (this.state === 'sending' && !this.filling && this.retry === undefined) {
       if (this.ready === undefined && !this.cut()) return;
-      if (this.sent - this.acknowledged >= transferLimits.windowChunks || !this.sendReady()) return;
+      if (this.sent - this.acknowledged >= windowChunks || !this.sendReady()) return;
     }
   }
 
@@ -181,7 +188,9 @@ export class OutgoingSnapshot {
     }
     if (this.part === 'history') {
       const lag = this.options.durableAppliedIndex() - this.viewIndex;
-      if (lag > this.options.viewEntriesMax && this.views < viewsMax) {
+      // Each view takes less time than the one before, unless writes are faster than the transfer: then it ends.
+      if (lag > this.options.viewEntriesMax && lag < this.lag && this.views < viewsMax) {
+        this.lag = lag;
         this.continueOnNewView();
         return false;
       }
@@ -242,8 +251,8 @@ export class OutgoingSnapshot {
       this.options.timers.defer(() => this.fail(error.message));
       return;
     }
-    const { chunkBytesMax: bytesMax, chunkRecordsMax: recordsMax } = transferLimits;
-    const reader = new SnapshotReader(view, { bytesMax, recordsMax });
+    const limits = { bytesMax: this.options.chunkBytesMax, recordsMax: wireLimits.chunkRecordsMax };
+    const reader = new SnapshotReader(view, limits);
     this.reader = reader;
     reader.readApplied((error, found) => {
       if (this.state === 'over') return;

@@ -11,7 +11,7 @@ import type { StoreOperation, Stores } from '../kv/store.js';
 import { errnoOf } from '../storage/wal-segments.js';
 import type { SnapshotChunk, SnapshotOffer, SnapshotResult, TransferFrame } from '../wire/protocol.js';
 import { hashChunk } from '../wire/transfer-codec.js';
-import { transferLimits } from './snapshot-outgoing.js';
+import { windowChunks } from './snapshot-outgoing.js';
 import { StagingStore } from './snapshot-store.js';
 
 /** A store that holds the whole state at an index, closed. */
@@ -148,7 +148,7 @@ export class SnapshotReceiver {
       return;
     }
     this.noteActivity();
-    if (!transfer.isReady || transfer.queue.length >= transferLimits.windowChunks) {
+    if (!transfer.isReady || transfer.queue.length >= windowChunks) {
       const fact = `node ${peer} sends chunk ${sequence} of a snapshot without waiting for answers`;
       this.abandon(fact);
       throw new KvorumError('PROTOCOL', fact);

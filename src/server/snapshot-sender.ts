@@ -6,7 +6,7 @@
 import type { Clock, Logger, Millis, NodeId, TimerHandle, Timers } from '../base/env.js';
 import type { StoreView } from '../kv/store.js';
 import type { SnapshotCursor, SnapshotResult, TransferFrame } from '../wire/protocol.js';
-import { OutgoingSnapshot } from './snapshot-outgoing.js';
+import { chunkBytesDefault, OutgoingSnapshot } from './snapshot-outgoing.js';
 
 export interface SnapshotSenderOptions {
   readonly clock: Clock;
@@ -16,6 +16,8 @@ export interface SnapshotSenderOptions {
   readonly firstTransferId: number;
   /** A view older than this many entries is followed by a newer one before its transfer ends. */
   readonly viewEntriesMax: number;
+  /** Keys and values of one chunk, or one larger record. Default 200 KiB; 1 to that. */
+  readonly chunkBytesMax?: number;
   /** The store as it is now; throws a KvorumError when it is closed. */
   openView(): StoreView;
   /** What the store holds durably; a view opened now shows this or more. */
@@ -141,13 +143,14 @@ export class SnapshotSender {
   }
 
   private begin(peer: NodeId): void {
-    const { timers, viewEntriesMax, logger } = this.options;
+    const { timers, viewEntriesMax, logger, chunkBytesMax = chunkBytesDefault } = this.options;
     const transferId = this.nextTransferId++;
     const transfer = new OutgoingSnapshot({
       peer,
       transferId,
       timers,
       viewEntriesMax,
+      chunkBytesMax,
       openView: () => this.options.openView(),
       durableAppliedIndex: () => this.options.durableAppliedIndex(),
       send: (frame) => this.options.send(peer, frame),
