@@ -42,6 +42,7 @@ export class World {
     this.checkers = new RaftCheckers(
       violations,
       plan.machines.map(({ name }) => name),
+      plan.knobs,
     );
     this.network.peerTap = (_from, _to, message) => this.tap(message);
     this.members = plan.machines.map(({ name }, i) => ({
@@ -86,7 +87,7 @@ export class World {
   private look(machine: Machine): void {
     const { process, node } = machine;
     if (process?.doomed === false && node?.raft !== undefined) {
-      this.guardSteps(node.raft);
+      this.guardSteps(machine.name, node.raft);
       const change = this.checkers.observe(
         machine.name,
         // An install starts a member anew within a process.
@@ -96,7 +97,7 @@ export class World {
       );
       if (change !== undefined) this.trace.changed(change.now, change.before);
     }
-    for (const message of this.sentNow) this.checkers.sent(message);
+    for (const message of this.sentNow) this.checkers.sent(message, process?.doomed !== false);
     machine.afterEvent();
   }
 
@@ -104,14 +105,16 @@ export class World {
    * From now on the core's own invariants are checked around each of its steps; a broken one stops the
    * node.
    */
-  private guardSteps(raft: Raft): void {
+  private guardSteps(name: string, raft: Raft): void {
     if (this.guarded.has(raft)) return;
     this.guarded.add(raft);
+    this.checkers.memberStarted(name, raft);
     const step = raft.step.bind(raft);
     raft.step = (input): Output => {
       const before = snapshotOf(raft);
       const output = step(input);
       checkInvariants(before, snapshotOf(raft));
+      this.checkers.stepped(name, input, output);
       return output;
     };
   }

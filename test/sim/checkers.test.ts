@@ -24,6 +24,12 @@ interface Fake {
   /** Of its log; all of it when not given. */
   readonly durable?: number;
   readonly applied?: number;
+  /** Of what was applied; all of it when not given. */
+  readonly durablyApplied?: number;
+  /** The log begins after this; `terms` has the entries before it all the same. */
+  readonly base?: number;
+  readonly catchingUp?: boolean;
+  readonly inFlight?: number;
   readonly stateHashes?: Readonly<Record<number, string>>;
 }
 
@@ -55,8 +61,12 @@ function viewOf({
   committed,
   durable,
   applied,
+  base = 0,
+  catchingUp = false,
+  inFlight = 0,
 }: Fake): RaftView {
   const entry = (index: number): LogEntry | undefined => {
+    if (index <= base) return undefined;
     const entryTerm = terms[index - 1];
     if (entryTerm === undefined) return undefined;
     return { index, term: entryTerm, kind: 'command', payload: new Uint8Array([payloads[index] ?? 0]) };
@@ -69,13 +79,21 @@ function viewOf({
     appliedIndex: applied ?? 0,
     lastIndex: terms.length,
     durableIndex: durable ?? terms.length,
-    termAt: (index) => (index === 0 ? 0 : terms[index - 1]),
+    baseIndex: base,
+    baseTerm: terms[base - 1] ?? 0,
+    isCatchingUp: catchingUp,
+    progress: () => [{ peer: 'b', inFlightMessages: inFlight, inFlightBytes: 0 }],
+    termAt: (index) => (index < base ? undefined : index === 0 ? 0 : terms[index - 1]),
     entry,
   };
 }
 
-function stateOf({ applied, stateHashes = {} }: Fake): StateMachineView {
-  return { appliedIndex: applied ?? 0, stateHashAt: (index) => stateHashes[index] };
+function stateOf({ applied = 0, durablyApplied = applied, stateHashes = {} }: Fake): StateMachineView {
+  return {
+    appliedIndex: applied,
+    durableAppliedIndex: durablyApplied,
+    stateHashAt: (index) => stateHashes[index],
+  };
 }
 
 describe('consensus', () => {
@@ -165,7 +183,8 @@ describe('consensus', () => {
         success: true,
         matchIndex: 2,
       };
-      if (acknowledged) bench.checkers.sent(stored as Message);
+      // It crashed in the very event that sent it.
+      if (acknowledged) bench.checkers.sent(stored as Message, true);
       return bench.see('a', { ...leader, durable: ownDurable, committed: 2 }).ids;
     };
     expect(commit(2, follower)).toEqual([]);
@@ -186,7 +205,10 @@ describe('consensus', () => {
     );
     expect(new Bench().see('a', { ...node, applied: 3 }).ids).toContain('indexOrder');
     expect(new Bench().see('a', { ...node, committed: 4 }).ids).toContain('indexOrder');
-    expect(new Bench().see('a', node).see('a', { ...node, committed: 1, applied: 0 }, 2).ids).toEqual([]);
+    const behind = { ...node, committed: 1, applied: 0 };
+    const unsaved = new Bench().see('a', { ...node, durablyApplied: 0 });
+    expect(unsaved.see('a', behind, 2).ids).toEqual([]);
+    expect(new Bench().see('a', node).see('a', behind, 2).ids).toEqual(['monotonicState']);
   });
 
   it('promises that a crash undid: terms, votes, acknowledgements', () => {

@@ -48,7 +48,9 @@ export class CommittedChecker implements RaftChecker {
   observe(now: Observation, before: Observation | undefined): void {
     this.lastSeen.set(now.nodeId, now);
     this.checkCommitRule(now, before);
-    const from = Math.min(before?.commitIndex ?? 0, now.commitIndex) + 1;
+    const seenThrough = Math.min(before?.commitIndex ?? 0, now.commitIndex);
+    // "All entries that the snapshot covers are committed" (§5.1): a log begins after a committed entry.
+    const from = Math.max(seenThrough + 1, now.log.baseIndex, 1);
     for (let index = from; index <= now.commitIndex; index++) this.checkCommitted(now, index);
     const tookOver = before?.role !== 'leader' || before.currentTerm !== now.currentTerm;
     if (now.role === 'leader' && tookOver) this.checkCompleteness(now);
@@ -82,6 +84,8 @@ export class CommittedChecker implements RaftChecker {
     // restart.
     const durableIndex = Math.max(seen?.durableIndex ?? 0, this.acknowledgedBy(nodeId));
     if (seen === undefined || durableIndex < leader.commitIndex) return false;
+    // Cut off before it was seen: it was committed, and `checkCommitted` compares that with the leader's.
+    if (leader.commitIndex < seen.log.baseIndex) return true;
     return seen.log.hashAt(leader.commitIndex) === leader.log.hashAt(leader.commitIndex);
   }
 
@@ -89,7 +93,10 @@ export class CommittedChecker implements RaftChecker {
     const logHash = now.log.hashAt(index);
     const term = now.log.termAt(index) ?? 0;
     const known = this.committed[index];
-    if (known === undefined) {
+    if (index > this.committed.length || (known === undefined && index === now.log.baseIndex)) {
+      const message = `its log begins after entry ${index}, but only ${this.lastIndex} entries are committed`;
+      this.violations.add('stateMachineSafety', now.nodeId, message);
+    } else if (known === undefined) {
       this.committed.push({ logHash, term, committedInTerm: now.currentTerm });
     } else if (known.logHash !== logHash || known.term !== term) {
       const message = `entry ${index} is committed with term ${term} here, with term ${known.term} elsewhere`;
@@ -102,6 +109,8 @@ export class CommittedChecker implements RaftChecker {
     // What was committed in this or a higher term this leader need not have: it may be late to learn of its
     // election.
     while (index > 0 && (this.committed[index]?.committedInTerm ?? 0) >= now.currentTerm) index--;
+    // What its log begins after was compared when it began.
+    if (index < now.log.baseIndex) return;
     if (now.log.hashAt(index) === this.committed[index]?.logHash) return;
     const message = `the new leader of term ${now.currentTerm} lacks committed entries up to ${index}`;
     this.violations.add('leaderCompleteness', now.nodeId, message);

@@ -26,6 +26,10 @@ export class LogChecker implements RaftChecker {
   }
 
   observe(now: Observation, before: Observation | undefined): void {
+    if (before === undefined && now.log.hashAt(now.log.baseIndex) === undefined) {
+      const message = `begins after entry ${now.log.baseIndex} of a log that no node ever had`;
+      this.violations.add('logMatching', now.nodeId, message);
+    }
     if (now.truncatedFrom !== undefined && before !== undefined) {
       this.truncationCount++;
       const ledThroughout = before.role === 'leader' && now.role === 'leader';

@@ -1,7 +1,9 @@
 // State that only grows while a process lives (Figure 2): currentTerm, commitIndex, lastApplied; the vote,
-// which changes only with the term (research row 3); and the order applied <= committed <= last.
+// which changes only with the term (research row 3); and the order base <= durably applied <= applied <=
+// committed <= last: a log is cut only up to what the store holds durably (§5.1). What was durably applied
+// outlives the process.
 
-import type { Observation, RaftChecker } from './node-view.js';
+import { isRebuilt, type Observation, type RaftChecker } from './node-view.js';
 import type { Violations } from './violations.js';
 
 export class MonotonicChecker implements RaftChecker {
@@ -11,14 +13,16 @@ export class MonotonicChecker implements RaftChecker {
     this.violations = violations;
   }
 
-  observe(now: Observation, before: Observation | undefined): void {
+  observe(now: Observation, before: Observation | undefined, earlier: Observation | undefined): void {
+    this.checkBase(now);
+    if (earlier !== undefined) this.checkRestart(now, earlier);
     if (now.commitIndex > now.lastIndex || now.appliedIndex > now.commitIndex) {
       const { appliedIndex, commitIndex, lastIndex } = now;
       const message = `applied ${appliedIndex}, committed ${commitIndex}, last ${lastIndex}`;
       this.violations.add('indexOrder', now.nodeId, message);
     }
     if (before === undefined) return;
-    for (const field of ['currentTerm', 'commitIndex', 'appliedIndex'] as const) {
+    for (const field of ['currentTerm', 'commitIndex', 'appliedIndex', 'baseIndex'] as const) {
       if (now[field] < before[field]) {
         this.violations.add(
           'monotonicState',
@@ -33,5 +37,20 @@ export class MonotonicChecker implements RaftChecker {
         `the vote of term ${now.currentTerm} changed from ${before.votedFor} to ` + `${now.votedFor}`;
       this.violations.add('monotonicState', now.nodeId, message);
     }
+  }
+  private checkBase(now: Observation): void {
+    const { baseIndex, durableAppliedIndex, lastIndex, stateMachine } = now;
+    if (baseIndex <= lastIndex && (stateMachine === undefined || baseIndex <= durableAppliedIndex)) return;
+    const message = `the log begins after ${baseIndex}; last ${lastIndex}, durably applied ${durableAppliedIndex}`;
+    this.violations.add('indexOrder', now.nodeId, message);
+  }
+
+  private checkRestart(now: Observation, earlier: Observation): void {
+    // A rebuilt member may have lost its store as well.
+    if (now.stateMachine === undefined || isRebuilt(now, earlier)) return;
+    const appliedIndex = now.stateMachine.appliedIndex;
+    if (appliedIndex >= earlier.durableAppliedIndex) return;
+    const message = `had applied ${earlier.durableAppliedIndex} durably, restarted with ${appliedIndex}`;
+    this.violations.add('monotonicState', now.nodeId, message);
   }
 }

@@ -14,17 +14,33 @@ export interface RaftView {
   readonly votedFor: NodeId | undefined;
   readonly commitIndex: LogIndex;
   readonly appliedIndex: LogIndex;
+  /** Entries through here are not in the log any more, and the term of that one; 0, 0 for a log from 1 on. */
+  readonly baseIndex: LogIndex;
+  readonly baseTerm: Term;
   readonly lastIndex: LogIndex;
   /** Through here the log is on this node's disk. */
   readonly durableIndex: LogIndex;
+  /** Neither votes nor stands for election. */
+  readonly isCatchingUp: boolean;
   termAt(index: LogIndex): Term | undefined;
   /** The entry if it is in memory. */
   entry(index: LogIndex): LogEntry | undefined;
+  /** What a leader knows of its followers; empty in other roles. */
+  progress(): readonly PeerView[];
+}
+
+export interface PeerView {
+  readonly peer: NodeId;
+  readonly inFlightMessages: number;
+  /** Payload bytes. */
+  readonly inFlightBytes: number;
 }
 
 /** The getters of the production state machine. */
 export interface StateMachineView {
   readonly appliedIndex: LogIndex;
+  /** Through here the effects are in the store, durably. */
+  readonly durableAppliedIndex: LogIndex;
   /**
    * Hash of the state after the entry at `index`; `undefined` when it is not kept any more, or not yet
    * known.
@@ -35,21 +51,29 @@ export interface StateMachineView {
 /** A node as it was seen after one event, with what changed in its log since it was seen before. */
 export interface Observation {
   readonly nodeId: NodeId;
-  /** Counts the starts of the node, from 1. */
+  /**
+   * Counts the starts of the process, from 1. The part below 1 counts the members that it has had in place of
+   * its first one: after a snapshot was installed, or a damaged disk was rebuilt.
+   */
   readonly incarnation: number;
   readonly role: string;
   readonly currentTerm: Term;
   readonly votedFor: NodeId | undefined;
   readonly commitIndex: LogIndex;
   readonly appliedIndex: LogIndex;
+  readonly durableAppliedIndex: LogIndex;
+  readonly baseIndex: LogIndex;
   readonly lastIndex: LogIndex;
   readonly durableIndex: LogIndex;
+  readonly isCatchingUp: boolean;
   readonly log: LogMirror;
   /** Entries from this index on were removed since; `undefined` when none were. */
   readonly truncatedFrom: LogIndex | undefined;
   /** Entries from this index on are new since; lastIndex + 1 when none are. */
   readonly appendedFrom: LogIndex;
   readonly stateMachine: StateMachineView | undefined;
+  /** As it is now, also when this is looked at later. */
+  readonly raft: RaftView;
 }
 
 /**
@@ -57,26 +81,52 @@ export interface Observation {
  * node.
  */
 export interface RaftChecker {
-  /** `before`: the previous observation of the same incarnation; `undefined` right after a start. */
-  observe(now: Observation, before: Observation | undefined): void;
+  /**
+   * `before`: the previous observation of the same incarnation; `undefined` right after a start. `earlier`: then
+   * the last one of the incarnation before; `undefined` right after the very first start.
+   */
+  observe(now: Observation, before: Observation | undefined, earlier: Observation | undefined): void;
+}
+
+/**
+ * Whether the member, seen for the first time, was made of a disk that had been damaged, so that it may have
+ * forgotten what it promised: it catches up, which the one before did not do, or it is not the first of its
+ * process although the process had no other before it.
+ */
+export function isRebuilt(now: Observation, earlier: Observation | undefined): boolean {
+  if (!now.isCatchingUp) return false;
+  const process = Math.floor(now.incarnation);
+  const isFirst = earlier === undefined || Math.floor(earlier.incarnation) !== process;
+  return earlier?.isCatchingUp === false || (isFirst && now.incarnation !== process);
 }
 
 export class LogMirror {
-  /** Position 0 stands for "before the first entry". */
-  private readonly terms: Term[] = [0];
-  private readonly hashes: number[] = [0];
+  /**
+   * What the log began after when it was first seen; position 0 stands for it. What is cut off since stays
+   * known.
+   */
+  readonly baseIndex: LogIndex;
+  private readonly terms: Term[];
+  private readonly hashes: (number | undefined)[];
+
+  /** `baseHash`: of the entries 1 .. baseIndex as others had them; `undefined` when nobody ever did. */
+  constructor(baseIndex: LogIndex = 0, baseTerm: Term = 0, baseHash: number | undefined = 0) {
+    this.baseIndex = baseIndex;
+    this.terms = [baseTerm];
+    this.hashes = [baseHash];
+  }
 
   get lastIndex(): LogIndex {
-    return this.terms.length - 1;
+    return this.baseIndex + this.terms.length - 1;
   }
 
   termAt(index: LogIndex): Term | undefined {
-    return this.terms[index];
+    return this.terms[index - this.baseIndex];
   }
 
-  /** Hash of the entries 1 .. index, a number below 2^53; `undefined` beyond the log. */
+  /** Hash of the entries 1 .. index, a number below 2^53; `undefined` outside baseIndex .. lastIndex. */
   hashAt(index: LogIndex): number | undefined {
-    return this.hashes[index];
+    return this.hashes[index - this.baseIndex];
   }
 
   /**
@@ -91,14 +141,14 @@ export class LogMirror {
     let common = Math.min(lastBefore, raft.lastIndex);
     // By Log Matching equal terms at an index mean equal logs below it, so the walk stops at the first
     // agreement.
-    while (common > 0 && raft.termAt(common) !== this.terms[common]) common--;
-    this.terms.length = common + 1;
-    this.hashes.length = common + 1;
+    while (common > this.baseIndex && raft.termAt(common) !== this.termAt(common)) common--;
+    this.terms.length = common - this.baseIndex + 1;
+    this.hashes.length = this.terms.length;
     for (let index = common + 1; index <= raft.lastIndex; index++) {
       const term = raft.termAt(index) ?? 0;
       const entry = raft.entry(index);
       const known = entry === undefined ? hashOf(index, term) : undefined;
-      this.hashes.push(known ?? hashEntry(this.hashes[index - 1] ?? 0, term, entry));
+      this.hashes.push(known ?? hashEntry(this.hashAt(index - 1) ?? 0, term, entry));
       this.terms.push(term);
     }
     return {

@@ -1,12 +1,13 @@
 // What a node promised to others must survive its crash: "Updated on stable storage before responding to
-// RPCs" (Figure 2). Votes and acknowledgements are taken from the messages themselves as they leave; after
-// each restart the node must still know its terms and votes and hold every entry that it acknowledged and
-// did not replace since.
+// RPCs" (Figure 2). Votes and acknowledgements are taken from the messages themselves as they leave: what they
+// promise must be durable by then, and after each restart the node must still know its terms and votes and
+// hold every entry that it acknowledged and did not replace since. A node whose disk was damaged may forget,
+// and so may neither vote nor stand for election until it has caught up.
 
 import type { NodeId } from '../../base/env.js';
 import type { Message } from '../../raft/messages.js';
 import type { LogIndex, Term } from '../../raft/types.js';
-import type { LogMirror, Observation, RaftChecker } from './node-view.js';
+import { isRebuilt, type Observation, type RaftChecker } from './node-view.js';
 import type { Violations } from './violations.js';
 
 interface Promises {
@@ -32,36 +33,62 @@ export class PromiseChecker implements RaftChecker {
     return this.promisesOf(nodeId).acknowledgedIndex;
   }
 
-  /** A message leaves its node, whose log is `log`. */
-  sent(message: Message, log: LogMirror): void {
+  /**
+   * A message leaves its node, which was seen last as `node`. `isCutShort`: the node crashed in the event that
+   * sent it, so that what it has of its disk may be newer than what was seen.
+   */
+  sent(message: Message, node: Observation, isCutShort: boolean): void {
     const promises = this.promisesOf(message.from);
+    if (node.isCatchingUp && isVoteOrCandidacy(message)) {
+      const text = `sends ${message.kind} of term ${message.term}, though it may have forgotten its promises`;
+      this.violations.add('catchingUpVote', message.from, text);
+    }
     if (message.kind === 'requestVote') this.vote(promises, message.from, message.term, message.from);
     if (message.kind === 'requestVoteResult' && message.voteGranted) {
       this.vote(promises, message.from, message.term, message.to);
     }
     if (message.kind === 'preVote' || message.kind === 'preVoteResult') return;
     promises.term = Math.max(promises.term, message.term);
-    if (message.kind !== 'appendEntriesResult' || !message.success) return;
-    if (message.matchIndex > log.lastIndex) {
-      const text = `acknowledged entry ${message.matchIndex} but holds only ${log.lastIndex}`;
-      this.violations.add('durableAcknowledgement', message.from, text);
-    } else if (message.matchIndex > promises.acknowledgedIndex) {
-      promises.acknowledgedIndex = message.matchIndex;
-      promises.acknowledgedHash = log.hashAt(message.matchIndex);
+    if (message.kind === 'appendEntriesResult' && message.success) {
+      this.acknowledge(promises, message.matchIndex, message.term, node, isCutShort);
     }
   }
 
-  observe(now: Observation, before: Observation | undefined): void {
+  observe(now: Observation, before: Observation | undefined, earlier: Observation | undefined): void {
     const promises = this.promisesOf(now.nodeId);
-    if (before === undefined) {
-      this.checkRestart(now, promises);
-    } else if (now.truncatedFrom !== undefined && now.truncatedFrom <= promises.acknowledgedIndex) {
-      promises.acknowledgedIndex = now.truncatedFrom - 1;
-      promises.acknowledgedHash = now.log.hashAt(promises.acknowledgedIndex);
+    if (before !== undefined) {
+      if (now.truncatedFrom === undefined || now.truncatedFrom > promises.acknowledgedIndex) return;
+      this.keepThrough(promises, now.truncatedFrom - 1, now);
+    } else if (isRebuilt(now, earlier)) {
+      // Nobody heard of a term above the one it begins in, so a vote in such a term counted for nobody. Votes up
+      // to there stay: another one in the same term would still be one too many.
+      for (const term of promises.votes.keys()) if (term > now.currentTerm) promises.votes.delete(term);
+      promises.term = now.currentTerm;
+      this.keepThrough(promises, Math.min(promises.acknowledgedIndex, now.lastIndex), now);
+    } else {
+      this.checkRestart(now, promises, earlier);
     }
   }
 
-  private checkRestart(now: Observation, promises: Promises): void {
+  private acknowledge(
+    promises: Promises,
+    matchIndex: LogIndex,
+    term: Term,
+    node: Observation,
+    isCutShort: boolean,
+  ): void {
+    // An answer to a leader of the past may speak of entries that a newer one has replaced since.
+    const isCurrent = term >= node.currentTerm && !isCutShort;
+    if (matchIndex > node.lastIndex || (isCurrent && matchIndex > node.durableIndex)) {
+      if (!isCurrent) return;
+      const text = `acknowledged entry ${matchIndex}, holds ${node.lastIndex}, durably ${node.durableIndex}`;
+      this.violations.add('durableAcknowledgement', node.nodeId, text);
+    } else if (matchIndex > promises.acknowledgedIndex) {
+      this.keepThrough(promises, matchIndex, node);
+    }
+  }
+
+  private checkRestart(now: Observation, promises: Promises, earlier: Observation | undefined): void {
     if (now.currentTerm < promises.term) {
       const message = `restarted in term ${now.currentTerm} after speaking in term ${promises.term}`;
       this.violations.add('durableVote', now.nodeId, message);
@@ -72,11 +99,31 @@ export class PromiseChecker implements RaftChecker {
       this.violations.add('durableVote', now.nodeId, message);
     }
     const { acknowledgedIndex, acknowledgedHash } = promises;
-    if (acknowledgedIndex > 0 && now.log.hashAt(acknowledgedIndex) !== acknowledgedHash) {
-      const message =
-        `acknowledged the log up to ${acknowledgedIndex}, restarted with up to ` + `${now.lastIndex}`;
-      this.violations.add('durableAcknowledgement', now.nodeId, message);
+    // What the log begins after is committed, and compared with what all others have.
+    if (acknowledgedIndex <= now.log.baseIndex) return;
+    if (now.log.hashAt(acknowledgedIndex) === acknowledgedHash) return;
+    if (this.isReplacedBySnapshot(now, earlier)) {
+      this.keepThrough(promises, Math.min(acknowledgedIndex, now.lastIndex), now);
+      return;
     }
+    const message =
+      `acknowledged the log up to ${acknowledgedIndex}, restarted with up to ` + `${now.lastIndex}`;
+    this.violations.add('durableAcknowledgement', now.nodeId, message);
+  }
+
+  /**
+   * "If existing log entry has same index and term as snapshot's last included entry, retain log entries
+   * following it" (Figure 5.3): only a log that contradicts the snapshot may be given up for it.
+   */
+  private isReplacedBySnapshot(now: Observation, earlier: Observation | undefined): boolean {
+    const { baseIndex } = now.log;
+    if (earlier === undefined || baseIndex === 0 || earlier.log.baseIndex > baseIndex) return false;
+    return earlier.log.hashAt(baseIndex) !== now.log.hashAt(baseIndex);
+  }
+
+  private keepThrough(promises: Promises, index: LogIndex, node: Observation): void {
+    promises.acknowledgedIndex = index;
+    promises.acknowledgedHash = node.log.hashAt(index);
   }
 
   private vote(promises: Promises, nodeId: NodeId, term: Term, candidate: NodeId): void {
@@ -95,4 +142,10 @@ export class PromiseChecker implements RaftChecker {
     }
     return promises;
   }
+}
+
+function isVoteOrCandidacy(message: Message): boolean {
+  if (message.kind === 'requestVote' || message.kind === 'preVote') return true;
+  const isAnswer = message.kind === 'requestVoteResult' || message.kind === 'preVoteResult';
+  return isAnswer && message.voteGranted;
 }

@@ -2,8 +2,11 @@
 // the first thing is to notice that: a handful of comparisons, and no allocation.
 
 import type { NodeId } from '../../base/env.js';
+import type { Input, Output } from '../../raft/io.js';
 import type { Message } from '../../raft/messages.js';
+import { BoundsChecker, type InFlightLimits } from './bounds.js';
 import { CommittedChecker } from './committed.js';
+import { DurableVoteChecker } from './durable-votes.js';
 import { ElectionChecker } from './election.js';
 import { LogChecker } from './log.js';
 import { MonotonicChecker } from './monotonic.js';
@@ -18,11 +21,13 @@ import { PromiseChecker } from './promises.js';
 import type { Violations } from './violations.js';
 
 interface Watched {
-  incarnation: number;
-  log: LogMirror;
+  readonly incarnation: number;
+  readonly log: LogMirror;
   last: Observation | undefined;
   lastTerm: number | undefined;
   stateIndex: number;
+  /** The last observation of the incarnation before. */
+  readonly earlier: Observation | undefined;
 }
 
 export class RaftCheckers {
@@ -30,11 +35,13 @@ export class RaftCheckers {
   readonly logs: LogChecker;
   readonly committed: CommittedChecker;
   private readonly promises: PromiseChecker;
+  private readonly durableVotes: DurableVoteChecker;
   private readonly checkers: readonly RaftChecker[];
   private readonly watched = new Map<NodeId, Watched>();
 
-  /** `members`: names of all voters. */
-  constructor(violations: Violations, members: readonly NodeId[]) {
+  /** `members`: names of all voters. `limits`: of what a leader may have in flight; not checked when absent. */
+  constructor(violations: Violations, members: readonly NodeId[], limits?: InFlightLimits) {
+    this.durableVotes = new DurableVoteChecker(violations);
     this.elections = new ElectionChecker(violations);
     this.logs = new LogChecker(violations);
     this.promises = new PromiseChecker(violations);
@@ -47,12 +54,13 @@ export class RaftCheckers {
       this.logs,
       this.committed,
       this.promises,
+      ...(limits === undefined ? [] : [new BoundsChecker(violations, limits)]),
     ];
   }
 
   /**
-   * Looks at a node after an event of its. `incarnation` counts its starts. Returns what changed, if
-   * anything did.
+   * Looks at a node after an event of its. `incarnation` counts the starts of its process, in its fraction the
+   * members of the process (see `Observation`). Returns what changed, if anything did.
    */
   observe(
     nodeId: NodeId,
@@ -60,44 +68,61 @@ export class RaftCheckers {
     raft: RaftView,
     stateMachine: StateMachineView | undefined,
   ): { readonly now: Observation; readonly before: Observation | undefined } | undefined {
-    const watched = this.watch(nodeId, incarnation);
+    const watched = this.watch(nodeId, incarnation, raft);
     if (watched.last !== undefined && isUnchanged(watched, raft, stateMachine)) return undefined;
-    const { currentTerm, role, votedFor, commitIndex, appliedIndex, lastIndex, durableIndex } = raft;
+    const { currentTerm, role, votedFor, commitIndex, appliedIndex } = raft;
+    const { baseIndex, lastIndex, durableIndex, isCatchingUp } = raft;
     const change = watched.log.update(raft, (index, term) => this.logs.hashOf(index, term));
     const now: Observation = {
-      ...{
-        nodeId,
-        incarnation,
-        currentTerm,
-        role,
-        votedFor,
-        commitIndex,
-        appliedIndex,
-        lastIndex,
-        durableIndex,
-      },
+      ...{ nodeId, incarnation, currentTerm, role, votedFor, commitIndex, appliedIndex },
+      ...{ baseIndex, lastIndex, durableIndex, isCatchingUp },
+      durableAppliedIndex: stateMachine?.durableAppliedIndex ?? 0,
       log: watched.log,
+      raft,
       ...change,
       stateMachine,
     };
     const before = watched.last;
     watched.last = now;
-    watched.lastTerm = raft.termAt(lastIndex);
+    watched.lastTerm = raft.termAt(raft.lastIndex);
     watched.stateIndex = stateMachine?.appliedIndex ?? 0;
-    for (const checker of this.checkers) checker.observe(now, before);
+    for (const checker of this.checkers)
+      checker.observe(now, before, before === undefined ? watched.earlier : undefined);
     return { now, before };
   }
 
-  /** A message leaves a node that was observed before. */
-  sent(message: Message): void {
-    const watched = this.watched.get(message.from);
-    if (watched !== undefined) this.promises.sent(message, watched.log);
+  /**
+   * A message left a node in an event, after which the node was observed, unless the event was cut short by its
+   * crash.
+   */
+  sent(message: Message, isCutShort = false): void {
+    const node = this.watched.get(message.from)?.last;
+    if (node !== undefined) this.promises.sent(message, node, isCutShort);
+    if (!isCutShort) this.durableVotes.sent(message);
   }
 
-  private watch(nodeId: NodeId, incarnation: number): Watched {
+  /** A member of the node was made and is as it began; its steps will be told. */
+  memberStarted(nodeId: NodeId, { currentTerm, votedFor }: RaftView): void {
+    this.durableVotes.memberStarted(nodeId, currentTerm, votedFor);
+  }
+
+  /** The node's core took a step. */
+  stepped(nodeId: NodeId, input: Input, output: Output): void {
+    this.durableVotes.stepped(nodeId, input, output);
+  }
+
+  private watch(nodeId: NodeId, incarnation: number, { baseIndex, baseTerm }: RaftView): Watched {
     const known = this.watched.get(nodeId);
     if (known?.incarnation === incarnation) return known;
-    const fresh: Watched = { incarnation, log: new LogMirror(), last: undefined, lastTerm: 0, stateIndex: 0 };
+    const baseHash = baseIndex === 0 ? 0 : this.logs.hashOf(baseIndex, baseTerm);
+    const fresh: Watched = {
+      incarnation,
+      log: new LogMirror(baseIndex, baseTerm, baseHash),
+      last: undefined,
+      lastTerm: 0,
+      stateIndex: 0,
+      earlier: known?.last ?? known?.earlier,
+    };
     this.watched.set(nodeId, fresh);
     return fresh;
   }
@@ -111,6 +136,8 @@ function isUnchanged(watched: Watched, raft: RaftView, stateMachine: StateMachin
     last.votedFor === raft.votedFor &&
     last.commitIndex === raft.commitIndex &&
     last.appliedIndex === raft.appliedIndex &&
+    last.baseIndex === raft.baseIndex &&
+    last.isCatchingUp === raft.isCatchingUp &&
     last.lastIndex === raft.lastIndex &&
     last.durableIndex === raft.durableIndex &&
     watched.lastTerm === raft.termAt(raft.lastIndex) &&
