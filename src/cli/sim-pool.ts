@@ -35,7 +35,7 @@ export class SimPool {
       const finish = (result: JobResult, isUsable: boolean): void => {
         clearTimeout(patience);
         this.onStop.delete(cancel);
-        worker.removeAllListeners();
+        worker.off('message', onMessage).off('error', onError).off('exit', onExit);
         if (isUsable && !this.stopped) this.idle.push(worker);
         else this.end(worker);
         resolve(result);
@@ -45,16 +45,15 @@ export class SimPool {
       const patience = setTimeout(() => {
         fail(`the run did not come to its end within ${jobPatienceMs / 1000} s`);
       }, jobPatienceMs);
-      this.onStop.add(cancel);
-      worker.on('message', (answer: Answer) => {
+      const onMessage = (answer: Answer): void => {
         patience.refresh();
         if (answer.kind === 'shrinking') onProgress?.(answer);
         else finish(answer, true);
-      });
-      worker.on('error', (error) =>
-        fail(error instanceof Error ? (error.stack ?? error.message) : String(error)),
-      );
-      worker.on('exit', (code) => fail(`the worker ended by itself with code ${code}`));
+      };
+      const onError = (error: unknown): void => fail(error instanceof Error ? error.message : String(error));
+      const onExit = (code: number): void => fail(`the worker ended by itself with code ${code}`);
+      this.onStop.add(cancel);
+      worker.on('message', onMessage).on('error', onError).on('exit', onExit);
       worker.postMessage(job);
     });
   }
