@@ -7,7 +7,8 @@ import type { ByteString } from '../base/bytes.js';
 import { KvorumError } from '../base/errors.js';
 import type { KeyRecord, Revision } from './commands.js';
 import type { Layers } from './layers.js';
-import type { Head, Version } from './schema.js';
+import { corrupt, versionKey, type Head, type Version } from './schema.js';
+import { hashHex, hashRecord } from './state-hash.js';
 
 const noBytes = new Uint8Array(0);
 
@@ -16,7 +17,9 @@ export function readAt(layers: Layers, key: ByteString, revision: Revision): Key
   const head = layers.head(key);
   if (head === undefined) return undefined;
   if (head.modRevision <= revision) {
-    return head.deleted ? undefined : toRecord(layers.version(key, head.modRevision, head.sub));
+    return head.deleted
+      ? undefined
+      : toRecord(verified(head, layers.version(key, head.modRevision, head.sub)));
   }
   let version = layers.version(key, head.modRevision, head.sub);
   while (version.modRevision > revision) {
@@ -24,6 +27,23 @@ export function readAt(layers: Layers, key: ByteString, revision: Revision): Key
     version = layers.version(key, version.previousRevision, version.previousSub);
   }
   return version.deleted ? undefined : toRecord(version);
+}
+
+/**
+ * The current version of a key, after its bytes were compared with the hash that the key's own record keeps of
+ * them: the store does not check what it reads. Throws CORRUPT.
+ */
+export function verified(head: Head, version: Version): Version {
+  // In memory the two are one.
+  if (head === version) return version;
+  const { key, value, createRevision, modRevision, leaseId } = version;
+  const [high, low] = hashRecord(key, value, createRevision, modRevision, version.version, leaseId);
+  if (high === head.hashHigh && low === head.hashLow) return version;
+  const expected = hashHex(head.hashHigh, head.hashLow);
+  throw corrupt(
+    versionKey(modRevision, version.sub),
+    `has hash ${hashHex(high, low)}, but the key ${JSON.stringify(key.slice(0, 100))} was written with ${expected}`,
+  );
 }
 
 export function toRecord(version: Version): KeyRecord {

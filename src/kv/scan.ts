@@ -9,6 +9,7 @@ import type { Done } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import type { Revision } from './commands.js';
 import type { Candidate, Hold, KeySpan, Layers } from './layers.js';
+import { verified } from './reads.js';
 import { decodeVersion, liveRange, tombstoneRange, versionKey, type Head, type Version } from './schema.js';
 import type { OrderedStore, StoreRecord } from './store.js';
 
@@ -186,7 +187,10 @@ class Scan {
       if (error !== undefined) return this.finish(error);
       this.guarded(() => {
         waiting.forEach((step, i) => {
-          this.stepBack(step, decodeVersion(values[i], step.key, step.wantedRevision, step.wantedSub));
+          const version = decodeVersion(values[i], step.key, step.wantedRevision, step.wantedSub);
+          const isCurrent = !step.head.deleted && version.modRevision === step.head.modRevision;
+          // Tombstones and older versions have nothing to be compared with.
+          this.stepBack(step, isCurrent ? verified(step.head, version) : version);
         });
         this.fetchVersions(batch);
       });

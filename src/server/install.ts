@@ -71,12 +71,14 @@ export class Installer {
       current: host.current(),
       isNeeded: (index: LogIndex, term: Term) => this.isNeeded(index, term),
       end: (done: EndDone) => {
-        this.options.env.logger.info({ ...staged }, 'a snapshot takes the place of the log and the store');
+        const { logger } = this.options.env;
+        logger.info({ ...staged }, 'a snapshot is being installed: it takes the place of the log and the store');
         host.endMember(done);
       },
     };
     installSnapshot(this.options, member, staged, (error, pair) => {
       if (error !== undefined) throw error;
+      if (pair !== undefined) this.options.env.logger.info({ ...staged }, 'the snapshot is installed');
       host.ended(pair, released);
     });
   }

@@ -35,7 +35,7 @@ export class Recovery {
     const { missing } = this.recovering;
     const kept = hasStore ? 'its store is intact and kept' : 'all data comes from the other members';
     const now = `the node takes no part until it has heard from ${missing.join(', ')}; ${kept}`;
-    logger.error({ damaged: damage.what, folder: damage.name, missing }, `${damage.message}; ${now}`);
+    logger.error({ damaged: damage.what, folder: damage.name, missing }, `this member recovers: ${damage.message}; ${now}`);
     this.logWaiting();
   }
 

@@ -1,0 +1,60 @@
+// A bit of a value that the store gives back differently than it was written: found by every read of it.
+
+import { describe, expect, it } from 'vitest';
+import { KvorumError } from '../../src/base/errors.js';
+import { versionKey } from '../../src/kv/schema.js';
+import { Bench, del, put, text } from './helpers.js';
+
+/** Flips a bit of the last byte of a version in the store: of its value. */
+function rot(bench: Bench, revision: number): void {
+  const storeKey = versionKey(revision, 0);
+  const record = new Uint8Array(bench.store.records.get(storeKey) ?? []);
+  record[record.length - 1] = (record.at(-1) ?? 0) ^ 0x10;
+  bench.store.records.set(storeKey, record);
+}
+
+/** Keys a .. c at revisions 1 .. 3, `a` again at 4, `d` written and deleted at 5 and 6; all in the store. */
+function written(): Bench {
+  const bench = new Bench();
+  bench.runAll([put('a', 'one'), put('b', 'two'), put('c', 'three'), put('a', 'four'), put('d', 'five')]);
+  bench.run(del('d'));
+  bench.write();
+  return bench;
+}
+
+const isDamage = (error: unknown): boolean =>
+  KvorumError.is(error, 'CORRUPT') && error.message.includes('"b"') && error.details['record'] !== undefined;
+
+describe('a value that rotted in the store', () => {
+  it('is found by a read of its key, which it names', () => {
+    const bench = written();
+    rot(bench, 2);
+    for (const revision of [0, 2, 6]) {
+      expect(() => bench.machine.getAt('b', revision)).toThrow(
+        expect.toSatisfy(isDamage) as unknown as KvorumError,
+      );
+    }
+    expect(text(bench.machine.get('a'))).toBe('four');
+    expect(bench.machine.getAt('b', 1)).toBeUndefined();
+  });
+
+  it('is found by a range over it, and not by one that needs no values', () => {
+    const bench = written();
+    rot(bench, 2);
+    for (const reverse of [false, true]) {
+      expect(() => bench.range({ reverse })).toThrow(expect.toSatisfy(isDamage) as unknown as KvorumError);
+    }
+    expect(bench.range({ keysOnly: true }).records).toHaveLength(3);
+    expect(bench.range({ start: 'c' }).records).toHaveLength(1);
+  });
+
+  it('does not disturb what is in memory, nor reads of tombstones and of older versions', () => {
+    const bench = written();
+    expect(bench.machine.getAt('d', 6)).toBeUndefined();
+    expect(bench.range({ revision: 5 }).records.map(({ key }) => key)).toEqual(['a', 'b', 'c', 'd']);
+    expect(bench.range({ revision: 3 }).records.map(text)).toEqual(['one', 'two', 'three']);
+    rot(bench, 2);
+    bench.run(put('b', 'again'));
+    expect(text(bench.machine.get('b'))).toBe('again');
+  });
+});
