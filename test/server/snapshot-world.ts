@@ -4,13 +4,14 @@
 
 import { KvorumError } from '../../src/base/errors.js';
 import type { Clock, Done, Logger, Timers } from '../../src/base/env.js';
+import type { ClientOperation } from '../../src/kv/commands.js';
 import { StateMachine } from '../../src/kv/state-machine.js';
 import type { OpenStore, Stores } from '../../src/kv/store.js';
 import { SnapshotReceiver, type StagedSnapshot } from '../../src/server/snapshot-receiver.js';
 import { SnapshotSender } from '../../src/server/snapshot-sender.js';
 import { decodePeerFrames, encodePeerFrames } from '../../src/wire/peer-codec.js';
 import type { TransferFrame } from '../../src/wire/protocol.js';
-import { command, del, put } from '../kv/helpers.js';
+import { command, del, deleteRange, put } from '../kv/helpers.js';
 import { MemoryStore, type StoreSnapshot } from '../storage/memory-store.js';
 
 export class VirtualTime {
@@ -183,6 +184,7 @@ export class Machine {
   private readonly world: World;
   private sequence = 0;
   private life = 0;
+  /** The store answers at once, so that a test can write at any moment. */
   private isWritingNow = false;
 
   constructor(world: World, nodeId: string) {
@@ -204,16 +206,28 @@ export class Machine {
     const commands = Array.from({ length: count }, () => {
       const sequence = ++this.sequence;
       const key = `k${(sequence * 7) % 50}`;
-      const operation = sequence % 5 === 0 ? del(key) : put(key, `${sequence} `.padEnd(valueBytes, 'x'));
+      const operation = this.operation(sequence, key, valueBytes);
       const session = `s${sequence % 4}`;
       return command(operation, Math.ceil(sequence / 4), { session });
     });
     const index = this.stateMachine.appliedIndex + 1;
     const nowMs = Math.floor(this.world.time.nowMs);
     const times = { clusterTimeMs: nowMs, wallTimeMs: nowMs };
-    this.stateMachine.applyEntry({ index, term: 3, times, commands });
+    const entry = { index, term: 3, times, commands };
+    this.isWritingNow = true;
+    for (let step = this.stateMachine.applyEntry(entry); step.kind === 'needs';) {
+      const { range } = step;
+      this.store.fetchRange(range, (_error, records) => this.stateMachine.provide(range, records));
+      step = this.stateMachine.applyEntry(entry);
+    }
     this.makeDurable();
+    this.isWritingNow = false;
     this.world.states.set(index, this.store.snapshot());
+  }
+
+  private operation(sequence: number, key: string, valueBytes: number): ClientOperation {
+    if (sequence % 37 === 0) return deleteRange('k2', 'k3');
+    return sequence % 5 === 0 ? del(key) : put(key, `${sequence} `.padEnd(valueBytes, 'x'));
   }
 
   /** Takes over all that another member applied. */
@@ -247,13 +261,10 @@ export class Machine {
     this.receiver.linkDown(peer);
   }
 
-  /** At once, so that a test can write at any moment. */
   private makeDurable(): void {
     const operations = this.stateMachine.freeze();
     if (operations === undefined) return;
-    this.isWritingNow = true;
     this.store.writeBatch(operations, () => this.stateMachine.writeResolved());
-    this.isWritingNow = false;
   }
 
   private loaded(): StateMachine {
