@@ -73,6 +73,7 @@ export function createSender(
     firstTransferId,
     // What the receiver needs after it must still be in the log when it begins.
     viewEntriesMax: Math.max(1, Math.floor(config.snapshot.logEntriesMax / 2)),
+    chunkBytesMax: config.snapshot.chunkBytes,
     openView: () => store.openView(),
     durableAppliedIndex: () => stateMachine.durableAppliedIndex,
     matchIndexOf: (peer) => raft.progress().find((progress) => progress.peer === peer)?.matchIndex ?? 0,
