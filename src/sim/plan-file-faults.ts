@@ -3,7 +3,6 @@
 
 import {
   boolean,
-  type Check,
   fraction,
   integer,
   list,
@@ -15,7 +14,7 @@ import {
   time,
   ways,
 } from './plan-file-checks.js';
-import type { Fault } from './plan.js';
+import type { Fault } from './faults.js';
 
 type FaultShapes = {
   readonly [Kind in Fault['kind']]: Omit<Shape<Extract<Fault, { readonly kind: Kind }>>, 'kind'>;
@@ -24,8 +23,6 @@ type FaultShapes = {
 /** From `atMs` to `untilMs`. */
 const lasting = { atMs: time, untilMs: time };
 const onWays = { ...lasting, ways };
-/** Everywhere when `ways` is absent. */
-const somewhere = { ways: optional(ways) };
 const onNode = { atMs: time, node: integer };
 const onNodeLasting = { ...lasting, node: integer };
 
@@ -40,14 +37,14 @@ const crashMoments = {
 };
 
 /** The fields of each kind besides `kind` itself. */
-export const faultShapes: FaultShapes & Readonly<Record<string, Readonly<Record<string, Check>>>> = {
+export const faultShapes: FaultShapes = {
   cut: { ...onWays, refuses: optional(boolean) },
   flap: { ...onWays, periodMs: positive, shutMs: time },
   clog: onWays,
   halfOpen: onWays,
   reset: { atMs: time, ways },
   throttle: { ...onWays, bytesPerSecond: positive, bufferBytesMax: positive },
-  conditions: { ...lasting, ...somewhere, ...storms },
+  conditions: { ...lasting, ways: optional(ways), ...storms },
   crash: { ...onNode, downMs: time, ...crashes, ...crashMoments },
   damage: { ...onNode, downMs: time, damage: damageKinds, position: fraction },
   restart: { ...onNode, downMs: time },

@@ -1,16 +1,18 @@
 // What the parts of a plan say of each other: positions and names that must exist, and times that must follow
-// each other. Knows field names, not kinds of faults, so that a new kind needs nothing here. Precondition:
-// every field has its type.
+// each other, and damage that can be survived. Knows field names, not kinds of faults, so that a new kind needs
+// nothing here. Precondition: every field has its type.
 
+import { checkAtlas } from './fault-atlas.js';
+import { theFollowers, theLeader, type CorePlan, type Way } from './faults.js';
 import { refuse } from './plan-file-checks.js';
-import { theFollowers, theLeader, type Plan, type Way } from './plan.js';
+import type { Plan } from './plan.js';
 
 /** The times that end what begins at `atMs`. */
 const endFields = ['untilMs', 'backAtMs'];
 
 /** Throws INVALID_ARGUMENT at the first thing that cannot be. */
 export function checkReferences(plan: Plan): void {
-  const { machines, clients, operations, faults } = plan;
+  const { machines, clients, operations, faults, core } = plan;
   if (machines.length === 0) refuse('machines', 'is empty, a cluster has at least one node');
   const hosts = [...machines, ...clients].map(({ name }) => name);
   for (const [i, name] of hosts.entries()) {
@@ -39,6 +41,19 @@ export function checkReferences(plan: Plan): void {
       checkPosition(fields['client'], clients.length, 0, `${where}.client`);
     }
     if (Array.isArray(fields['ways'])) checkWays(fields['ways'] as Way[], known, `${where}.ways`);
+  }
+  if (core !== undefined) checkCore(core, machines.length);
+  checkAtlas(machines.length, faults);
+}
+
+/** Each machine is of the core or has its state; the core is a majority. */
+function checkCore({ nodes, others }: CorePlan, machines: number): void {
+  const positions = [...nodes, ...others.map(({ node }) => node)].sort((a, b) => a - b);
+  if (positions.length !== machines || positions.some((position, i) => position !== i)) {
+    refuse('core', `must name each of the positions 0 to ${machines - 1} once, in nodes or in others`);
+  }
+  if (2 * nodes.length <= machines) {
+    refuse('core.nodes', `are ${nodes.length} of ${machines} machines, it must be a majority`);
   }
 }
 

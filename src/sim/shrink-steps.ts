@@ -2,12 +2,15 @@
 // refers to something that is left out is left out with it, and positions stay right. Knows no kind of fault
 // by name. Nothing here runs a plan.
 
-import type { Fault, Knobs, Plan, Way } from './plan.js';
+import { checkAtlas } from './fault-atlas.js';
+import type { CorePlan, Fault, Way } from './faults.js';
+import type { Knobs, Plan } from './plan.js';
 
 /** The plan with everything healed from `safetyMs` on. */
 export function endingAt(plan: Plan, safetyMs: number): Plan {
   const faults = plan.faults
     .filter(({ atMs }) => atMs < safetyMs)
+    .filter((fault) => !('backAtMs' in fault) || fault.backAtMs < safetyMs)
     .map((fault) =>
       'untilMs' in fault && fault.untilMs > safetyMs ? { ...fault, untilMs: safetyMs } : fault,
     );
@@ -28,14 +31,32 @@ export function withoutClient(plan: Plan, client: number): Plan {
   };
 }
 
-/** The plan without a machine, by position, and all that befalls it; `undefined` when it is the last one. */
+/**
+ * The plan without a machine, by position, and all that befalls it. `undefined` when that is no sound plan: the
+ * last machine, a core that is no majority any more, or more damage than so few can survive.
+ */
 export function withoutMachine(plan: Plan, node: number): Plan | undefined {
   if (plan.machines.length <= 1) return undefined;
   const name = plan.machines[node]?.name ?? '';
+  const { core: planned, ...rest } = plan;
+  const machines = plan.machines.filter((_, position) => position !== node);
+  const faults = withoutPosition(withoutHost(plan.faults, name), 'node', node);
+  const core = planned && coreWithout(planned, node);
+  if (core !== undefined && 2 * core.nodes.length <= machines.length) return undefined;
+  try {
+    checkAtlas(machines.length, faults);
+  } catch {
+    return undefined;
+  }
+  return { ...rest, machines, faults, ...(core === undefined ? {} : { core }) };
+}
+
+function coreWithout({ nodes, others }: CorePlan, removed: number): CorePlan {
   return {
-    ...plan,
-    machines: plan.machines.filter((_, position) => position !== node),
-    faults: withoutPosition(withoutHost(plan.faults, name), 'node', node),
+    nodes: nodes.filter((node) => node !== removed).map((node) => moved(node, removed)),
+    others: others
+      .filter(({ node }) => node !== removed)
+      .map(({ node, state }) => ({ node: moved(node, removed), state })),
   };
 }
 
@@ -52,11 +73,28 @@ const ordinaryKnobs: Partial<Knobs> = {
   groupIntervalMs: 100,
 };
 
+const electionKnobs: readonly string[] = [
+  'heartbeatIntervalMs',
+  'electionTimeoutMsMin',
+  'electionTimeoutMsMax',
+];
+
+/** Present only where they are turned. */
+const rareKnobs = [
+  'heartbeatIntervalMs',
+  'electionTimeoutMsMin',
+  'electionTimeoutMsMax',
+  'snapshotLogEntriesMax',
+  'snapshotLogBytesMax',
+  'snapshotChunkBytes',
+] as const satisfies readonly (keyof Knobs)[];
+
 /**
  * Each gives the plainer plans that differ from the given one in one thing; none when there is nothing left
  * to do.
  */
 export const plainer: readonly ((plan: Plan) => Plan[])[] = [
+  plainCore,
   calmer,
   plainKnobs,
   plainMachines,
@@ -76,11 +114,27 @@ function calmer(plan: Plan): Plan[] {
   ];
 }
 
+/** Everything heals. */
+function plainCore(plan: Plan): Plan[] {
+  const { core, ...rest } = plan;
+  return core === undefined ? [] : [rest];
+}
+
 function plainKnobs(plan: Plan): Plan[] {
   const names = Object.keys(ordinaryKnobs) as (keyof Knobs)[];
-  return names
-    .filter((name) => plan.knobs[name] !== ordinaryKnobs[name])
-    .map((name) => ({ ...plan, knobs: { ...plan.knobs, [name]: ordinaryKnobs[name] } }));
+  const turned = names.filter((name) => plan.knobs[name] !== ordinaryKnobs[name]);
+  const present = new Set(rareKnobs.filter((name) => plan.knobs[name] !== undefined));
+  const without = (left: ReadonlySet<string>): Plan => {
+    const kept = Object.entries(plan.knobs).filter(([name]) => !left.has(name));
+    return { ...plan, knobs: Object.fromEntries(kept) as unknown as Knobs };
+  };
+  return [
+    // The three times of an election belong together.
+    ...(present.size > 1 ? [without(present)] : []),
+    ...(present.has('electionTimeoutMsMin') ? [without(new Set(electionKnobs))] : []),
+    ...[...present].filter((name) => !electionKnobs.includes(name)).map((name) => without(new Set([name]))),
+    ...turned.map((name) => ({ ...plan, knobs: { ...plan.knobs, [name]: ordinaryKnobs[name] } })),
+  ];
 }
 
 function plainMachines(plan: Plan): Plan[] {
