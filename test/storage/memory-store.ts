@@ -5,13 +5,7 @@
 import { assert } from '../../src/base/assert.js';
 import type { ByteString } from '../../src/base/bytes.js';
 import type { Done } from '../../src/base/env.js';
-import type {
-  OpenStore,
-  StoreOperation,
-  StoreRange,
-  StoreRecord,
-  StoreView,
-} from '../../src/kv/store.js';
+import type { OpenStore, StoreOperation, StoreRange, StoreRecord, StoreView } from '../../src/kv/store.js';
 
 /** Everything that a store holds, sorted by key. */
 export type StoreSnapshot = readonly StoreRecord[];
