@@ -16,7 +16,7 @@ export interface SnapshotSenderOptions {
   readonly firstTransferId: number;
   /** A view older than this many entries is followed by a newer one before its transfer ends. */
   readonly viewEntriesMax: number;
-  /** Keys and values of one chunk, or one larger record. Default 200 KiB; 1 to that. */
+  /** Bytes of keys and values of one chunk, or one larger record. Default 200 KiB; 1 or more. */
   readonly chunkBytesMax?: number;
   /** The store as it is now; throws a KvorumError when it is closed. */
   openView(): StoreView;
