@@ -200,6 +200,55 @@ describe('progress', () => {
   });
 });
 
+describe('progress of a peer that needs a snapshot', () => {
+  function needing(log = { baseIndex: 5, lastIndex: 9 }): Progress {
+    const progress = new Progress('n2', log, 0);
+    expect(progress.rejected(9, 3)).toBe(true);
+    expect([progress.mode, progress.nextIndex]).toEqual(['snapshot', 4]);
+    return progress;
+  }
+
+  it('is found out by its refusal, also where the entry it needs is the base itself', () => {
+    needing();
+    const progress = new Progress('n2', { baseIndex: 5, lastIndex: 9 }, 0);
+    expect(progress.rejected(9, 5)).toBe(true);
+    expect([progress.mode, progress.nextIndex], 'the entry after the base is there').toEqual(['probe', 6]);
+    expect(progress.rejected(5, 4)).toBe(true);
+    expect([progress.mode, progress.nextIndex]).toEqual(['snapshot', 5]);
+  });
+
+  it('is not changed by late refusals, heartbeats, or acknowledgements of too little', () => {
+    const progress = needing();
+    expect(progress.rejected(9, 2)).toBe(false);
+    expect(progress.rejected(8, 7)).toBe(false);
+    progress.resumeProbe();
+    progress.pause();
+    expect(progress.acknowledged(4)).toBe(true);
+    expect([progress.mode, progress.matchIndex, progress.nextIndex]).toEqual(['snapshot', 4, 5]);
+    expect([progress.canSend(1, limits), progress.isBehindSent]).toEqual([false, false]);
+    expect(() => progress.sent(6, 1)).toThrow(/needs a snapshot first/);
+  });
+
+  it('goes on where the log does, as soon as it acknowledges that much', () => {
+    const progress = needing();
+    progress.acknowledged(5);
+    expect([progress.mode, progress.nextIndex]).toEqual(['replicate', 6]);
+  });
+
+  it('is asked at the end of the log when the transfer has ended, at once or when it is heard', () => {
+    for (const installed of [true, false]) {
+      const log = { baseIndex: 5, lastIndex: 9 };
+      const progress = needing(log);
+      log.lastIndex = 12;
+      progress.snapshotEnded(installed);
+      expect([progress.mode, progress.nextIndex]).toEqual(['probe', 13]);
+      expect(progress.canSend(1, limits)).toBe(installed);
+      progress.resumeProbe();
+      expect(progress.canSend(1, limits)).toBe(true);
+    }
+  });
+});
+
 describe('byte window', () => {
   it('sums what is open, whatever is released in between', () => {
     const steps = fc.array(fc.record({ bytes: fc.nat(9), release: fc.nat(300) }), { maxLength: 300 });
