@@ -1,7 +1,7 @@
 // A vote leaves a node only when it is on its disk: "Updated on stable storage before responding to RPCs"
-// (Figure 2). Seen from the core's side: the hard state that it puts out is unsaved until its `persisted` comes
-// back, and while a vote is unsaved no message may tell of it. Whether the disk then really has it shows at the
-// next restart, which promises.ts looks at.
+// (Figure 2). Seen from the core's side: the hard state that it puts out is unsaved until its `persisted`
+// comes back, and while a vote is unsaved no message may tell of it. Whether the disk then really has it
+// shows at the next restart, which promises.ts looks at.
 
 import type { NodeId } from '../../base/env.js';
 import type { Input, Output } from '../../raft/io.js';

@@ -82,8 +82,8 @@ export interface Observation {
  */
 export interface RaftChecker {
   /**
-   * `before`: the previous observation of the same incarnation; `undefined` right after a start. `earlier`: then
-   * the last one of the incarnation before; `undefined` right after the very first start.
+   * `before`: the previous observation of the same incarnation; `undefined` right after a start. `earlier`:
+   * then the last one of the incarnation before; `undefined` right after the very first start.
    */
   observe(now: Observation, before: Observation | undefined, earlier: Observation | undefined): void;
 }

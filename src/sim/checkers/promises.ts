@@ -1,8 +1,8 @@
 // What a node promised to others must survive its crash: "Updated on stable storage before responding to
-// RPCs" (Figure 2). Votes and acknowledgements are taken from the messages themselves as they leave: what they
-// promise must be durable by then, and after each restart the node must still know its terms and votes and
-// hold every entry that it acknowledged and did not replace since. A node whose disk was damaged may forget,
-// and so may neither vote nor stand for election until it has caught up.
+// RPCs" (Figure 2). Votes and acknowledgements are taken from the messages themselves as they leave: what
+// they promise must be durable by then, and after each restart the node must still know its terms and votes
+// and hold every entry that it acknowledged and did not replace since. A node whose disk was damaged may
+// forget, and so may neither vote nor stand for election until it has caught up.
 
 import type { NodeId } from '../../base/env.js';
 import type { Message } from '../../raft/messages.js';
@@ -34,8 +34,8 @@ export class PromiseChecker implements RaftChecker {
   }
 
   /**
-   * A message leaves its node, which was seen last as `node`. `isCutShort`: the node crashed in the event that
-   * sent it, so that what it has of its disk may be newer than what was seen.
+   * A message leaves its node, which was seen last as `node`. `isCutShort`: the node crashed in the event
+   * that sent it, so that what it has of its disk may be newer than what was seen.
    */
   sent(message: Message, node: Observation, isCutShort: boolean): void {
     const promises = this.promisesOf(message.from);
@@ -60,8 +60,8 @@ export class PromiseChecker implements RaftChecker {
       if (now.truncatedFrom === undefined || now.truncatedFrom > promises.acknowledgedIndex) return;
       this.keepThrough(promises, now.truncatedFrom - 1, now);
     } else if (isRebuilt(now, earlier)) {
-      // Nobody heard of a term above the one it begins in, so a vote in such a term counted for nobody. Votes up
-      // to there stay: another one in the same term would still be one too many.
+      // Nobody heard of a term above the one it begins in, so a vote in such a term counted for nobody. Votes
+      // up to there stay: another one in the same term would still be one too many.
       for (const term of promises.votes.keys()) if (term > now.currentTerm) promises.votes.delete(term);
       promises.term = now.currentTerm;
       this.keepThrough(promises, Math.min(promises.acknowledgedIndex, now.lastIndex), now);

@@ -39,7 +39,9 @@ export class RaftCheckers {
   private readonly checkers: readonly RaftChecker[];
   private readonly watched = new Map<NodeId, Watched>();
 
-  /** `members`: names of all voters. `limits`: of what a leader may have in flight; not checked when absent. */
+  /**
+   * `members`: names of all voters. `limits`: of what a leader may have in flight; not checked when absent.
+   */
   constructor(violations: Violations, members: readonly NodeId[], limits?: InFlightLimits) {
     this.durableVotes = new DurableVoteChecker(violations);
     this.elections = new ElectionChecker(violations);
@@ -59,8 +61,8 @@ export class RaftCheckers {
   }
 
   /**
-   * Looks at a node after an event of its. `incarnation` counts the starts of its process, in its fraction the
-   * members of the process (see `Observation`). Returns what changed, if anything did.
+   * Looks at a node after an event of its. `incarnation` counts the starts of its process, in its fraction
+   * the members of the process (see `Observation`). Returns what changed, if anything did.
    */
   observe(
     nodeId: NodeId,
@@ -92,8 +94,8 @@ export class RaftCheckers {
   }
 
   /**
-   * A message left a node in an event, after which the node was observed, unless the event was cut short by its
-   * crash.
+   * A message left a node in an event, after which the node was observed, unless the event was cut short by
+   * its crash.
    */
   sent(message: Message, isCutShort = false): void {
     const node = this.watched.get(message.from)?.last;
