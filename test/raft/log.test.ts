@@ -145,7 +145,9 @@ describe('log', () => {
     log.truncatePrefix(2);
     log.truncatePrefix(1);
     expect([log.baseIndex, log.baseTerm, log.cacheFirstIndex]).toEqual([2, 1, 3]);
-    expect(() => log.truncateSuffix(2), 'below the base').toThrow(AssertionError);
+    log.truncatePrefix(3);
+    expect([log.baseIndex, log.baseTerm, log.cacheFirstIndex]).toEqual([3, 2, 4]);
+    expect(() => log.truncateSuffix(3), 'below the base').toThrow(AssertionError);
   });
 
   it('says that two logs part below its base when it knows no more', () => {
