@@ -1,5 +1,6 @@
-// The output folder of `kvorum chaos`: plan.json, history.jsonl and faults.jsonl while the run goes on, and at
-// its end the verdict and the report. What is there is always enough to check the run again with another tool.
+// The output folder of `kvorum chaos`: plan.json, history.jsonl and faults.jsonl while the run goes on, and
+// at its end the verdict and the report. What is there is always enough to check the run again with another
+// tool.
 
 import { createWriteStream, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import type { WriteStream } from 'node:fs';
@@ -31,7 +32,9 @@ export class ChaosFolder {
   private readonly history: WriteStream;
   private readonly faults: WriteStream;
 
-  /** Makes the folder, by default a new one below .kvorum/chaos. Throws `UsageError` for one that is in use. */
+  /**
+   * Makes the folder, by default a new one below .kvorum/chaos. Throws `UsageError` for one that is in use.
+   */
   constructor(path: string | undefined, plan: ChaosPlan) {
     this.path = path ?? defaultPath(plan.seed);
     this.plan = plan;
@@ -81,7 +84,7 @@ export class ChaosFolder {
       ...verdict.checks.map(
         ({ name, result, words }) => `  ${name}: ${result === 'holds' ? '' : `${result}: `}${words}`,
       ),
-      `  ${figures.operations} operations: ${figures.ok} ok, ${figures.failed} failed, ${figures.unknown} unknown`,
+      `  ${figures.ok} operations acknowledged, ${figures.failed} refused, ${figures.unknown} unknown`,
       `  longest time without an acknowledged write: ${(figures.longestGapMs / 1_000).toFixed(1)} s`,
       `report: ${join(shortPath(this.path), 'report.html')}`,
     ];

@@ -1,5 +1,5 @@
-// The processes of a chaos run: nodes that see each other through proxies, and load processes, each a child of
-// this process that ends with it. Must never end a process that it did not start.
+// The processes of a chaos run: nodes that see each other through proxies, and load processes, each a child
+// of this process that ends with it. Must never end a process that it did not start.
 
 import { spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs';
@@ -62,6 +62,7 @@ export class ChaosProcesses implements NodeControl {
       this.logs.set(id, createWriteStream(join(logDirectory, `${id}.log`), { flags: 'a' }));
     }
     this.nodes = this.cluster.nodes.map((node) => ({ ...node, chaosFolder: chaosFolder(node.id) }));
+    for (const node of this.nodes) mkdirSync(node.chaosFolder, { recursive: true });
   }
 
   start(nodeId: string): void {

@@ -1,6 +1,6 @@
-// `kvorum chaos`: torments a cluster of real processes, by default one of its own, and proves from the history
-// of all operations whether it kept its word. Leaves a folder with the history, the faults, the nodes' logs
-// and a report, and no process, however it ends.
+// `kvorum chaos`: torments a cluster of real processes, by default one of its own, and proves from the
+// history of all operations whether it kept its word. Leaves a folder with the history, the faults, the
+// nodes' logs and a report, and no process, however it ends.
 
 import { Option, type Command } from 'commander';
 import { randomInt } from 'node:crypto';
@@ -66,7 +66,7 @@ export function addChaosCommand(program: Command): void {
     .addOption(
       new Option(
         '--endpoints <list>',
-        'load a cluster that runs already, for example one of kvorum dev; then only its links to clients suffer',
+        'load a cluster that runs already, such as one of kvorum dev; only its links to clients suffer then',
       ).argParser(parseEndpoints),
     )
     .option('--json', 'print the verdict and the figures as one JSON document')

@@ -1,5 +1,5 @@
-// The disk of a node under `kvorum chaos`: writes down beside the data folder how far each file is durable, so
-// that a torn write can be made by hand once the node was killed, and lets the disk be full while a marker
+// The disk of a node under `kvorum chaos`: writes down beside the data folder how far each file is durable,
+// so that a torn write can be made by hand once the node was killed, and lets the disk be full while a marker
 // file says so. The notes themselves are not synced: they only have to survive the process, not the machine.
 // Never part of a node that serves anyone; everything that is written still goes to the real disk first.
 // Source: research §4.3.
@@ -11,6 +11,10 @@ import { KvorumError } from '../base/errors.js';
 
 /** While this file is in the folder of the notes, nothing new can be stored. */
 export const fullDiskMarker = 'full';
+/** While this file is there, no sync of the log ends: for a kill between a write and its sync. */
+export const heldSyncsMarker = 'hold';
+/** How often is looked whether it is still there, in milliseconds. */
+const holdPollMs = 5;
 /** Two 64-bit integers: the end of what is synced, and the end of what was given to the system. */
 export const syncNoteBytes = 16;
 
@@ -23,6 +27,8 @@ export function syncNoteName(path: string): string {
 export function withSyncNotes(disk: Disk, folder: string): Disk {
   mkdirSync(folder, { recursive: true });
   const notePath = (path: string): string => join(folder, syncNoteName(path));
+  const note = (path: string, fresh: boolean): SyncNote =>
+    new SyncNote(notePath(path), fresh, join(folder, heldSyncsMarker));
   const fullError = (action: string, path: string): KvorumError | undefined =>
     existsSync(join(folder, fullDiskMarker))
       ? new KvorumError('DISK', `cannot ${action} ${path}: ENOSPC`, { details: { path, errno: 'ENOSPC' } })
@@ -34,7 +40,7 @@ export function withSyncNotes(disk: Disk, folder: string): Disk {
   return {
     openSync: (path, options) => {
       if (options.create) refuseWhenFull('create', path);
-      return new NotedFile(disk.openSync(path, options), new SyncNote(notePath(path), options.create));
+      return new NotedFile(disk.openSync(path, options), note(path, options.create));
     },
     createZeroed: (path, bytes, done) => {
       const error = fullError('create', path);
@@ -44,7 +50,7 @@ export function withSyncNotes(disk: Disk, folder: string): Disk {
       }
       disk.createZeroed(path, bytes, (createError, file) => {
         // The zeros are no content: what counts as written begins with the first write after them.
-        done(createError, file === undefined ? undefined : noted(file, notePath(path)));
+        done(createError, file === undefined ? undefined : new NotedFile(file, note(path, true)));
       });
     },
     existsSync: (path) => disk.existsSync(path),
@@ -66,19 +72,17 @@ export function withSyncNotes(disk: Disk, folder: string): Disk {
   };
 }
 
-function noted(file: DiskFile, notePath: string): DiskFile {
-  return new NotedFile(file, new SyncNote(notePath, true));
-}
-
 /** What is known of one file. Invariant: synced <= written. */
 class SyncNote {
   private readonly descriptor: number;
   private readonly buffer = Buffer.alloc(syncNoteBytes);
   private synced = 0;
   private written = 0;
+  private readonly holdMarker: string;
 
   /** `fresh`: the file begins empty, whatever an earlier one of its name left. */
-  constructor(path: string, fresh: boolean) {
+  constructor(path: string, fresh: boolean, holdMarker: string) {
+    this.holdMarker = holdMarker;
     const known = !fresh && existsSync(path);
     this.descriptor = openSync(path, known ? 'r+' : 'w+', 0o600);
     if (known && readSync(this.descriptor, this.buffer, 0, syncNoteBytes, 0) === syncNoteBytes) {
@@ -95,6 +99,11 @@ class SyncNote {
     if (parts.every(isZero)) this.written = Math.max(this.synced, Math.min(written, offset));
     else this.written = end;
     if (this.written !== written) this.store();
+  }
+
+  /** Whether syncs have to wait. */
+  get isHeld(): boolean {
+    return existsSync(this.holdMarker);
   }
 
   /** How far a sync that begins now reaches. */
@@ -160,6 +169,10 @@ class NotedFile implements DiskFile {
   }
 
   sync(done: Done): void {
+    if (this.note.isHeld && !this.closed) {
+      setTimeout(() => this.sync(done), holdPollMs);
+      return;
+    }
     const end = this.note.syncing;
     this.file.sync((error) => {
       if (error === undefined && !this.closed) this.note.wasSynced(end);

@@ -1,6 +1,6 @@
 // What a chaos run needs of the processes it torments and of those that load them. How processes are started
-// is the matter of the command line, which hands this in; the run itself knows no program and no path. Whoever
-// implements it must end every process that it started, however the run ends.
+// is the matter of the command line, which hands this in; the run itself knows no program and no path.
+// Whoever implements it must end every process that it started, however the run ends.
 
 import type { LoadCommand, LoadReport } from './load-messages.js';
 

@@ -1,13 +1,13 @@
 // Faults of a killed node's disk, made in its real files. A torn tail touches only bytes after the last
-// completed sync, which a crash may lose; damage touches synced bytes, which no crash does, and which the node
-// must notice. Must never be done to a node that runs, and damage never in a way that no reader could tell from
-// a log that ends there. Source: research §4.3, rows 46-50.
+// completed sync, which a crash may lose; damage touches synced bytes, which no crash does, and which the
+// node must notice. Must never be done to a node that runs, and damage never in a way that no reader could
+// tell from a log that ends there. Source: research §4.3, rows 46-50.
 
 import { closeSync, existsSync, fstatSync, ftruncateSync, openSync, readdirSync } from 'node:fs';
 import { readFileSync, readSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Prng } from '../../base/prng.js';
-import { fullDiskMarker, syncNoteBytes, syncNoteName } from '../../server/sync-notes.js';
+import { fullDiskMarker, heldSyncsMarker, syncNoteBytes, syncNoteName } from '../../server/sync-notes.js';
 
 /** Where a node keeps its data, and the notes about it. */
 export interface NodeFolders {
@@ -96,9 +96,19 @@ export function damageLog(folders: NodeFolders, dice: Prng): string | undefined 
 
 /** From now on the node's log and new files get no space, or get it again. */
 export function setDiskFull({ chaosFolder }: NodeFolders, full: boolean): void {
-  const marker = join(chaosFolder, fullDiskMarker);
-  if (full) writeFileSync(marker, '');
-  else rmSync(marker, { force: true });
+  setMarker(join(chaosFolder, fullDiskMarker), full);
+}
+
+/**
+ * From now on no sync of the node's log ends, or they do again: a kill then finds writes without their sync.
+ */
+export function holdSyncs({ chaosFolder }: NodeFolders, hold: boolean): void {
+  setMarker(join(chaosFolder, heldSyncsMarker), hold);
+}
+
+function setMarker(path: string, present: boolean): void {
+  if (present) writeFileSync(path, '');
+  else rmSync(path, { force: true });
 }
 
 /** Segments with content, the one written to last first. */

@@ -5,7 +5,7 @@
 import { Prng } from '../../base/prng.js';
 import { pause, type RunClock } from './clock.js';
 import type { ChaosNode, NodeControl } from './control.js';
-import { damageLog, setDiskFull, tearTail } from './disk-faults.js';
+import { damageLog, holdSyncs, setDiskFull, tearTail } from './disk-faults.js';
 import type { LinkRule, Links } from './links.js';
 import { networkFault, type NetworkFault } from './network-faults.js';
 import type { FaultName, PlannedFault, Scope } from './plan.js';
@@ -39,6 +39,8 @@ export interface InjectorOptions {
 
 /** Between the two halves of flapping. */
 const flapMs = [100, 700] as const;
+/** Between the last completed sync and the kill of a torn tail. */
+const heldMs = [5, 60] as const;
 
 export class Injector {
   private readonly options: InjectorOptions;
@@ -76,6 +78,7 @@ export class Injector {
     links.heal();
     for (const node of control?.nodes ?? []) {
       setDiskFull(node, false);
+      holdSyncs(node, false);
       control?.signal(node.id, 'SIGCONT');
       control?.start(node.id);
     }
@@ -155,7 +158,13 @@ export class Injector {
     wait: () => Promise<void>,
   ): Promise<string | undefined> {
     const words: string[] = [];
+    if (kind === 'torn-tail') {
+      // So that there is something that was written and not synced.
+      await this.each(nodes, (node) => holdSyncs(node, true));
+      await pause(dice.integer(heldMs[0], heldMs[1]), this.stopping.signal);
+    }
     await this.each(nodes, (node, control) => control.kill(node.id));
+    await this.each(nodes, (node) => holdSyncs(node, false));
     await this.each(nodes, (node) => {
       const done = kind === 'torn-tail' ? tearTail(node, dice) : damageLog(node, dice);
       if (done === undefined) return;
@@ -219,6 +228,7 @@ export class Injector {
       const free = this.free(kind).filter((node) => isWhole(node) && !this.damaged.has(node));
       return this.damaged.size < minority ? this.one(scope, free, dice) : [];
     }
+    if (kind === 'split' || kind === 'ring') return [...nodeIds];
     const free = this.free(kind);
     if (scope !== 'all' && scope !== 'majority') return this.one(scope, free, dice);
     const count = scope === 'all' ? nodeIds.length : nodeIds.length - minority;

@@ -32,8 +32,8 @@ export class Links {
   private readonly rules = new Set<LinkRule>();
 
   /**
-   * Proxies for `dialers`, each to every node but itself: ids of load processes, and of nodes when their links
-   * to each other go through proxies too. Nothing listens before `listen`.
+   * Proxies for `dialers`, each to every node but itself: ids of load processes, and of nodes when their
+   * links to each other go through proxies too. Nothing listens before `listen`.
    */
   constructor(nodes: readonly LinkNode[], dialers: readonly string[], seed: number) {
     const prng = new Prng(seed);

@@ -1,6 +1,6 @@
 // A load process: logical clients that write, read and delete a few hot keys through the public client
-// library, and write down what they asked and what they were told. Every value is written once in a whole run.
-// Must never record an operation as more certain than the library said: a write whose outcome is unknown
+// library, and write down what they asked and what they were told. Every value is written once in a whole
+// run. Must never record an operation as more certain than the library said: a write whose outcome is unknown
 // stays unknown, with the time at which its error came.
 
 import { setMaxListeners } from 'node:events';
@@ -10,7 +10,9 @@ import type { HistoryOperation, HistoryOutcome } from '../history-file.js';
 import { pause, RunClock } from './clock.js';
 import type { LoadReport, LoadSettings } from './load-messages.js';
 
-/** How long an operation may take is drawn from these: short ones give unknown outcomes, long ones retries. */
+/**
+ * How long an operation may take is drawn from these: short ones give unknown outcomes, long ones retries.
+ */
 const timeoutsMs = [400, 1_500, 4_000, 8_000];
 /** Operations are reported this often. */
 const reportIntervalMs = 100;

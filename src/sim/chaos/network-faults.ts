@@ -1,7 +1,7 @@
-// What the faults of the network mean for each link: a planned fault and its victims become a rule. Everything
-// that is left open by the plan comes from the fault's own dice. Source: research §4.2.
+// What the faults of the network mean for each link: a planned fault and its victims become a rule.
+// Everything that is left open by the plan comes from the fault's own dice. Source: research §4.2.
 
-import { Prng } from '../../base/prng.js';
+import type { Prng } from '../../base/prng.js';
 import type { LinkRule } from './links.js';
 import type { FaultName } from './plan.js';
 

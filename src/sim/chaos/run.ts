@@ -1,6 +1,7 @@
-// One chaos run from the first process to the last: starts the nodes, loads them, carries out the plan, heals,
-// waits until all nodes are in one state, reads every key once more and stops everything. Collects evidence and
-// judges nothing. Must stop whatever it started, in order, however it ends; `interrupt` only makes it shorter.
+// One chaos run from the first process to the last: starts the nodes, loads them, carries out the plan,
+// heals, waits until all nodes are in one state, reads every key once more and stops everything. Collects
+// evidence and judges nothing. Must stop whatever it started, in order, however it ends; `interrupt` only
+// makes it shorter.
 
 import { connect, KvorumError } from '../../client/index.js';
 import { Prng } from '../../base/prng.js';

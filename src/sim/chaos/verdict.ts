@@ -2,6 +2,7 @@
 // passes only when every check could be made and held; what could not be decided is never called good.
 
 import { checkLinearizability } from '../checkers/linearizability.js';
+import { counted } from './html.js';
 import type { HistoryOperation } from '../history-file.js';
 import type { ChaosEvidence } from './run.js';
 
@@ -37,7 +38,7 @@ function conclude(
   checks: readonly Check[],
 ): Pick<Verdict, 'result' | 'words'> {
   const done = faults.filter((fault) => fault.done === 'done').length;
-  const through = `${operations.length} operations through ${done} faults`;
+  const through = `${counted(operations.length, 'operation')} through ${counted(done, 'fault')}`;
   const violated = checks.filter((check) => check.result === 'violated');
   if (violated.length > 0) {
     const names = violated.map((check) => check.name).join(', ');
@@ -67,8 +68,8 @@ function linearizability({ operations }: ChaosEvidence): Check {
     case 'linearizable': {
       const keys = new Set(operations.map(({ k }) => k)).size;
       const words =
-        `for each of ${keys} keys there is one order of all operations, each between its call and its return, ` +
-        'in which every answer is right';
+        `for each of ${keys} keys there is one order of all operations, each between its call and its ` +
+        'return, in which every answer is right';
       return { name, result: 'holds', words, proof: [] };
     }
     case 'violation':
@@ -92,7 +93,9 @@ function linearizability({ operations }: ChaosEvidence): Check {
 function agreement({ problems, leaderships }: ChaosEvidence): Check {
   const name = 'replicas agree';
   if (problems.length > 0) return { name, result: 'violated', words: problems.join('; '), proof: [] };
-  const words = `no two nodes reported different states at one index; one leader in each of ${leaderships.length} terms`;
+  const words =
+    'no two nodes reported different states at one index; ' +
+    `one leader in each of ${leaderships.length} terms`;
   return { name, result: 'holds', words, proof: [] };
 }
 
