@@ -1,7 +1,7 @@
 // The file format of histories: what clients asked of a store and what they were told, as JSON lines, so that
 // any program can write one and any checker can read it. One operation per line:
 //
-//   {"c":"c1","op":"cas","k":"x","v":"new","exp":"old","call":1200,"ret":3400,"out":{"st":"ok","rev":7,"ver":2}}
+//   {"c":"c1","op":"cas","k":"x","v":"b","exp":"a","call":1200,"ret":3400,"out":{"st":"ok","rev":7,"ver":2}}
 //
 // Parsing is strict, because a checker that misreads evidence is worse than none: an operation that is
 // incomplete, or contradicts itself or another one, is refused with its line. Source: research §4.6.
@@ -36,7 +36,9 @@ export interface HistoryOutcome {
   readonly mod?: number;
   /** Version of the key after a put or cas with `ok`, or as it was found; 0: absent. From 0; optional. */
   readonly ver?: number;
-  /** Keys deleted by a delete with `ok`: 0 or 1. Optional; without it nobody knows whether `rev` is its own. */
+  /**
+   * Keys deleted by a delete with `ok`: 0 or 1. Optional; without it nobody knows whether `rev` is its own.
+   */
   readonly n?: number;
 }
 
@@ -257,9 +259,9 @@ function checkOverlaps(operations: readonly HistoryOperation[], lines: readonly 
     const until = previous.ret === null ? 'never returned' : `returned at ${previous.ret}`;
     throw new KvorumError(
       'INVALID_ARGUMENT',
-      `history lines ${both[0]} and ${both[1]}: field c: operations of client ${quote(operation.c)} overlap: ` +
-        `the first ${until}, the second was called at ${operation.call}; give concurrent operations names of ` +
-        'their own',
+      `history lines ${both[0]} and ${both[1]}: field c: operations of client ${quote(operation.c)} ` +
+        `overlap: the first ${until}, the second was called at ${operation.call}; give concurrent ` +
+        'operations clients of their own',
       { details: { line: both[1], lines: both, field: 'c' } },
     );
   }

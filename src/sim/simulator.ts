@@ -3,6 +3,7 @@
 // same plan gives the same result, down to the hash over all events. Source: design §9, research §4.
 
 import type { Member } from '../wire/protocol.js';
+import { checkReplicas } from './checkers/replica-equality.js';
 import type { Violation } from './checkers/violations.js';
 import { checkHistory } from './checkers/witness.js';
 import { ConvergenceChecker } from './convergence.js';
@@ -117,6 +118,10 @@ class Simulation {
       if (JSON.stringify(behind) === JSON.stringify(facts.slice(0, behind.length))) continue;
       violations.add('stateMachineSafety', machine.name, 'its history is no prefix of the others');
     }
+    checkReplicas(
+      this.core.map((machine) => ({ name: machine.name, records: machine.records() })),
+      violations,
+    );
     checkHistory(this.history.operations, facts, violations);
     for (const { name, node } of machines) {
       scheduler.note(`${name} ${node?.stateMachine?.stateHash} ${node?.stateMachine?.contentHash}`);

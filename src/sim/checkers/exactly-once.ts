@@ -119,7 +119,7 @@ function checkVersions({ versions, unplaced }: KeyEvidence, findings: Findings):
       const missed = grownBy < 1 && mayBeDeleted ? version - 1 : grownBy - 1;
       if (missed < 0 || missed > spareWrites) {
         const from = before === undefined ? '' : `, version ${before.version ?? 0} before it`;
-        const reason = `version ${version}${from}; ${spareWrites} writes that nobody places can have come between`;
+        const reason = `version ${version}${from}; at most ${spareWrites} writes can have come between`;
         const evidence = before === undefined ? [source] : [source, before.source];
         findings.add('appliedTwice', reason, ...evidence);
       } else spareWrites -= missed;

@@ -41,7 +41,7 @@ export class MonotonicChecker implements RaftChecker {
   private checkBase(now: Observation): void {
     const { baseIndex, durableAppliedIndex, lastIndex, stateMachine } = now;
     if (baseIndex <= lastIndex && (stateMachine === undefined || baseIndex <= durableAppliedIndex)) return;
-    const message = `the log begins after ${baseIndex}; last ${lastIndex}, durably applied ${durableAppliedIndex}`;
+    const message = `log after ${baseIndex} to ${lastIndex}, durably applied ${durableAppliedIndex}`;
     this.violations.add('indexOrder', now.nodeId, message);
   }
 
