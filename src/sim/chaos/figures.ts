@@ -32,6 +32,11 @@ export function isWrite({ op }: HistoryOperation): boolean {
   return op !== 'get';
 }
 
+/** Whether it was acknowledged as a write that changed something. */
+export function isEffectiveWrite({ op, out }: HistoryOperation): boolean {
+  return op !== 'get' && out.st === 'ok' && !(op === 'delete' && out.n === 0);
+}
+
 export function figuresOf(evidence: ChaosEvidence): ChaosFigures {
   const { operations, faults, leaderships, loadFromNs, loadToNs } = evidence;
   const count = { ok: 0, fail: 0, unknown: 0 };

@@ -29,7 +29,8 @@ function renderProof({ name, words, proof }: Check, loadFromNs: number): string 
 A bar runs from the question to the answer. <button type="button" ${show}>Show in the timeline</button></p>
 <ol class="order">${bars.join('')}</ol>
 <div class="scroll"><table><thead><tr><th>Client</th><th>Asked</th><th>Answered</th>
-<th class="number">From</th><th class="number">Took</th></tr></thead><tbody>${rows.join('')}</tbody></table></div></section>`;
+<th class="number">From</th><th class="number">Took</th></tr></thead>
+<tbody>${rows.join('')}</tbody></table></div></section>`;
 }
 
 function renderBar(operation: HistoryOperation, from: number, to: number): string {

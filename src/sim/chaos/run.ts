@@ -55,6 +55,8 @@ export interface ChaosEvidence {
   readonly problems: readonly string[];
   readonly exits: readonly UnexpectedExit[];
   readonly convergence: Convergence;
+  /** The store's revision in the end, when it was empty in the beginning and all nodes agree on it. */
+  readonly finalRevision: number | undefined;
   /** Keys that the final read did not get an answer for. */
   readonly unreadKeys: readonly string[];
   readonly interrupted: boolean;
@@ -141,14 +143,16 @@ export class ChaosRun {
       if (this.loadProblem !== undefined) throw new KvorumError('INTERNAL', this.loadProblem);
       const convergence = await this.converge();
       const unreadKeys = convergence.kind === 'converged' ? await this.readAll() : [];
-      return this.evidence({ convergence, unreadKeys, loadFromNs, loadToNs });
+      const isCounted = convergence.kind === 'converged' && this.options.control !== undefined;
+      const finalRevision = isCounted ? this.observer.report(this.firstNode)?.revision : undefined;
+      return this.evidence({ convergence, finalRevision, unreadKeys, loadFromNs, loadToNs });
     } finally {
       await this.stopAll();
     }
   }
 
   private evidence(
-    part: Pick<ChaosEvidence, 'convergence' | 'unreadKeys' | 'loadFromNs' | 'loadToNs'>,
+    part: Pick<ChaosEvidence, 'convergence' | 'finalRevision' | 'unreadKeys' | 'loadFromNs' | 'loadToNs'>,
   ): ChaosEvidence {
     const { plan, clients, keys } = this.options;
     const { phases, leaderships, problems } = this.observer;
@@ -159,6 +163,10 @@ export class ChaosRun {
       interrupted: this.interrupting.signal.aborted,
       endNs: this.clock.nowNs(),
     };
+  }
+
+  private get firstNode(): string {
+    return this.options.nodes[0]?.id ?? '';
   }
 
   private async startNodes(): Promise<void> {

@@ -1,10 +1,15 @@
 // The judgement of a chaos run: every check with its result in words, and of all together the verdict. A run
 // passes only when every check could be made and held; what could not be decided is never called good.
 
+import { checkDurability, type FinalState } from '../checkers/durability.js';
+import { checkExactlyOnce } from '../checkers/exactly-once.js';
+import type { Finding } from '../checkers/findings.js';
 import { checkLinearizability } from '../checkers/linearizability.js';
-import { counted } from './html.js';
+import { checkByRevisions } from '../checkers/revisions.js';
 import type { HistoryOperation } from '../history-file.js';
-import type { ChaosEvidence } from './run.js';
+import { isEffectiveWrite } from './figures.js';
+import { counted } from './html.js';
+import { finalClient, type ChaosEvidence } from './run.js';
 
 export type CheckResult = 'holds' | 'violated' | 'undecided' | 'skipped';
 
@@ -29,7 +34,15 @@ export interface Verdict {
 const linearizabilityBudgetMs = 120_000;
 
 export function judge(evidence: ChaosEvidence): Verdict {
-  const checks = [linearizability(evidence), agreement(evidence), convergence(evidence), processes(evidence)];
+  const checks = [
+    linearizability(evidence),
+    revisions(evidence),
+    exactlyOnce(evidence),
+    durability(evidence),
+    agreement(evidence),
+    convergence(evidence),
+    processes(evidence),
+  ];
   return { ...conclude(evidence, checks), checks };
 }
 
@@ -87,6 +100,54 @@ function linearizability({ operations }: ChaosEvidence): Check {
         proof: [],
       };
   }
+}
+
+/** The second opinion, by the revisions that answers name. */
+function revisions({ operations }: ChaosEvidence): Check {
+  const words = 'every answer fits the revision that it names, and revisions respect real time';
+  return judged('revisions', checkByRevisions(operations), words);
+}
+
+function exactlyOnce({ operations, finalRevision }: ChaosEvidence): Check {
+  const name = 'exactly once';
+  const acknowledged = operations.filter(isEffectiveWrite).length;
+  const unknown = operations.filter(({ op, out }) => op !== 'get' && out.st === 'unknown').length;
+  const words = `${counted(acknowledged, 'acknowledged write')}, each with a revision of its own`;
+  const check = judged(name, checkExactlyOnce(operations), words);
+  if (check.result !== 'holds' || finalRevision === undefined) return check;
+  const others = finalRevision - acknowledged;
+  if (others < 0 || others > unknown) {
+    const sum =
+      `the store counts ${counted(finalRevision, 'write')}; ${acknowledged} were acknowledged ` +
+      `and ${unknown} had an unknown outcome`;
+    return { name, result: 'violated', words: sum, proof: [] };
+  }
+  return { ...check, words: `${words}; the store counts ${others} more, of ${unknown} of unknown outcome` };
+}
+
+/** Against what was read when all faults were over. */
+function durability({ operations, convergence, unreadKeys }: ChaosEvidence): Check {
+  const name = 'durable';
+  if (convergence.kind !== 'converged') {
+    const words = 'there was no final read to compare with';
+    return { name, result: 'skipped', words, proof: [] };
+  }
+  const unread = new Set(unreadKeys);
+  const final = new Map<string, FinalState>();
+  for (const { c, k, out } of operations) {
+    if (c !== finalClient) continue;
+    final.set(k, { value: out.v ?? null, version: out.ver ?? 0, rev: out.mod ?? 0 });
+  }
+  const earlier = operations.filter(({ c, k }) => c !== finalClient && !unread.has(k));
+  const words = `no acknowledged write is missing in the final read of ${counted(final.size, 'key')}`;
+  return judged(name, checkDurability(earlier, final), words);
+}
+
+function judged(name: string, findings: readonly Finding[], words: string): Check {
+  const [first] = findings;
+  if (first === undefined) return { name, result: 'holds', words, proof: [] };
+  const more = findings.length === 1 ? '' : ` (and ${findings.length - 1} more)`;
+  return { name, result: 'violated', words: `${first.id}: ${first.message}${more}`, proof: first.operations };
 }
 
 /** Equal states at equal indexes, and one leader per term, at every look. */
