@@ -13,4 +13,16 @@ export { runSimulation, type SimulationOptions, type SimulationResult } from './
 export type { InvariantId, Violation } from './checkers/violations.js';
 export { shrinkPlan, type ShrinkOptions, type ShrinkProgress, type ShrinkResult } from './shrink.js';
 
-export { formatHistory, parseHistory, type HistoryOperation } from './history-file.js';
+export {
+  formatHistory,
+  parseHistory,
+  type HistoryKind,
+  type HistoryOperation,
+  type HistoryOutcome,
+  type HistoryStatus,
+} from './history-file.js';
+export {
+  checkLinearizability,
+  type LinearizabilityResult,
+  type SearchLimits,
+} from './checkers/linearizability.js';

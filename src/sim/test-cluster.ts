@@ -138,7 +138,10 @@ export class TestCluster implements AsyncDisposable {
     }
   }
 
-  /** Cuts one way only: what `from` sends does not reach `to` until `heal`. */
+  /**
+   * Cuts one way only: what `from` sends does not reach `to` until `heal`. Connections that miss an answer
+   * by that break after some time, up to three seconds, as they do in real networks.
+   */
   cut(from: string, to: string): void {
     this.#use();
     check.checkWay(from, to, this.#hosts());

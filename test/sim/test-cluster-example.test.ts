@@ -106,7 +106,7 @@ describe('a counter', () => {
   test('counts every increment exactly once across crashes of the leader', async () => {
     await using c = await testCluster({ nodes: 3, seed: 3 });
     const workers = Array.from({ length: 4 }, () => c.client());
-    const total = 400;
+    const total = 200;
     let begun = 0;
     const work = async (kv: KvorumClient): Promise<void> => {
       while (begun++ < total) await increment(kv, 'visits');
@@ -115,7 +115,7 @@ describe('a counter', () => {
 
     for (let crashes = 0; crashes < 3; crashes++) {
       // A request of each worker is on its way now, or its answer: the worker cannot tell which was lost.
-      await c.advance(20);
+      await c.advance(10);
       expect(begun).toBeLessThan(total);
       const leader = await c.waitFor(() => c.leader);
       c.crash(leader);

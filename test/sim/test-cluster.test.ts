@@ -239,21 +239,48 @@ describe('what goes wrong', () => {
     c.check();
   });
 
-  test('a cut is one way only', async () => {
-    await using c = await testCluster({ seed: 5 });
-    const kv = c.client();
-    await kv.put('a', '1');
-    const leader = c.leader ?? '';
-    const follower = followerOf(c);
-    // What the follower sends still arrives; what is sent to it does not.
-    c.cut(leader, follower);
-    c.cut(leader, follower);
-    await kv.put('a', '2');
-    await c.advance(200);
-    expect(c.status(follower).commitIndex).toBeLessThan(c.status(leader).commitIndex ?? 0);
-    c.heal();
-    await c.waitFor(() => c.status(follower).commitIndex === c.status(leader).commitIndex);
+  test('a partition cuts both ways, whatever the order of the groups', async () => {
+    for (const isLeaderFirst of [true, false]) {
+      await using c = await testCluster({ seed: 5 });
+      const kv = c.client();
+      await kv.put('a', '1');
+      const leader = [c.leader ?? ''];
+      const others = c.nodes.filter((node) => node !== c.leader);
+      const before = others.map((node) => c.status(node).lastIndex);
+      c.partition(...(isLeaderFirst ? [leader, others] : [others, leader]));
+      const call = kv.put('a', '2');
+      await c.advance(3);
+      expect(c.status(leader[0]).lastIndex).toBeGreaterThan(before[0] ?? 0);
+      expect(others.map((node) => c.status(node).lastIndex)).toEqual(before);
+      c.heal();
+      await call;
+    }
   });
+
+  test.each(['to', 'from'] as const)(
+    'a cut of the way %s a follower leaves the other way open',
+    async (way) => {
+      await using c = await testCluster({ seed: 5 });
+      const kv = c.client();
+      await kv.put('a', '1');
+      const leader = c.leader ?? '';
+      const follower = followerOf(c);
+      const [from, to] = way === 'to' ? [leader, follower] : [follower, leader];
+      c.cut(from, to);
+      // A second cut of the same way changes nothing: one heal mends both.
+      c.cut(from, to);
+      await kv.put('a', '2');
+      await c.advance(3);
+      const lastIndex = c.status(leader).lastIndex ?? 0;
+      expect(c.status(follower).lastIndex).toBe(way === 'to' ? lastIndex - 1 : lastIndex);
+      // Without answers, or without what would be answered, it gets no further.
+      await c.advance(200);
+      await kv.put('a', '3');
+      c.heal();
+      await c.waitFor(() => c.status(follower).commitIndex === c.status(leader).commitIndex);
+      c.check();
+    },
+  );
 
   test('a partition in the middle of a call decides only about what comes after', async () => {
     await using c = await testCluster({ seed: 5 });
@@ -277,6 +304,8 @@ describe('what goes wrong', () => {
         await Promise.all(Array.from({ length: 30 }, (_, i) => kv.put(`${i}`, `${round}`)));
         for (const node of c.nodes) c[how](node);
         expect(c.leader).toBeUndefined();
+        const words = how === 'crash' ? 'loses power' : 'is killed';
+        expect(c.trace().filter((line) => line.includes(words))).toHaveLength(3 * round);
         expect(c.status('n1')).toEqual({ id: 'n1', state: 'down', starts: round });
         await c.advance(100);
         for (const node of c.nodes) c.restart(node);
