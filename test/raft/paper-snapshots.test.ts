@@ -312,10 +312,19 @@ describe('a follower that needs what the log does not hold', () => {
     cluster.step('n1', { kind: 'readIndex', requestId: 7 });
     cluster.pass(60);
     expect(cluster.member('n1').reads.get(7)).toBe(6);
-    for (const to of [{ to: 'n3' }, {}]) cluster.step('n1', { kind: 'transferLeadership', ...to });
-    expect(cluster.raft('n1').isTransferring, 'n2 is the furthest, though down').toBe(true);
-    cluster.pass(700);
-    expect(cluster.raft('n3').role).toBe('follower');
+    cluster.step('n1', { kind: 'transferLeadership', to: 'n3' });
+    expect(cluster.raft('n1').isTransferring).toBe(false);
+  });
+
+  it('§3.10: is not the furthest member either, so that nobody is when all need snapshots', () => {
+    const leader = { terms: [1, 1, 1, 1], currentTerm: 1, baseIndex: 3 };
+    const behind = { terms: [1], currentTerm: 1 };
+    const cluster = new VirtualCluster({ voters: three }, { n1: leader, n2: behind, n3: behind });
+    cluster.slowTransfers = true;
+    cluster.elect('n1');
+    expect(cluster.transfers.map(({ to }) => to)).toEqual(['n2', 'n3']);
+    cluster.step('n1', { kind: 'transferLeadership' });
+    expect(cluster.raft('n1').isTransferring).toBe(false);
   });
 
   it('ends a transfer of leadership to it: proposals go on', () => {
@@ -439,6 +448,15 @@ describe('a member that has lost its log', () => {
     expect(progressOf(cluster, 'n3')).toMatchObject({ mode: 'probe', matchIndex: 0, resetCount: 1 });
     cluster.pass(100);
     expect(cluster.raft('n2').commitIndex).toBe(4);
+  });
+
+  it('is no target of a transfer of leadership any more', () => {
+    const cluster = led();
+    cluster.damage('n3', { keepsStore: false });
+    cluster.step('n1', { kind: 'transferLeadership', to: 'n3' });
+    expect(cluster.raft('n1').isTransferring).toBe(true);
+    cluster.hello('n3', 'n1');
+    expect(cluster.propose('n1', 'd').proposal).toMatchObject({ accepted: true });
   });
 
   it('no longer counts for what it acknowledged and lost', () => {
