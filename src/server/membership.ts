@@ -70,6 +70,8 @@ export class Membership {
   /** Made with the first member; outlives it. */
   installer: Installer | undefined;
   logBytes: () => number = () => 0;
+  /** A snapshot that has arrived is about to take the place of the log: what the log says now is void. */
+  isInstalling = false;
   private readonly options: MembershipOptions;
   private readonly env: NodeEnv;
   private readonly disk: PairOptions;
@@ -315,7 +317,10 @@ export class Membership {
       current: () => this.current,
       raft: () => this.raft,
       send: (peer, frame) => peers.sendTransfer(peer, frame),
-      begun: () => (this.isReplacing = true),
+      begun: () => {
+        this.isReplacing = true;
+        this.isInstalling = true;
+      },
       endMember: (done) => {
         clients.closeAll('the node installs a snapshot');
         this.close((error) => {
@@ -326,6 +331,7 @@ export class Membership {
       },
       ended: (pair, released) => {
         const { formation } = this;
+        this.isInstalling = false;
         if (pair !== undefined && formation !== undefined) this.replacePair(formation, pair, released);
         else this.replaced(released);
       },

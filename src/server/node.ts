@@ -178,6 +178,8 @@ export class ServerNode {
    * node's.
    */
   private receive(message: Message): void {
+    // The answer would be that the entries before it are missing, and bring the same snapshot once more.
+    if (this.membership.isInstalling && message.kind === 'appendEntries') return;
     try {
       this.member?.receive(message);
     } catch (error) {
