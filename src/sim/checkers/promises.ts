@@ -15,6 +15,8 @@ interface Promises {
   term: Term;
   /** Its vote in each term. */
   readonly votes: Map<Term, NodeId>;
+  /** A rebuilt member holds a vote for itself in the term it began in, and may have given another one there. */
+  rebuiltTerm: Term;
   /** The last entry acknowledged and not replaced since, and the hash of the log up to it. */
   acknowledgedIndex: LogIndex;
   acknowledgedHash: number | undefined;
@@ -64,6 +66,7 @@ export class PromiseChecker implements RaftChecker {
       // up to there stay: another one in the same term would still be one too many.
       for (const term of promises.votes.keys()) if (term > now.currentTerm) promises.votes.delete(term);
       promises.term = now.currentTerm;
+      promises.rebuiltTerm = now.currentTerm;
       this.keepThrough(promises, Math.min(promises.acknowledgedIndex, now.lastIndex), now);
     } else {
       this.checkRestart(now, promises, earlier);
@@ -94,7 +97,8 @@ export class PromiseChecker implements RaftChecker {
       this.violations.add('durableVote', now.nodeId, message);
     }
     const vote = promises.votes.get(now.currentTerm);
-    if (vote !== undefined && now.votedFor !== vote) {
+    const isWithheld = now.votedFor === now.nodeId && now.currentTerm === promises.rebuiltTerm;
+    if (vote !== undefined && now.votedFor !== vote && !isWithheld) {
       const message = `forgot its vote for ${vote} in term ${now.currentTerm}, holds ${now.votedFor}`;
       this.violations.add('durableVote', now.nodeId, message);
     }
@@ -137,7 +141,7 @@ export class PromiseChecker implements RaftChecker {
   private promisesOf(nodeId: NodeId): Promises {
     let promises = this.byNode.get(nodeId);
     if (promises === undefined) {
-      promises = { term: 0, votes: new Map(), acknowledgedIndex: 0, acknowledgedHash: 0 };
+      promises = { term: 0, votes: new Map(), rebuiltTerm: 0, acknowledgedIndex: 0, acknowledgedHash: 0 };
       this.byNode.set(nodeId, promises);
     }
     return promises;
