@@ -1,5 +1,5 @@
-// `kvorum/testing` as a package's user gets it: what importing it loads, that its types are usable, and that a
-// program with a test cluster in it ends by itself.
+// `kvorum/testing` as a package's user gets it: what importing it loads, that its types are usable, and that
+// a program with a test cluster in it ends by itself.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';

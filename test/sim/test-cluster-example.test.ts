@@ -1,6 +1,6 @@
-// How to test a service with `kvorum/testing`, by example. Each test is a story: a cluster, one or two services
-// that use it, something that goes wrong at the worst moment, and what must hold all the same. Everything
-// happens in virtual time, so that ten seconds of waiting take some milliseconds.
+// How to test a service with `kvorum/testing`, by example. Each test is a story: a cluster, one or two
+// services that use it, something that goes wrong at the worst moment, and what must hold all the same.
+// Everything happens in virtual time, so that ten seconds of waiting take some milliseconds.
 
 import { describe, expect, test } from 'vitest';
 import { ConflictError, type KvorumClient, KvorumError } from '../../src/client/index.js';
@@ -33,7 +33,10 @@ async function increment(kv: KvorumClient, key: string): Promise<void> {
   }
 }
 
-/** A heartbeat that a service writes until it is told to stop. `sleep` is given, so that a test can give its own. */
+/**
+ * A heartbeat that a service writes until it is told to stop. `sleep` is given, so that a test can give its
+ * own.
+ */
 async function beat(
   kv: KvorumClient,
   sleep: (ms: number) => Promise<void>,
@@ -144,7 +147,8 @@ describe('a service with a loop of its own', () => {
     await using c = await testCluster();
     const kv = c.client({ timeoutMs: 2_000 });
     await kv.put('a', '1');
-    // A follower hears with the next heartbeat what is committed; a read that may be old may miss it till then.
+    // A follower hears with the next heartbeat what is committed; a read that may be old may miss it till
+    // then.
     await c.advance(100);
     c.kill('n1');
     c.kill('n2');

@@ -1,4 +1,5 @@
-// The test cluster: how time moves, what each of its methods does, how it ends, and what it says to wrong use.
+// The test cluster: how time moves, what each of its methods does, how it ends, and what it says to wrong
+// use.
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { KvorumClient, KvorumError } from '../../src/client/index.js';
