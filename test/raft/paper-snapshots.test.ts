@@ -316,15 +316,20 @@ describe('a follower that needs what the log does not hold', () => {
     expect(cluster.raft('n1').isTransferring).toBe(false);
   });
 
-  it('§3.10: is not the furthest member either, so that nobody is when all need snapshots', () => {
+  it.each([
+    ['nobody, when all need snapshots', [] as string[], false],
+    ['a member that is not heard rather than one that needs a snapshot', ['n2'], true],
+  ])('§3.10: is not the furthest member: that is %s', (_what, down, isTransferring) => {
     const leader = { terms: [1, 1, 1, 1], currentTerm: 1, baseIndex: 3 };
     const behind = { terms: [1], currentTerm: 1 };
     const cluster = new VirtualCluster({ voters: three }, { n1: leader, n2: behind, n3: behind });
     cluster.slowTransfers = true;
+    for (const nodeId of down) cluster.crash(nodeId);
     cluster.elect('n1');
-    expect(cluster.transfers.map(({ to }) => to)).toEqual(['n2', 'n3']);
+    cluster.pass(10);
+    expect(cluster.transfers.map(({ to }) => to)).toEqual(['n2', 'n3'].filter((to) => !down.includes(to)));
     cluster.step('n1', { kind: 'transferLeadership' });
-    expect(cluster.raft('n1').isTransferring).toBe(false);
+    expect(cluster.raft('n1').isTransferring).toBe(isTransferring);
   });
 
   it('ends a transfer of leadership to it: proposals go on', () => {
