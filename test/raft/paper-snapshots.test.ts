@@ -326,7 +326,7 @@ describe('a follower that needs what the log does not hold', () => {
     cluster.slowTransfers = true;
     for (const nodeId of down) cluster.crash(nodeId);
     cluster.elect('n1');
-    cluster.pass(10);
+    cluster.pass(60);
     expect(cluster.transfers.map(({ to }) => to)).toEqual(['n2', 'n3'].filter((to) => !down.includes(to)));
     cluster.step('n1', { kind: 'transferLeadership' });
     expect(cluster.raft('n1').isTransferring).toBe(isTransferring);
