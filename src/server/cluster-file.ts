@@ -87,13 +87,16 @@ export function parseClusterConfig(json: unknown, source: string): ClusterConfig
     if (port >= 1 && port <= 65_535) return;
     throw new KvorumError('CONFIG', `${source}: members.${position}.address: port ${port} is not 1 to 65535`);
   });
+  const walConfig = { ...defaultNodeConfig.wal, ...wal };
+  const logBytesMax = Math.min(defaultNodeConfig.snapshot.logBytesMax, walConfig.quotaBytes / 2);
   const node: NodeConfig = {
     ...defaultNodeConfig,
     raft: { ...defaultNodeConfig.raft, ...raft },
-    wal: { ...defaultNodeConfig.wal, ...wal },
+    wal: walConfig,
     limits: { ...defaultNodeConfig.limits, ...limits },
     store: { ...defaultNodeConfig.store, ...store },
-    snapshot: { ...defaultNodeConfig.snapshot, ...snapshot },
+    // A log that is cut only beyond its quota would refuse writes for ever.
+    snapshot: { ...defaultNodeConfig.snapshot, logBytesMax, ...snapshot },
   };
   try {
     validateNodeConfig(node);

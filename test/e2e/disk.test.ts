@@ -1,11 +1,21 @@
-// Damaged and full disks under real processes: the node that has the damage stops and says what and where,
-// the others go on, and nothing that was acknowledged is lost.
+// Damaged and full disks under real processes: what the others cannot repair stops the node, which says what and
+// where; the others go on, and nothing that was acknowledged is lost. What they can repair: snapshots.test.ts.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { KvorumError } from '../../src/client/index.js';
-import { endAll, runCommand, startCluster, type CommandResult, type TestCluster } from './processes.js';
+import { freePorts, LocalCluster } from '../../src/cli/local-cluster.js';
+import {
+  connectTo,
+  endAll,
+  onEnd,
+  runCommand,
+  startCluster,
+  temporaryFolder,
+  type CommandResult,
+  type TestCluster,
+} from './processes.js';
 
 afterEach(endAll);
 
@@ -34,10 +44,14 @@ async function expectOthersGoOn({ client }: TestCluster): Promise<void> {
 }
 
 describe('a node', () => {
-  test('with a flipped bit in the middle of its log does not start, and names file and offset', async () => {
-    const shared = await startCluster();
+  test('alone in its cluster, with a flipped bit in its log, does not start, and names file and offset', async () => {
+    const [port] = await freePorts(1);
+    const cluster = new LocalCluster({ directory: temporaryFolder(), ports: [port ?? 0], logLevel: 'error' });
+    onEnd(() => cluster.stopAll());
+    cluster.startAll();
+    const shared = { cluster, client: await connectTo(cluster.endpoints) };
     await writeSome(shared);
-    await shared.cluster.stop('n1');
+    await cluster.stop('n1');
     const path = fileOfFirst(shared, 'wal', '0000000001.wal');
     const bytes = readFileSync(path);
     const offset = 50_000;
@@ -50,7 +64,6 @@ describe('a node', () => {
     expect(stderr).toContain('0000000001.wal');
     expect(stderr).toMatch(/\b\d{5}\b/);
     expect(readFileSync(path).equals(bytes), 'a damaged log is left as it is').toBe(true);
-    await expectOthersGoOn(shared);
   });
 
   test('with data of a newer format does not start, and says so', async () => {
@@ -70,7 +83,11 @@ describe('a node', () => {
 
 describe('a cluster', () => {
   test('whose log is at its quota refuses writes with NO_SPACE and goes on reading', async () => {
-    const { client, cluster } = await startCluster({ wal: { segmentBytes: 65_536, quotaBytes: 262_144 } });
+    const { client, cluster } = await startCluster({
+      wal: { segmentBytes: 65_536, quotaBytes: 262_144 },
+      // Never cut: by itself the log stays below half of its quota.
+      snapshot: { logBytesMax: 268_435_456 },
+    });
     let written = 0;
     let refusal: unknown;
     while (refusal === undefined && written < 2_000) {
