@@ -27,7 +27,13 @@ export const damageOutcomes: Readonly<Record<DamageKind, DamageOutcome>> = {
  * The kinds that runs may have. A kind is here once the product promises its outcome; the simulator carries
  * out all of them.
  */
-export const damageSwitchedOn: readonly DamageKind[] = ['wipe'];
+export const damageSwitchedOn: readonly DamageKind[] = [
+  'bitFlip',
+  'misdirected',
+  'storeOpen',
+  'storeValue',
+  'wipe',
+];
 
 /** How many machines of a cluster may be damaged in one run. */
 export function damagedMax(nodes: number): number {

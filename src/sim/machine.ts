@@ -70,6 +70,8 @@ export class Machine {
   private loop: { readonly fault: CrashFault; readonly nextStarts: number[] } | undefined;
   /** It lost its disk, and with it its identity. */
   isWiped = false;
+  /** Records that rotted in its store, as they were written; the rot shows when one is read. */
+  readonly rotten: { readonly record: StoreRecord; readonly timeUs: number }[] = [];
   /** It ended by itself as it must, and is not started again. */
   isGone = false;
   /** It was a member of a formed cluster once. */
@@ -174,9 +176,12 @@ export class Machine {
   damage({ damage, position, downMs }: DamageFault): void {
     if (!this.wasMember || this.isWiped) return;
     this.takeDown({ kind: 'kill' });
-    const words = damageDisk(damage, position, this.disk, this.stores);
-    this.context.log(this.name, 'world', words ?? 'there is nothing to damage', {});
-    if (words !== undefined) this.context.count(`damage: ${damage}`);
+    const done = damageDisk(damage, position, this.disk, this.stores);
+    this.context.log(this.name, 'world', done?.words ?? 'there is nothing to damage', {});
+    if (done !== undefined) this.context.count(`damage: ${damage}`);
+    if (done?.rotten !== undefined) {
+      this.rotten.push({ record: done.rotten, timeUs: this.context.scheduler.nowUs });
+    }
     this.isWiped = damageOutcomes[damage] === 'stops';
     this.startIn(downMs);
   }
@@ -287,10 +292,15 @@ export class Machine {
     // One that is asked to stop while its log waits for room may say so; nothing of that was acknowledged.
     const isShortOfSpace = this.isStopping && KvorumError.is(error, 'NO_SPACE');
     const isRobbed = this.isWiped && KvorumError.is(error, 'IDENTITY');
-    const expected = errno === 'EIO' || errno === 'ENOSPC' || isShortOfSpace || isRobbed;
+    const isCorrupt = this.rotten.length > 0 && KvorumError.is(error, 'CORRUPT');
+    const expected = errno === 'EIO' || errno === 'ENOSPC' || isShortOfSpace || isRobbed || isCorrupt;
     if (isRobbed) this.isGone = true;
     if (!expected) this.context.violations.add('unexpectedStop', this.name, error.stack ?? error.message);
-    const mark = isRobbed ? 'stopped without its identity' : 'stopped by its disk';
+    const mark = isRobbed
+      ? 'stopped without its identity'
+      : isCorrupt
+        ? 'stopped by what it read'
+        : 'stopped by its disk';
     this.context.count(expected ? mark : 'stopped by an error');
     // The call comes from inside the node; the process ends with the event, and nothing more leaves it.
     process.doomed = true;

@@ -257,7 +257,8 @@ function drawFamilies(random: Prng): string[] {
 }
 
 /** What hits a minority only. One family of damage in a run: their outcomes do not go together. */
-function damages(random: Prng, { safetyMs, nodes }: FaultScope, chosen: readonly string[]): Fault[] {
+function damages(random: Prng, scope: FaultScope, chosen: readonly string[]): Fault[] {
+  const { safetyMs, nodes } = scope;
   const victims = drawVictims(random, nodes.length);
   const names = chosen.filter((name) => name === 'rollback' || Object.hasOwn(damageFamilies, name));
   const name = names[0];
@@ -270,11 +271,14 @@ function damages(random: Prng, { safetyMs, nodes }: FaultScope, chosen: readonly
     return [{ kind: 'rollback', atMs, node: first, backAtMs, downMs: random.integer(50, 500) }];
   }
   return victims.flatMap((node) =>
-    Array.from({ length: name === 'wipe' ? 1 : random.integer(1, 3) }, (): Fault => {
+    Array.from({ length: name === 'wipe' ? 1 : random.integer(1, 3) }, (): Fault[] => {
       const damage = random.pick(kindsOf(name));
+      const atMs = moment();
       const downMs = random.integer(100, 2_000);
-      return { kind: 'damage', atMs: moment(), node, downMs, damage, position: random.fraction() };
-    }),
+      const fault: Fault = { kind: 'damage', atMs, node, downMs, damage, position: random.fraction() };
+      const again = { ...crash(random, scope, atMs, atMs + 400, 'power', random.integer(1, 25)), node };
+      return random.chance(0.3) ? [{ ...again, during: 'recovery' }, fault] : [fault];
+    }).flat(),
   );
 }
 

@@ -206,6 +206,10 @@ function planKnobs(random: Prng): Knobs {
     groupBytesMax: turned(2_097_152, [1_000]),
     groupIntervalMs: turned(100, [1, 1_000]),
     sliceMs: 2,
+    // Small enough that members are left behind and need snapshots, of more than one chunk.
+    snapshotLogEntriesMax: turned(100_000, [10, 10, 100]),
+    snapshotLogBytesMax: turned(268_435_456, [200_000]),
+    snapshotChunkBytes: turned(204_800, [4_096]),
   };
 }
 

@@ -3,7 +3,6 @@
 // same plan gives the same result, down to the hash over all events. Source: design §9, research §4.
 
 import type { Member } from '../wire/protocol.js';
-import { checkReplicas } from './checkers/replica-equality.js';
 import type { Violation } from './checkers/violations.js';
 import { checkHistory } from './checkers/witness.js';
 import { ConvergenceChecker } from './convergence.js';
@@ -13,7 +12,7 @@ import { History } from './history.js';
 import type { Machine } from './machine.js';
 import type { Plan } from './plan.js';
 import type { SimulationObserver } from './replay.js';
-import { factsOf } from './store-facts.js';
+import { judgeStores } from './store-judge.js';
 import { nodeConfigOf } from './virtual-config.js';
 import { ClientWorkload } from './workload.js';
 import { World } from './world.js';
@@ -104,24 +103,7 @@ class Simulation {
     const { machines, violations, scheduler } = this.world;
     this.convergence.finish();
     if (violations.any) return;
-    const [first, ...others] = this.core.map((machine) => factsOf(machine.records()));
-    const facts = first ?? [];
-    const all = JSON.stringify(facts);
-    for (const other of others) {
-      if (JSON.stringify(other) === all) continue;
-      violations.add('stateMachineSafety', 'cluster', 'the histories in the stores differ');
-    }
-    for (const machine of machines) {
-      if (this.core.includes(machine)) continue;
-      // What stays wrong may be behind, but never beside the others.
-      const behind = factsOf(machine.records());
-      if (JSON.stringify(behind) === JSON.stringify(facts.slice(0, behind.length))) continue;
-      violations.add('stateMachineSafety', machine.name, 'its history is no prefix of the others');
-    }
-    checkReplicas(
-      this.core.map((machine) => ({ name: machine.name, records: machine.records() })),
-      violations,
-    );
+    const facts = judgeStores(this.core, machines, violations);
     checkHistory(this.history.operations, facts, violations);
     for (const { name, node } of machines) {
       scheduler.note(`${name} ${node?.stateMachine?.stateHash} ${node?.stateMachine?.contentHash}`);

@@ -97,14 +97,12 @@ export class VirtualStore {
     if (!survives) this.revert(batch);
   }
 
-  /** Fault: a bit of one value is another, silently. False when there is no value with a bit. */
-  flipBit(position: number): boolean {
-    const key = this.keys[Math.min(this.keys.length - 1, Math.floor(position * this.keys.length))];
-    const value = key === undefined ? undefined : this.values.get(key);
-    if (key === undefined || value === undefined || value.length === 0) return false;
-    const rotten = new Uint8Array(value);
-    const at = Math.floor(position * 1_000_003) % rotten.length;
-    rotten[at] = (rotten[at] as number) ^ (1 << (Math.floor(position * 8_000) % 8));
+  /** Fault: a bit of a value is another, silently. False when there is no such byte. */
+  flipBit(key: ByteString, offset: number, bit: number): boolean {
+    const byte = this.values.get(key)?.[offset];
+    if (byte === undefined) return false;
+    const rotten = new Uint8Array(this.values.get(key) ?? []);
+    rotten[offset] = byte ^ (1 << bit);
     this.values.set(key, rotten);
     return true;
   }

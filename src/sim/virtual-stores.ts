@@ -3,6 +3,7 @@
 // Source: src/kv/store.ts.
 
 import { assert } from '../base/assert.js';
+import type { ByteString } from '../base/bytes.js';
 import type { Done } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import type { OpenStore, StoreRecord, Stores } from '../kv/store.js';
@@ -77,12 +78,9 @@ export class VirtualStores {
     if (this.stores.has(name)) this.damaged.add(name);
   }
 
-  /**
-   * Fault: a bit of a value of the store is another, at `position` of all records (0 to 1). Only while no
-   * process runs. False when there is none.
-   */
-  flipBit(name: string, position: number): boolean {
-    return this.stores.get(name)?.flipBit(position) ?? false;
+  /** Fault: a bit of a value in the store is another. Only while no process runs. False: no such byte. */
+  flipBit(name: string, key: ByteString, offset: number, bit: number): boolean {
+    return this.stores.get(name)?.flipBit(key, offset, bit) ?? false;
   }
 
   /** Fault: no store is left. Only while no process runs. */

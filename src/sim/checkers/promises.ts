@@ -65,6 +65,8 @@ export class PromiseChecker implements RaftChecker {
       // Nobody heard of a term above the one it begins in, so a vote in such a term counted for nobody. Votes
       // up to there stay: another one in the same term would still be one too many.
       for (const term of promises.votes.keys()) if (term > now.currentTerm) promises.votes.delete(term);
+      // It begins with a vote for itself, so that it has none left in that term.
+      if (now.votedFor !== undefined) promises.votes.set(now.currentTerm, now.votedFor);
       promises.term = now.currentTerm;
       promises.rebuiltTerm = now.currentTerm;
       this.keepThrough(promises, Math.min(promises.acknowledgedIndex, now.lastIndex), now);

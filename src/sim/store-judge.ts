@@ -1,0 +1,44 @@
+// Compares what the stores hold at the end of a run: the core's histories are the same, and nobody else's is
+// beside them. A value that rotted (a fault of the plan) counts as what was written: the rot shows when the
+// value is read, and it may have been superseded before that.
+
+import type { ByteString } from '../base/bytes.js';
+import type { StoreRecord } from '../kv/store.js';
+import { checkReplicas } from './checkers/replica-equality.js';
+import type { Violations } from './checkers/violations.js';
+import type { VersionFact } from './checkers/witness.js';
+import type { Machine } from './machine.js';
+import { factsOf } from './store-facts.js';
+
+/** Returns the history that the core agrees on. */
+export function judgeStores(
+  core: readonly Machine[],
+  machines: readonly Machine[],
+  violations: Violations,
+): VersionFact[] {
+  const written = new Map<ByteString, StoreRecord>();
+  const rotten = machines.flatMap((machine) => machine.rotten).sort((a, b) => a.timeUs - b.timeUs);
+  // What rots for the second time was not what was written even before.
+  for (const { record } of rotten) if (!written.has(record.key)) written.set(record.key, record);
+  const recordsOf = (machine: Machine): StoreRecord[] => {
+    const records = machine.records();
+    return written.size === 0 ? records : records.map((record) => written.get(record.key) ?? record);
+  };
+  const replicas = core.map((machine) => ({ name: machine.name, records: recordsOf(machine) }));
+  checkReplicas(replicas, violations);
+  const histories = replicas.map(({ records }) => factsOf(records));
+  const [first = []] = histories;
+  const all = JSON.stringify(first);
+  for (const history of histories) {
+    if (JSON.stringify(history) === all) continue;
+    violations.add('stateMachineSafety', 'cluster', 'the histories in the stores differ');
+  }
+  for (const machine of machines) {
+    if (core.includes(machine)) continue;
+    // What stays wrong may be behind, but never beside the others.
+    const behind = factsOf(recordsOf(machine));
+    if (JSON.stringify(behind) === JSON.stringify(first.slice(0, behind.length))) continue;
+    violations.add('stateMachineSafety', machine.name, 'its history is no prefix of the others');
+  }
+  return first;
+}
