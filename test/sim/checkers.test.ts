@@ -3,98 +3,10 @@
 
 import { describe, expect, it } from 'vitest';
 import type { Message } from '../../src/raft/messages.js';
-import type { LogEntry } from '../../src/raft/types.js';
-import type { RaftView, StateMachineView } from '../../src/sim/checkers/node-view.js';
-import { RaftCheckers } from '../../src/sim/checkers/raft-checkers.js';
 import { Violations } from '../../src/sim/checkers/violations.js';
 import { checkHistory, type VersionFact } from '../../src/sim/checkers/witness.js';
 import type { OperationCall, OperationRecord, OperationResult } from '../../src/sim/history.js';
-
-/**
- * A node as the checkers see it. `terms`: the term of each entry of its log; `payloads`: of entries that
- * differ.
- */
-interface Fake {
-  readonly role?: string;
-  readonly term: number;
-  readonly votedFor?: string | undefined;
-  readonly terms?: readonly number[];
-  readonly payloads?: Readonly<Record<number, number>>;
-  readonly committed?: number;
-  /** Of its log; all of it when not given. */
-  readonly durable?: number;
-  readonly applied?: number;
-  /** Of what was applied; all of it when not given. */
-  readonly durablyApplied?: number;
-  /** The log begins after this; `terms` has the entries before it all the same. */
-  readonly base?: number;
-  readonly catchingUp?: boolean;
-  readonly inFlight?: number;
-  readonly stateHashes?: Readonly<Record<number, string>>;
-}
-
-class Bench {
-  readonly violations = new Violations(() => 0);
-  readonly checkers = new RaftCheckers(this.violations, ['a', 'b']);
-
-  see(nodeId: string, fake: Fake, incarnation = 1): this {
-    this.checkers.observe(nodeId, incarnation, viewOf(fake), stateOf(fake));
-    return this;
-  }
-
-  send(message: Partial<Message> & { kind: Message['kind']; from: string; to: string; term: number }): this {
-    this.checkers.sent(message as Message);
-    return this;
-  }
-
-  get ids(): string[] {
-    return this.violations.list.map(({ id }) => id);
-  }
-}
-
-function viewOf({
-  role,
-  term,
-  votedFor,
-  terms = [],
-  payloads = {},
-  committed,
-  durable,
-  applied,
-  base = 0,
-  catchingUp = false,
-  inFlight = 0,
-}: Fake): RaftView {
-  const entry = (index: number): LogEntry | undefined => {
-    if (index <= base) return undefined;
-    const entryTerm = terms[index - 1];
-    if (entryTerm === undefined) return undefined;
-    return { index, term: entryTerm, kind: 'command', payload: new Uint8Array([payloads[index] ?? 0]) };
-  };
-  return {
-    role: role ?? 'follower',
-    currentTerm: term,
-    votedFor,
-    commitIndex: committed ?? 0,
-    appliedIndex: applied ?? 0,
-    lastIndex: terms.length,
-    durableIndex: durable ?? terms.length,
-    baseIndex: base,
-    baseTerm: terms[base - 1] ?? 0,
-    isCatchingUp: catchingUp,
-    progress: () => [{ peer: 'b', inFlightMessages: inFlight, inFlightBytes: 0 }],
-    termAt: (index) => (index < base ? undefined : index === 0 ? 0 : terms[index - 1]),
-    entry,
-  };
-}
-
-function stateOf({ applied = 0, durablyApplied = applied, stateHashes = {} }: Fake): StateMachineView {
-  return {
-    appliedIndex: applied,
-    durableAppliedIndex: durablyApplied,
-    stateHashAt: (index) => stateHashes[index],
-  };
-}
+import { Bench, type Fake } from './checkers-bench.js';
 
 describe('consensus', () => {
   it('a healthy history breaks nothing', () => {

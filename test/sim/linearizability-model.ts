@@ -2,7 +2,7 @@
 // and a small honest store with concurrent clients whose histories are linearizable by construction.
 
 import type { HistoryOperation, HistoryOutcome } from '../../src/sim/history-file.js';
-import { Prng } from '../../src/base/prng.js';
+import type { Prng } from '../../src/base/prng.js';
 
 /** Whether one key's few operations have an order that explains every answer: tries them all. */
 export function isLinearizable(operations: readonly HistoryOperation[]): boolean {
@@ -161,3 +161,123 @@ export function honestHistory(prng: Prng, options: StoreOptions): HistoryOperati
   for (const { run } of begun) run();
   return operations;
 }
+
+/** What an honest store holds after a history without unknown outcomes: the newest version of each key. */
+export function finalStateOf(
+  operations: readonly HistoryOperation[],
+): Map<string, { value: string; version: number; rev: number }> {
+  const final = new Map<string, { value: string; version: number; rev: number }>();
+  const newest = new Map<string, number>();
+  for (const { op, k, v, out } of operations) {
+    const { rev = 0, ver = 0 } = out;
+    const isWrite = op !== 'get' && out.st === 'ok' && out.n !== 0;
+    if (!isWrite || rev <= (newest.get(k) ?? 0)) continue;
+    newest.set(k, rev);
+    if (typeof v === 'string') final.set(k, { value: v, version: ver, rev });
+    else final.delete(k);
+  }
+  return final;
+}
+
+/**
+ * Lies of a store that real time exposes: each needs a place where the order is beyond doubt, and gives
+ * `undefined` for a history without one.
+ */
+type Damage = (operations: readonly HistoryOperation[], prng: Prng) => HistoryOperation[] | undefined;
+
+export type DamageName = 'staleByOneRevision' | 'lostWrite' | 'appliedTwice' | 'swappedReads';
+
+/**
+ * Reads that found a put or cas, with it; `before`: the write that it covered, which had returned by then.
+ */
+function certainReads(
+  operations: readonly HistoryOperation[],
+): { read: HistoryOperation; write: HistoryOperation; before: HistoryOperation }[] {
+  const byRevision = new Map(operations.filter(isPlacedWrite).map((write) => [write.out.rev ?? 0, write]));
+  return operations.flatMap((read) => {
+    const write = read.op === 'get' && read.out.st === 'ok' ? byRevision.get(read.out.mod ?? 0) : undefined;
+    if (write === undefined || (write.ret ?? Infinity) >= read.call) return [];
+    const earlier = [...byRevision.values()].filter(
+      (other) => other.k === read.k && (other.ret ?? Infinity) < write.call && typeof other.v === 'string',
+    );
+    const before = earlier.sort((a, b) => (b.out.rev ?? 0) - (a.out.rev ?? 0))[0];
+    return before === undefined ? [] : [{ read, write, before }];
+  });
+}
+
+function isPlacedWrite({ op, out }: HistoryOperation): boolean {
+  return (op === 'put' || op === 'cas') && out.st === 'ok';
+}
+
+function replace(
+  operations: readonly HistoryOperation[],
+  changes: ReadonlyMap<HistoryOperation, HistoryOutcome>,
+): HistoryOperation[] {
+  return operations.map((one) => ({ ...one, out: changes.get(one) ?? one.out }));
+}
+
+export const damages: Readonly<Record<DamageName, Damage>> = {
+  /** A read answers from the state just before the newest write of its key. */
+  staleByOneRevision: (operations, prng) => {
+    const places = certainReads(operations);
+    if (places.length === 0) return undefined;
+    const { read, write, before } = prng.pick(places);
+    const rev = (write.out.rev ?? 0) - 1;
+    const out = {
+      st: 'ok',
+      v: before.v ?? null,
+      rev,
+      mod: before.out.rev ?? 0,
+      ver: before.out.ver ?? 0,
+    } as const;
+    return replace(operations, new Map([[read, out]]));
+  },
+
+  /** A write is acknowledged and forgotten: all who found it find what was there before. */
+  lostWrite: (operations, prng) => {
+    const places = certainReads(operations).filter(
+      // A cas that built on the write would have to be forgotten as well.
+      ({ write }) =>
+        !operations.some(({ op, exp, out }) => op === 'cas' && out.st !== 'fail' && exp === write.v),
+    );
+    if (places.length === 0) return undefined;
+    const { write, before } = prng.pick(places);
+    const { v = null } = before;
+    const changes = new Map<HistoryOperation, HistoryOutcome>();
+    for (const one of operations) {
+      if (one.out.v !== write.v || one.out.st === 'unknown') continue;
+      changes.set(one, { ...one.out, v, mod: before.out.rev ?? 0, ver: before.out.ver ?? 0 });
+    }
+    return replace(operations, changes);
+  },
+
+  /** An earlier write is applied once more after a later one, and found, at a revision of its own. */
+  appliedTwice: (operations, prng) => {
+    const places = certainReads(operations);
+    if (places.length === 0) return undefined;
+    const { read, write, before } = prng.pick(places);
+    const again = (write.out.rev ?? 0) + 0.5;
+    const ver = (write.out.ver ?? 0) + 1;
+    const rev = Math.max(read.out.rev ?? 0, again);
+    const out = { st: 'ok', v: before.v ?? null, rev, mod: again, ver } as const;
+    return replace(operations, new Map([[read, out]]));
+  },
+
+  /** Two reads, one after the other, with the newer value and then the older one. */
+  swappedReads: (operations, prng) => {
+    const places = certainReads(operations).flatMap(({ read, write }) =>
+      operations
+        .filter(
+          ({ op, k, ret, out }) => op === 'get' && k === read.k && out.st === 'ok' && (ret ?? 0) < write.call,
+        )
+        .map((earlier) => ({ earlier, read })),
+    );
+    if (places.length === 0) return undefined;
+    const { earlier, read } = prng.pick(places);
+    const changes = new Map([
+      [earlier, read.out],
+      [read, earlier.out],
+    ]);
+    return replace(operations, changes);
+  },
+};

@@ -110,7 +110,7 @@ export class LogMirror {
   private readonly hashes: (number | undefined)[];
 
   /** `baseHash`: of the entries 1 .. baseIndex as others had them; `undefined` when nobody ever did. */
-  constructor(baseIndex: LogIndex = 0, baseTerm: Term = 0, baseHash: number | undefined = 0) {
+  constructor(baseIndex: LogIndex, baseTerm: Term, baseHash: number | undefined) {
     this.baseIndex = baseIndex;
     this.terms = [baseTerm];
     this.hashes = [baseHash];

@@ -15,7 +15,9 @@ interface Promises {
   term: Term;
   /** Its vote in each term. */
   readonly votes: Map<Term, NodeId>;
-  /** A rebuilt member holds a vote for itself in the term it began in, and may have given another one there. */
+  /**
+   * A rebuilt member holds a vote for itself in the term it began in, and may have given another one there.
+   */
   rebuiltTerm: Term;
   /** The last entry acknowledged and not replaced since, and the hash of the log up to it. */
   acknowledgedIndex: LogIndex;
