@@ -30,8 +30,8 @@ export function readAt(layers: Layers, key: ByteString, revision: Revision): Key
 }
 
 /**
- * The current version of a key, after its bytes were compared with the hash that the key's own record keeps of
- * them: the store does not check what it reads. Throws CORRUPT.
+ * The current version of a key, after its bytes were compared with the hash that the key's own record keeps
+ * of them: the store does not check what it reads. Throws CORRUPT.
  */
 export function verified(head: Head, version: Version): Version {
   // In memory the two are one.
@@ -39,11 +39,9 @@ export function verified(head: Head, version: Version): Version {
   const { key, value, createRevision, modRevision, leaseId } = version;
   const [high, low] = hashRecord(key, value, createRevision, modRevision, version.version, leaseId);
   if (high === head.hashHigh && low === head.hashLow) return version;
-  const expected = hashHex(head.hashHigh, head.hashLow);
-  throw corrupt(
-    versionKey(modRevision, version.sub),
-    `has hash ${hashHex(high, low)}, but the key ${JSON.stringify(key.slice(0, 100))} was written with ${expected}`,
-  );
+  const name = JSON.stringify(key.slice(0, 100));
+  const fact = `the key ${name} was written with ${hashHex(head.hashHigh, head.hashLow)}`;
+  throw corrupt(versionKey(modRevision, version.sub), `has hash ${hashHex(high, low)}, but ${fact}`);
 }
 
 export function toRecord(version: Version): KeyRecord {

@@ -1,5 +1,5 @@
-// What a node's disk says about it: which node it is, whether it is part of a cluster, which store and log are
-// in use, and the log it left. Every crash of the first start is recognised by the order of its writes
+// What a node's disk says about it: which node it is, whether it is part of a cluster, which store and log
+// are in use, and the log it left. Every crash of the first start is recognised by the order of its writes
 // (formation-record.ts); a node that cannot tell stops. All of it is synchronous.
 
 import type { Logger, NodeEnv, NodeId } from '../base/env.js';

@@ -1,7 +1,7 @@
 // Puts a snapshot that arrived in full in the place of the member's own store and log, within the process.
 // "If existing log entry has same index and term as snapshot's last included entry, retain log entries
-// following it"; otherwise "discard the entire log" (Figure 13 of the paper, §7): then a new log, which begins
-// after the snapshot, is made beside the old one, and one file changes from the old pair to the new
+// following it"; otherwise "discard the entire log" (Figure 13 of the paper, §7): then a new log, which
+// begins after the snapshot, is made beside the old one, and one file changes from the old pair to the new
 // (storage/current.ts). Must never stop the member before the new store was opened and looked at, nor make a
 // promise of the member's smaller. A crash at any step leaves the old pair or the new one.
 
@@ -29,7 +29,9 @@ export interface InstallHost {
   begun(): void;
   /** Ends the member: no more steps and messages, log and store closed. Then its last promises. */
   endMember(done: (error: Error | undefined, hardState: HardState | undefined) => void): void;
-  /** The pair in use from now on; absent when the member goes on as it is. `released` when all is in order. */
+  /**
+   * The pair in use from now on; absent when the member goes on as it is. `released` when all is in order.
+   */
   ended(pair: NewPair | undefined, released: () => void): void;
 }
 
@@ -72,7 +74,10 @@ export class Installer {
       isNeeded: (index: LogIndex, term: Term) => this.isNeeded(index, term),
       end: (done: EndDone) => {
         const { logger } = this.options.env;
-        logger.info({ ...staged }, 'a snapshot is being installed: it takes the place of the log and the store');
+        logger.info(
+          { ...staged },
+          'a snapshot is being installed: it takes the place of the log and the store',
+        );
         host.endMember(done);
       },
     };

@@ -1,6 +1,6 @@
 // Parts of a member that need nothing of it but its loop: the core itself, the snapshots that it sends as the
-// leader, what it drops of its own log, the end of sessions, and the way back after its disk was damaged. Only
-// wiring: every rule is in the part's own file.
+// leader, what it drops of its own log, the end of sessions, and the way back after its disk was damaged.
+// Only wiring: every rule is in the part's own file.
 
 import { Raft } from '../raft/raft.js';
 import { CatchUp } from './catch-up.js';

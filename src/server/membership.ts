@@ -1,6 +1,6 @@
-// What this node is in its cluster, from what its disk holds to a member that takes part: opens the disk, forms
-// the cluster at the first start, waits while a damaged disk is repaired, and puts a new member in the place of
-// the old one when a snapshot is installed. One file says which store and log are in use
+// What this node is in its cluster, from what its disk holds to a member that takes part: opens the disk,
+// forms the cluster at the first start, waits while a damaged disk is repaired, and puts a new member in the
+// place of the old one when a snapshot is installed. One file says which store and log are in use
 // (storage/current.ts). Must never answer for a state that it does not understand: what is thrown here stops
 // the node.
 
@@ -51,8 +51,8 @@ export interface MembershipOptions {
 }
 
 /**
- * `opening`: the disk is being read. `forming`: not part of a cluster yet. `recovering`: the disk was damaged,
- * the others have not all been heard. `member`: takes part.
+ * `opening`: the disk is being read. `forming`: not part of a cluster yet. `recovering`: the disk was
+ * damaged, the others have not all been heard. `member`: takes part.
  */
 export type Standing = 'opening' | 'forming' | 'recovering' | 'member';
 

@@ -155,7 +155,9 @@ export class Peers {
       this.close(link, reason);
   }
 
-  /** Closes the links that other processes of the peer than this one have opened: they are not to be heard. */
+  /**
+   * Closes the links that other processes of the peer than this one have opened: they are not to be heard.
+   */
   closeEarlier(peer: NodeId, incarnation: string): void {
     for (const inbound of [...this.inboundByLink.values()]) {
       if (inbound.peer !== peer || inbound.incarnation === incarnation) continue;

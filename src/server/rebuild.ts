@@ -1,6 +1,6 @@
-// Gives a member whose log or store is damaged a pair to start from again: what is intact of its own disk, and
-// promises that are large enough for all it may have forgotten (recovering.ts). Must never change the pair in
-// use before the new one is durable: a crash on the way leaves the damage to be found again.
+// Gives a member whose log or store is damaged a pair to start from again: what is intact of its own disk,
+// and promises that are large enough for all it may have forgotten (recovering.ts). Must never change the
+// pair in use before the new one is durable: a crash on the way leaves the damage to be found again.
 
 import { KvorumError } from '../base/errors.js';
 import type { Term } from '../raft/types.js';

@@ -35,7 +35,10 @@ export class Recovery {
     const { missing } = this.recovering;
     const kept = hasStore ? 'its store is intact and kept' : 'all data comes from the other members';
     const now = `the node takes no part until it has heard from ${missing.join(', ')}; ${kept}`;
-    logger.error({ damaged: damage.what, folder: damage.name, missing }, `this member recovers: ${damage.message}; ${now}`);
+    logger.error(
+      { damaged: damage.what, folder: damage.name, missing },
+      `this member recovers: ${damage.message}; ${now}`,
+    );
     this.logWaiting();
   }
 
@@ -46,11 +49,9 @@ export class Recovery {
     if (step.kind === 'wait') return;
     this.isOver = true;
     const { floor } = step;
-    this.options.logger.info(
-      { term: floor },
-      `all members were heard: the damaged ${this.options.damage.what} is replaced, and this node takes entries ` +
-        `from term ${floor} on; it votes again when it has caught up`,
-    );
+    const fact = `all members were heard: the damaged ${this.options.damage.what} is replaced`;
+    const next = `this node takes entries from term ${floor} on, and votes again when it has caught up`;
+    this.options.logger.info({ term: floor }, `${fact}; ${next}`);
     this.options.rebuild(floor);
   }
 

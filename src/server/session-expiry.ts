@@ -1,5 +1,5 @@
-// The leader's part in ending sessions: when one is due by the cluster time it proposes an entry that says so;
-// `apply` checks the deadline again. One such entry at a time; an idle cluster writes none.
+// The leader's part in ending sessions: when one is due by the cluster time it proposes an entry that says
+// so; `apply` checks the deadline again. One such entry at a time; an idle cluster writes none.
 
 import type { Timers } from '../base/env.js';
 import type { StateMachine } from '../kv/state-machine.js';

@@ -72,8 +72,8 @@ export interface LogBase {
 
 /**
  * Makes a new log whose first batch is `unit`, synchronously and durably. A crash on the way leaves either no
- * log or the whole one. There must be no log yet. `base`: a committed entry that the log begins after; without
- * one it begins at 1. Throws `DISK`.
+ * log or the whole one. There must be no log yet. `base`: a committed entry that the log begins after;
+ * without one it begins at 1. Throws `DISK`.
  */
 export function createWal(options: SegmentOptions, unit: WalUnit, base: LogBase = noBase): void {
   assert(!walExists(options.disk, options.directory), `there is a log in ${options.directory} already`);

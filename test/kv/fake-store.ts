@@ -3,13 +3,7 @@
 // at another, so that reads meet every order that LevelDB's thread pool can produce.
 
 import type { Done } from '../../src/base/env.js';
-import type {
-  OrderedStore,
-  StoreOperation,
-  StoreRange,
-  StoreRecord,
-  StoreView,
-} from '../../src/kv/store.js';
+import type { OrderedStore, StoreOperation, StoreRange, StoreRecord, StoreView } from '../../src/kv/store.js';
 
 export class FakeStore implements OrderedStore {
   records = new Map<string, Uint8Array>();

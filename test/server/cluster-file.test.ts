@@ -52,6 +52,9 @@ describe('cluster file', () => {
     ['an unknown number', { members, raft: { heartBeat: 1 } }, /raft.*heartBeat/],
     ['a number out of bounds', { members, raft: { heartbeatIntervalMs: 200 } }, /raft\.heartbeatIntervalMs/],
     ['text for a number', { members, wal: { segmentBytes: '1' } }, /wal\.segmentBytes/],
+    ['a log of no entries', { members, snapshot: { logEntriesMax: 0.5 } }, /snapshot\.logEntriesMax/],
+    ['a log of too few bytes', { members, snapshot: { logBytesMax: 65_535 } }, /snapshot\.logBytesMax/],
+    ['chunks that are too large', { members, snapshot: { chunkBytes: 2_000_000 } }, /snapshot\.chunkBytes/],
     ['a quota below four segments', { members, wal: { quotaBytes: 1_000_000 } }, /wal\.quotaBytes/],
     [
       'eight members',
