@@ -30,6 +30,8 @@ export interface ChaosClusterOptions {
   readonly ports: readonly number[];
   readonly links: Links;
   onUnexpectedExit(exit: UnexpectedExit): void;
+  /** A node said that it found its disk damaged. */
+  onDamageNoticed(nodeId: string): void;
 }
 
 export class ChaosProcesses implements NodeControl {
@@ -51,7 +53,10 @@ export class ChaosProcesses implements NodeControl {
       config: nodeConfig,
       addressSeenBy: (nodeId, other) => links.addressSeenBy(nodeId, other.id),
       flagsOf: (nodeId) => ['--chaos-folder', chaosFolder(nodeId)],
-      onLine: (nodeId, line) => this.logs.get(nodeId)?.write(`${line}\n`),
+      onLine: (nodeId, line) => {
+        this.logs.get(nodeId)?.write(`${line}\n`);
+        if (line.includes('"damaged":')) options.onDamageNoticed(nodeId);
+      },
       onExit: (nodeId, { code, signal, expected, lastLines }) => {
         const how = signal ?? `code ${code}`;
         this.logs.get(nodeId)?.write(`-- ended with ${how}${expected ? '' : ', by itself'}\n`);

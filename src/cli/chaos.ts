@@ -146,7 +146,7 @@ class ChaosSession {
   private readonly flags: ChaosFlags;
   private readonly folder: ChaosFolder;
   private readonly nodes: readonly ObservedNode[];
-  private run_: ChaosRun | undefined;
+  private chaosRun: ChaosRun | undefined;
   private processes: ChaosProcesses | undefined;
   private progress: Progress | undefined;
   private startedAtMs = 0;
@@ -165,7 +165,7 @@ class ChaosSession {
     try {
       const options = await this.prepare();
       const run = new ChaosRun(options);
-      this.run_ = run;
+      this.chaosRun = run;
       say(
         `seed ${options.plan.seed}, ${options.plan.faults.length} faults planned, output in ${folder.path}`,
       );
@@ -195,9 +195,10 @@ class ChaosSession {
         logDirectory: join(folder.path, 'logs'),
         ports: nodes.map(({ address }) => Number(address.slice(address.lastIndexOf(':') + 1))),
         links,
+        onDamageNoticed: (nodeId) => this.chaosRun?.damageNoticed(nodeId),
         onUnexpectedExit: (exit) => {
           this.tell(paint('red', `${exit.nodeId} ended by itself with ${exit.how}: ${exit.lastLine}`));
-          this.run_?.nodeEnded(exit);
+          this.chaosRun?.nodeEnded(exit);
         },
       });
     }
@@ -221,7 +222,7 @@ class ChaosSession {
     this.progress = new Progress(words, () => {
       const elapsedMs = performance.now() - this.startedAtMs;
       if (!isLoad) return `(${(elapsedMs / 1_000).toFixed(0)} s)`;
-      return `${bar(elapsedMs, durationMs)} ${this.run_?.progress ?? ''}`;
+      return `${bar(elapsedMs, durationMs)} ${this.chaosRun?.progress ?? ''}`;
     });
   }
 
@@ -239,7 +240,7 @@ class ChaosSession {
     }
     this.interrupted = true;
     this.tell('stopping; what there is will be checked and reported (Ctrl-C again: at once)');
-    if (this.run_ === undefined) process.exit(exitCodes.interrupted);
-    this.run_.interrupt();
+    if (this.chaosRun === undefined) process.exit(exitCodes.interrupted);
+    this.chaosRun.interrupt();
   }
 }

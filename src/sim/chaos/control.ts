@@ -35,6 +35,12 @@ export interface UnexpectedExit {
   readonly lastLine: string;
 }
 
+/** A node said that it found its disk damaged. */
+export interface NoticedDamage {
+  readonly nodeId: string;
+  readonly atNs: number;
+}
+
 /** One load process. */
 export interface LoadProcess {
   send(command: LoadCommand): void;

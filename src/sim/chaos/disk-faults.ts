@@ -3,7 +3,7 @@
 // node must notice. Must never be done to a node that runs, and damage never in a way that no reader could
 // tell from a log that ends there. Source: research §4.3, rows 46-50.
 
-import { closeSync, existsSync, fstatSync, ftruncateSync, openSync, readdirSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readdirSync, truncateSync } from 'node:fs';
 import { readFileSync, readSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Prng } from '../../base/prng.js';
@@ -77,18 +77,38 @@ export function damageLog(folders: NodeFolders, dice: Prng): string | undefined 
   const segment = dice.pick(segments);
   // Only the first half: that a valid batch follows is how a reader tells damage from the end of the log.
   const at = dice.integer(headerBytes, headerBytes + Math.floor((segment.syncedBytes - headerBytes) / 2));
-  const file = openSync(segment.fullPath, 'r+');
+  const synced = `synced up to ${segment.syncedBytes}`;
+  if (dice.chance(0.3)) {
+    truncateSync(segment.fullPath, at);
+    return `${segment.path}: cut off at ${at}, ${synced}`;
+  }
+  return `${segment.path}: ${flipBit(segment.fullPath, at, dice)}, ${synced}`;
+}
+
+/**
+ * Flips a bit of a table of the store. What was done in words, or `undefined` when there is no table. The
+ * node notices it when it reads the place, which may be never.
+ */
+export function rotStore({ dataDirectory }: NodeFolders, dice: Prng): string | undefined {
+  const store = inUse(dataDirectory).store;
+  const names = existsSync(join(dataDirectory, store)) ? readdirSync(join(dataDirectory, store)) : [];
+  const tables = names.filter((name) => /\.(ldb|sst)$/.test(name)).map((name) => `${store}/${name}`);
+  if (tables.length === 0) return undefined;
+  const path = dice.pick(tables.sort());
+  const fullPath = join(dataDirectory, path);
+  const size = statSync(fullPath).size;
+  return size === 0 ? undefined : `${path}: ${flipBit(fullPath, dice.integer(0, size - 1), dice)}`;
+}
+
+function flipBit(path: string, at: number, dice: Prng): string {
+  const file = openSync(path, 'r+');
   try {
-    if (dice.chance(0.3)) {
-      ftruncateSync(file, at);
-      return `${segment.path}: cut off at ${at}, synced up to ${segment.syncedBytes}`;
-    }
     const byte = Buffer.alloc(1);
     readSync(file, byte, 0, 1, at);
     const bit = dice.integer(0, 7);
     byte[0] = (byte[0] ?? 0) ^ (1 << bit);
     writeSync(file, byte, 0, 1, at);
-    return `${segment.path}: bit ${bit} of byte ${at} flipped, synced up to ${segment.syncedBytes}`;
+    return `bit ${bit} of byte ${at} flipped`;
   } finally {
     closeSync(file);
   }
@@ -114,21 +134,27 @@ function setMarker(path: string, present: boolean): void {
 /** Segments with content, the one written to last first. */
 function notedSegments({ dataDirectory, chaosFolder }: NodeFolders): NotedSegment[] {
   const found: NotedSegment[] = [];
-  for (const folder of readdirSync(dataDirectory, { withFileTypes: true })) {
-    if (!folder.isDirectory()) continue;
-    for (const name of readdirSync(join(dataDirectory, folder.name))) {
-      if (!name.endsWith('.wal')) continue;
-      const path = `${folder.name}/${name}`;
-      const notePath = join(chaosFolder, syncNoteName(path));
-      if (!existsSync(notePath)) continue;
-      const note = readFileSync(notePath);
-      if (note.length !== syncNoteBytes) continue;
-      const syncedBytes = Number(note.readBigUInt64LE(0));
-      const writtenBytes = Number(note.readBigUInt64LE(8));
-      if (syncedBytes <= headerBytes) continue;
-      const fullPath = join(dataDirectory, path);
-      found.push({ path, fullPath, syncedBytes, writtenBytes, changedAtMs: statSync(notePath).mtimeMs });
-    }
+  const { log } = inUse(dataDirectory);
+  if (!existsSync(join(dataDirectory, log))) return found;
+  for (const name of readdirSync(join(dataDirectory, log))) {
+    const path = `${log}/${name}`;
+    const notePath = join(chaosFolder, syncNoteName(path));
+    if (!name.endsWith('.wal') || !existsSync(notePath)) continue;
+    const note = readFileSync(notePath);
+    if (note.length !== syncNoteBytes) continue;
+    const syncedBytes = Number(note.readBigUInt64LE(0));
+    const writtenBytes = Number(note.readBigUInt64LE(8));
+    if (syncedBytes <= headerBytes) continue;
+    const fullPath = join(dataDirectory, path);
+    found.push({ path, fullPath, syncedBytes, writtenBytes, changedAtMs: statSync(notePath).mtimeMs });
   }
   return found.sort((a, b) => b.changedAtMs - a.changedAtMs);
+}
+
+/** As storage/current.ts has it: others may wait to be removed, and nobody reads those any more. */
+function inUse(dataDirectory: string): { readonly log: string; readonly store: string } {
+  const path = join(dataDirectory, 'current.json');
+  if (!existsSync(path)) return { log: 'wal', store: 'db' };
+  const { log, store } = JSON.parse(readFileSync(path, 'utf8')) as { log?: unknown; store?: unknown };
+  return { log: typeof log === 'string' ? log : 'wal', store: typeof store === 'string' ? store : 'db' };
 }

@@ -5,7 +5,7 @@
 import { Prng } from '../../base/prng.js';
 import { pause, type RunClock } from './clock.js';
 import type { ChaosNode, NodeControl } from './control.js';
-import { damageLog, holdSyncs, setDiskFull, tearTail } from './disk-faults.js';
+import { damageLog, holdSyncs, rotStore, setDiskFull, tearTail } from './disk-faults.js';
 import type { LinkRule, Links } from './links.js';
 import { networkFault, type NetworkFault } from './network-faults.js';
 import type { FaultName, PlannedFault, Scope } from './plan.js';
@@ -90,7 +90,7 @@ export class Injector {
     const fromNs = clock.nowNs();
     const dice = new Prng(fault.dice);
     const usesProcess = isProcessFault(kind);
-    const nodes = this.chooseNodes(kind, fault.scope, dice);
+    const nodes = this.chooseNodes(kind, fault.scope, dice).sort();
     const record = (done: FaultRecord['done'], words: string): void =>
       onRecord({ id, kind, nodes, words, done, fromNs, toNs: clock.nowNs() });
     if (nodes.length === 0) {
@@ -134,6 +134,7 @@ export class Injector {
         return `SIGSTOP to ${names}`;
       case 'torn-tail':
       case 'damage':
+      case 'rot':
         return this.spoil(kind, nodes, dice, wait);
       case 'disk-full':
         await this.each(nodes, (node) => setDiskFull(node, true));
@@ -152,7 +153,7 @@ export class Injector {
 
   /** Kills the nodes, does something to their disks while they are down, and starts them again. */
   private async spoil(
-    kind: 'torn-tail' | 'damage',
+    kind: keyof typeof spoilers,
     nodes: readonly string[],
     dice: Prng,
     wait: () => Promise<void>,
@@ -166,9 +167,9 @@ export class Injector {
     await this.each(nodes, (node, control) => control.kill(node.id));
     await this.each(nodes, (node) => holdSyncs(node, false));
     await this.each(nodes, (node) => {
-      const done = kind === 'torn-tail' ? tearTail(node, dice) : damageLog(node, dice);
+      const done = spoilers[kind](node, dice);
       if (done === undefined) return;
-      if (kind === 'damage') this.damaged.set(node.id, this.options.clock.nowNs());
+      if (isDamage(kind)) this.damaged.set(node.id, this.options.clock.nowNs());
       words.push(`${node.id} ${done}`);
     });
     await wait();
@@ -223,7 +224,7 @@ export class Injector {
     for (const [node, atNs] of [...this.damaged]) {
       if (this.options.isWhole(node, atNs)) this.damaged.delete(node);
     }
-    if (kind === 'damage') {
+    if (isDamage(kind)) {
       const isWhole = (node: string): boolean => this.options.isWhole(node, 0);
       const free = this.free(kind).filter((node) => isWhole(node) && !this.damaged.has(node));
       return this.damaged.size < minority ? this.one(scope, free, dice) : [];
@@ -254,6 +255,13 @@ export class Injector {
   }
 }
 
+const spoilers = { 'torn-tail': tearTail, damage: damageLog, rot: rotStore } as const;
+
 function isProcessFault(kind: FaultName): boolean {
-  return ['kill', 'restart', 'pause', 'torn-tail', 'damage'].includes(kind);
+  return kind in spoilers || ['kill', 'restart', 'pause'].includes(kind);
+}
+
+/** Takes away what was durable. */
+function isDamage(kind: FaultName): boolean {
+  return kind === 'damage' || kind === 'rot';
 }

@@ -127,6 +127,13 @@ export const faultKinds = {
     ms: [200, 2_000],
     scopes: ['leader', 'follower', 'any'],
   },
+  rot: {
+    words: 'SIGKILL, and a bit of a table of the store is flipped, on a minority at most',
+    group: 'disk',
+    weight: 1,
+    ms: [200, 2_000],
+    scopes: ['leader', 'follower', 'any'],
+  },
   'disk-full': {
     words: 'the log and new files of a node get no more space',
     group: 'disk',

@@ -7,7 +7,7 @@ import { connect, KvorumError } from '../../client/index.js';
 import { Prng } from '../../base/prng.js';
 import type { HistoryOperation } from '../history-file.js';
 import { pause, RunClock } from './clock.js';
-import type { LaunchLoad, LoadProcess, NodeControl, UnexpectedExit } from './control.js';
+import type { LaunchLoad, LoadProcess, NodeControl, NoticedDamage, UnexpectedExit } from './control.js';
 import { Injector, type FaultRecord } from './injector.js';
 import type { Links } from './links.js';
 import { describe } from './load.js';
@@ -54,6 +54,7 @@ export interface ChaosEvidence {
   /** What the observer saw that must never be. */
   readonly problems: readonly string[];
   readonly exits: readonly UnexpectedExit[];
+  readonly noticed: readonly NoticedDamage[];
   readonly convergence: Convergence;
   /** The store's revision in the end, when it was empty in the beginning and all nodes agree on it. */
   readonly finalRevision: number | undefined;
@@ -83,6 +84,7 @@ export class ChaosRun {
   private readonly operations: HistoryOperation[] = [];
   private readonly faults: FaultRecord[] = [];
   private readonly exits: UnexpectedExit[] = [];
+  private readonly noticed: NoticedDamage[] = [];
   private readonly loads: LoadProcess[] = [];
   private loadProblem: string | undefined;
   private stopping = false;
@@ -126,6 +128,11 @@ export class ChaosRun {
     });
   }
 
+  /** A node said that it found its disk damaged. */
+  damageNoticed(nodeId: string): void {
+    this.noticed.push({ nodeId, atNs: this.clock.nowNs() });
+  }
+
   /** Rejects with UNAVAILABLE when the cluster does not form, or a load process failed. */
   async run(): Promise<ChaosEvidence> {
     const { plan, onPhase } = this.options;
@@ -156,10 +163,10 @@ export class ChaosRun {
   ): ChaosEvidence {
     const { plan, clients, keys } = this.options;
     const { phases, leaderships, problems } = this.observer;
-    const { operations, faults, exits } = this;
+    const { operations, faults, exits, noticed } = this;
     return {
       ...part,
-      ...{ plan, clients, keys, operations, faults, phases, leaderships, problems, exits },
+      ...{ plan, clients, keys, operations, faults, phases, leaderships, problems, exits, noticed },
       interrupted: this.interrupting.signal.aborted,
       endNs: this.clock.nowNs(),
     };

@@ -9,6 +9,7 @@ import { checkByRevisions } from '../checkers/revisions.js';
 import type { HistoryOperation } from '../history-file.js';
 import { isEffectiveWrite } from './figures.js';
 import { counted } from './html.js';
+import type { FaultRecord } from './injector.js';
 import { finalClient, type ChaosEvidence } from './run.js';
 
 export type CheckResult = 'holds' | 'violated' | 'undecided' | 'skipped';
@@ -42,6 +43,7 @@ export function judge(evidence: ChaosEvidence): Verdict {
     agreement(evidence),
     convergence(evidence),
     processes(evidence),
+    ...damage(evidence),
   ];
   return { ...conclude(evidence, checks), checks };
 }
@@ -184,14 +186,43 @@ function convergence({ convergence: found, unreadKeys }: ChaosEvidence): Check {
   }
 }
 
-/** Nodes end when they are killed, or told to, or when a full disk leaves them no choice. */
-function processes({ exits }: ChaosEvidence): Check {
+/** Nodes end when they are killed, or told to, or when a full or rotten disk leaves them no choice. */
+function processes({ exits, faults }: ChaosEvidence): Check {
   const name = 'nodes stay up';
-  const unexpected = exits.filter(({ lastLine }) => !/ENOSPC|NO_SPACE/.test(lastLine));
+  const rotten = new Set(
+    faults.flatMap(({ kind, nodes, done }) => (kind === 'rot' && done === 'done' ? nodes : [])),
+  );
+  const unexpected = exits.filter(({ nodeId, lastLine }) => {
+    return !/ENOSPC|NO_SPACE/.test(lastLine) && !(rotten.has(nodeId) && /corrupt/i.test(lastLine));
+  });
   if (unexpected.length > 0) {
     const words = unexpected.map(({ nodeId, how, lastLine }) => `${nodeId} ended with ${how}: ${lastLine}`);
     return { name, result: 'violated', words: words.slice(0, 5).join('; '), proof: [] };
   }
-  const full = exits.length === 0 ? '' : `, but for ${exits.length} times on a full disk`;
-  return { name, result: 'holds', words: `no node ended by itself${full}`, proof: [] };
+  const forced =
+    exits.length === 0 ? '' : `, but for ${counted(exits.length, 'time')} on a full or rotten disk`;
+  return { name, result: 'holds', words: `no node ended by itself${forced}`, proof: [] };
+}
+
+/** Synced bytes that have changed must be noticed by the node that reads them, however small the change. */
+function damage({ faults, noticed, interrupted }: ChaosEvidence): Check[] {
+  const name = 'damage is noticed';
+  const done = faults.filter((fault) => fault.kind === 'damage' && fault.done === 'done');
+  if (done.length === 0) return [];
+  const missed = done.filter(({ nodes, fromNs }) => {
+    const next = Math.min(
+      ...done.filter((other) => isLater(other, nodes, fromNs)).map((other) => other.fromNs),
+    );
+    return !noticed.some(({ nodeId, atNs }) => nodes.includes(nodeId) && atNs > fromNs && atNs < next);
+  });
+  if (missed.length > 0 && !interrupted) {
+    const words = missed.map(({ words: what }) => what).join('; ');
+    return [{ name, result: 'violated', words: `not noticed: ${words}`, proof: [] }];
+  }
+  const words = `${counted(done.length, 'damaged log')} noticed and replaced from the other nodes`;
+  return [{ name, result: missed.length > 0 ? 'skipped' : 'holds', words, proof: [] }];
+}
+
+function isLater({ nodes, fromNs }: FaultRecord, of: readonly string[], afterNs: number): boolean {
+  return fromNs > afterNs && nodes.some((node) => of.includes(node));
 }
