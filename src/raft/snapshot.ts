@@ -58,11 +58,11 @@ export function resetPeer(state: RaftState, peer: NodeId): void {
 
 /**
  * What a member starts with after it has installed a snapshot of everything through `base`: nothing but that,
- * and its own promises. `senderTerm`: the sender's currentTerm at or after the moment that the snapshot shows.
- * The member is in that term from now on, as if an AppendEntries of it had brought the entries: a leader that
- * was replaced before they were committed must not lead it any more. Where a sender sends only as long as it
- * leads the term in which this member refused its entries, the member is in that term already, and `term` will
- * do for `senderTerm`.
+ * and its own promises. `senderTerm`: the sender's currentTerm at or after the moment that the snapshot
+ * shows. The member is in that term from now on, as if an AppendEntries of it had brought the entries: a
+ * leader that was replaced before they were committed must not lead it any more. Where a sender sends only as
+ * long as it leads the term in which this member refused its entries, the member is in that term already, and
+ * `term` will do for `senderTerm`.
  */
 export function installedState(
   hardState: HardState,
