@@ -43,6 +43,10 @@ const defaultRunsMax = 5_000;
 /** How often a candidate that does not fail is tried again with other dice. */
 const otherDiceMax = 3;
 const diceStream = streamOf('shrink');
+/** A candidate with at most this share of the items is worth other dice. */
+const worthMuch = 0.8;
+/** The first rounds leave out parts no smaller than this share of all. */
+const coarseParts = 8;
 
 /** Faults and operations: what a person has to look at. */
 export function sizeOf({ faults, operations }: Plan): number {
@@ -84,12 +88,15 @@ class Shrinker {
 
   run(): ShrinkResult {
     let previous: Plan | undefined;
-    while (previous !== this.best && !this.isOver) {
+    // Large parts of everything first: what is left out early makes all later runs shorter.
+    for (let parts = coarseParts; previous !== this.best || parts !== Infinity;) {
+      if (this.isOver) break;
+      if (previous === this.best) parts = Infinity;
       previous = this.best;
       this.cutEnd();
-      this.thinFaults();
       this.dropClients();
-      this.thinOperations();
+      this.thinOperations(parts);
+      this.thinFaults(parts);
       this.dropMachines();
     }
     this.cutEnd();
@@ -133,12 +140,13 @@ class Shrinker {
     }
   }
 
-  private thinFaults(): void {
+  private thinFaults(parts: number): void {
     this.phase = 'faults';
     for (const kind of new Set(this.best.faults.map((fault) => fault.kind))) {
       this.keepFaults((fault) => fault.kind !== kind);
     }
     this.thin(
+      parts,
       ({ faults }) => faults,
       (faults) => ({ ...this.best, faults }),
     );
@@ -156,7 +164,7 @@ class Shrinker {
     }
   }
 
-  private thinOperations(): void {
+  private thinOperations(parts: number): void {
     this.phase = 'operations';
     const { operations } = this.best;
     for (const key of new Set(operations.map((operation) => operation.key))) {
@@ -166,6 +174,7 @@ class Shrinker {
       this.keepOperations((operation) => operation.kind !== kind);
     }
     this.thin(
+      parts,
       (plan) => plan.operations,
       (kept) => ({ ...this.best, operations: kept }),
     );
@@ -186,14 +195,20 @@ class Shrinker {
     }
   }
 
-  /** Leaves out runs of items, long ones first, later ones first. */
-  private thin<T>(itemsOf: (plan: Plan) => readonly T[], withItems: (items: readonly T[]) => Plan): void {
+  /** Leaves out runs of items, long ones first, later ones first, down to the `parts`-th part of all. */
+  private thin<T>(
+    parts: number,
+    itemsOf: (plan: Plan) => readonly T[],
+    withItems: (items: readonly T[]) => Plan,
+  ): void {
     let length = Math.ceil(itemsOf(this.best).length / 2);
-    while (length >= 1 && !this.isOver) {
+    const lengthMin = Math.max(1, itemsOf(this.best).length / parts);
+    while (length >= lengthMin && !this.isOver) {
       for (let end = itemsOf(this.best).length; end > 0; end -= length) {
         const items = itemsOf(this.best);
         const kept = [...items.slice(0, Math.max(0, end - length)), ...items.slice(end)];
-        this.try(withItems(kept), kept.length <= items.length / 2 || length === 1 ? otherDiceMax : 1);
+        const isWorthMuch = kept.length <= items.length * worthMuch;
+        this.try(withItems(kept), isWorthMuch ? otherDiceMax : 0);
       }
       length = length === 1 ? 0 : Math.ceil(length / 2);
     }
