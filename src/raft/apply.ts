@@ -6,6 +6,7 @@
 // machine".
 
 import { assert } from '../base/assert.js';
+import type { Millis } from '../base/env.js';
 import { ByteWindow } from './byte-window.js';
 import type { RaftState } from './state.js';
 import type { LogEntry, LogIndex } from './types.js';
@@ -18,8 +19,11 @@ export class ApplyQueue {
   readonly open = new ByteWindow();
   /** A `readEntries` for the state machine is out. */
   isReading = false;
-  /** The last one brought nothing; it is asked again at the next timeout, not at once. */
-  isReadRefused = false;
+  /**
+   * The last one brought nothing; it is asked again from then on, not at once. Infinite when nothing was
+   * refused. A deadline of its own: under a steady leader a follower has no timeout otherwise.
+   */
+  readAgainMs: Millis = Infinity;
 
   constructor(appliedIndex: LogIndex) {
     this.appliedIndex = appliedIndex;
@@ -44,7 +48,7 @@ export function handOutCommitted(state: RaftState): void {
   if (room <= 0 && apply.open.count > 0) return;
   const firstIndex = apply.handedOutIndex + 1;
   if (firstIndex < log.cacheFirstIndex) {
-    if (apply.isReadRefused) return;
+    if (apply.readAgainMs !== Infinity) return;
     apply.isReading = true;
     const lastIndex = Math.min(endIndex, log.cacheFirstIndex - 1);
     state.output.requestEntries({
@@ -65,7 +69,7 @@ export function receiveEntriesToApply(state: RaftState, entries: readonly LogEnt
   const { apply, log } = state;
   apply.isReading = false;
   if (entries.length === 0) {
-    apply.isReadRefused = true;
+    apply.readAgainMs = state.now + state.config.heartbeatIntervalMs;
     return;
   }
   // Committed entries are never truncated, so what comes back must be what was asked for.

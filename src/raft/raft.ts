@@ -238,9 +238,10 @@ export class Raft {
 
   /** When the next timeout is due, as in the last output. Finite. */
   get deadlineMs(): number {
-    const { role } = this.state;
-    if (role.name !== 'leader') return role.electionDeadlineMs;
-    return Math.min(role.nextHeartbeatMs, role.commitNoticeMs, role.transfer?.deadlineMs ?? Infinity);
+    const { role, apply } = this.state;
+    if (role.name !== 'leader') return Math.min(role.electionDeadlineMs, apply.readAgainMs);
+    const transferMs = role.transfer?.deadlineMs ?? Infinity;
+    return Math.min(role.nextHeartbeatMs, role.commitNoticeMs, transferMs, apply.readAgainMs);
   }
 
   /** Whether this member neither votes nor stands for election, because its log may have lost entries. */
@@ -281,7 +282,7 @@ export class Raft {
 
   private timeout(): void {
     const { state } = this;
-    state.apply.isReadRefused = false;
+    if (state.now >= state.apply.readAgainMs) state.apply.readAgainMs = Infinity;
     if (state.role.name === 'leader') leaderTimeout(state, state.role);
     else electionTimeout(state, state.role);
   }

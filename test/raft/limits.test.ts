@@ -171,6 +171,26 @@ describe('entries read from disk', () => {
     expect(cluster.member('n1').applied.length).toBe(22);
   });
 
+  it('are asked for again by a follower that a read failed once, also under a leader that never falls silent', () => {
+    const voters = ['n1', 'n2', 'n3'];
+    const cluster = new VirtualCluster({ voters, config: { applyBytesMax: 30 }, recentMax: 0 });
+    cluster.elect('n1');
+    proposeMany(cluster, 20, 10);
+    cluster.pass(500);
+    cluster.crash('n3');
+    cluster.member('n3').applied = [];
+    cluster.restart('n3');
+    cluster.timeout('n1');
+    while (cluster.member('n3').toRead.length === 0 && cluster.deliver() !== undefined);
+    expect(cluster.member('n3').toRead.length).toBe(1);
+    cluster.member('n3').toRead.length = 0;
+    cluster.step('n3', { kind: 'entriesRead', reader: { for: 'apply' }, entries: [] });
+    const { currentTerm } = cluster.raft('n3');
+    cluster.pass(5_000);
+    expect(cluster.raft('n3').currentTerm, 'nobody has stood for election').toBe(currentTerm);
+    expect(cluster.member('n3').applied.length).toBe(21);
+  });
+
   it('stop the node when the disk returns other entries than were committed', () => {
     const cluster = new VirtualCluster({ voters: ['n1'], recentMax: 0 });
     cluster.elect('n1');
