@@ -2,13 +2,20 @@
 // history of all operations whether it kept its word. Leaves a folder with the history, the faults, the
 // nodes' logs and a report, and no process, however it ends.
 
-import { Option, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import { connect } from '../client/index.js';
 import type { ObservedNode } from '../sim/chaos/observer.js';
 import { Links } from '../sim/chaos/links.js';
-import { clientSideFaults, faultKinds, faultNames, makePlan, type FaultName } from '../sim/chaos/plan.js';
+import {
+  clientSideFaults,
+  defaultFaults,
+  faultKinds,
+  faultNames,
+  makePlan,
+  type FaultName,
+} from '../sim/chaos/plan.js';
 import { ChaosRun, type ChaosEvidence, type ChaosOptions } from '../sim/chaos/run.js';
 import { judge, type Verdict } from '../sim/chaos/verdict.js';
 import { ChaosFolder } from './chaos-folder.js';
@@ -56,9 +63,10 @@ export function addChaosCommand(program: Command): void {
       ),
     )
     .addOption(
-      new Option('--faults <list>', `which faults: ${faultNames.join(', ')} (default: all)`).argParser(
-        wordListParser(faultNames),
-      ),
+      new Option(
+        '--faults <list>',
+        `which faults: ${faultNames.join(', ')} (default: all but rot)`,
+      ).argParser(wordListParser(faultNames)),
     )
     .addOption(count('--clients <count>', 'clients that do one thing at a time', 1, 1_000).default(12))
     .addOption(count('--keys <count>', 'keys in use at one time', 1, 1_000).default(6))
@@ -70,14 +78,22 @@ export function addChaosCommand(program: Command): void {
       ).argParser(parseEndpoints),
     )
     .option('--json', 'print the verdict and the figures as one JSON document')
+    .addHelpText('after', helpText)
     .action(async (flags: ChaosFlags) => {
       process.exitCode = await runChaos(flags);
     });
 }
 
+const helpText = `
+Faults:
+${faultNames.map((name) => `  ${name.padEnd(10)} ${faultKinds[name].words}`).join('\n')}
+
+Exit codes: 0 every guarantee held, 1 the command itself failed or something could not be decided, 2 usage,
+  ${exitCodes.safety} a guarantee was broken, ${exitCodes.liveness} the cluster did not recover,
+  ${exitCodes.exception} a node ended by itself, ${exitCodes.interrupted} Ctrl-C; what there was holds`;
+
 function parseNodes(text: string): number {
-  if (text !== '3' && text !== '5')
-    throw new UsageError(`--nodes must be 3 or 5, not ${JSON.stringify(text)}`);
+  if (text !== '3' && text !== '5') throw new InvalidArgumentError('it must be 3 or 5.');
   return Number(text);
 }
 
@@ -101,14 +117,18 @@ async function runChaos(flags: ChaosFlags): Promise<number> {
   return exitCodeFor(verdict);
 }
 
-function exitCodeFor({ result }: Verdict): number {
+/** The worst that was found. */
+function exitCodeFor({ result, checks }: Verdict): number {
   switch (result) {
     case 'holds':
       return exitCodes.ok;
-    case 'violated':
-      return exitCodes.failure;
+    case 'violated': {
+      const broken = new Set(checks.filter((check) => check.result === 'violated').map(({ about }) => about));
+      if (broken.has('safety')) return exitCodes.safety;
+      return broken.has('liveness') ? exitCodes.liveness : exitCodes.exception;
+    }
     case 'undecided':
-      return exitCodes.timeout;
+      return exitCodes.failure;
     case 'interrupted':
       return exitCodes.interrupted;
   }
@@ -116,7 +136,7 @@ function exitCodeFor({ result }: Verdict): number {
 
 /** The faults of the flags, or all that the cluster allows. */
 function chooseFaults({ faults, endpoints }: ChaosFlags): readonly FaultName[] {
-  if (endpoints === undefined) return faults ?? faultNames;
+  if (endpoints === undefined) return faults ?? defaultFaults;
   const other = faults?.find((name) => !clientSideFaults.includes(name));
   if (other === undefined) return faults ?? clientSideFaults;
   throw new UsageError(

@@ -16,6 +16,8 @@ export type CheckResult = 'holds' | 'violated' | 'undecided' | 'skipped';
 
 export interface Check {
   readonly name: string;
+  /** What a violation would mean: a wrong answer, no answer in the end, or a process that ended. */
+  readonly about: 'safety' | 'liveness' | 'processes';
   readonly result: CheckResult;
   /** What was found. */
   readonly words: string;
@@ -35,18 +37,18 @@ export interface Verdict {
 const linearizabilityBudgetMs = 120_000;
 
 export function judge(evidence: ChaosEvidence): Verdict {
+  const about = (kind: Check['about'], found: readonly Judged[]): Check[] =>
+    found.map((check) => ({ ...check, about: kind }));
   const checks = [
-    linearizability(evidence),
-    revisions(evidence),
-    exactlyOnce(evidence),
-    durability(evidence),
-    agreement(evidence),
-    convergence(evidence),
-    processes(evidence),
-    ...damage(evidence),
+    ...about('safety', [linearizability(evidence), revisions(evidence), exactlyOnce(evidence)]),
+    ...about('safety', [durability(evidence), agreement(evidence), ...damage(evidence)]),
+    ...about('liveness', [convergence(evidence)]),
+    ...about('processes', [processes(evidence)]),
   ];
   return { ...conclude(evidence, checks), checks };
 }
+
+type Judged = Omit<Check, 'about'>;
 
 function conclude(
   { interrupted, operations, faults }: ChaosEvidence,
@@ -73,7 +75,7 @@ function conclude(
   };
 }
 
-function linearizability({ operations }: ChaosEvidence): Check {
+function linearizability({ operations }: ChaosEvidence): Judged {
   const name = 'linearizable';
   const found = checkLinearizability(operations, {
     budgetMs: linearizabilityBudgetMs,
@@ -105,12 +107,12 @@ function linearizability({ operations }: ChaosEvidence): Check {
 }
 
 /** The second opinion, by the revisions that answers name. */
-function revisions({ operations }: ChaosEvidence): Check {
+function revisions({ operations }: ChaosEvidence): Judged {
   const words = 'every answer fits the revision that it names, and revisions respect real time';
   return judged('revisions', checkByRevisions(operations), words);
 }
 
-function exactlyOnce({ operations, finalRevision }: ChaosEvidence): Check {
+function exactlyOnce({ operations, finalRevision }: ChaosEvidence): Judged {
   const name = 'exactly once';
   const acknowledged = operations.filter(isEffectiveWrite).length;
   const unknown = operations.filter(({ op, out }) => op !== 'get' && out.st === 'unknown').length;
@@ -128,7 +130,7 @@ function exactlyOnce({ operations, finalRevision }: ChaosEvidence): Check {
 }
 
 /** Against what was read when all faults were over. */
-function durability({ operations, convergence, unreadKeys }: ChaosEvidence): Check {
+function durability({ operations, convergence, unreadKeys }: ChaosEvidence): Judged {
   const name = 'durable';
   if (convergence.kind !== 'converged') {
     const words = 'there was no final read to compare with';
@@ -145,7 +147,7 @@ function durability({ operations, convergence, unreadKeys }: ChaosEvidence): Che
   return judged(name, checkDurability(earlier, final), words);
 }
 
-function judged(name: string, findings: readonly Finding[], words: string): Check {
+function judged(name: string, findings: readonly Finding[], words: string): Judged {
   const [first] = findings;
   if (first === undefined) return { name, result: 'holds', words, proof: [] };
   const more = findings.length === 1 ? '' : ` (and ${findings.length - 1} more)`;
@@ -153,7 +155,7 @@ function judged(name: string, findings: readonly Finding[], words: string): Chec
 }
 
 /** Equal states at equal indexes, and one leader per term, at every look. */
-function agreement({ problems, leaderships }: ChaosEvidence): Check {
+function agreement({ problems, leaderships }: ChaosEvidence): Judged {
   const name = 'replicas agree';
   if (problems.length > 0) return { name, result: 'violated', words: problems.join('; '), proof: [] };
   const words =
@@ -162,7 +164,7 @@ function agreement({ problems, leaderships }: ChaosEvidence): Check {
   return { name, result: 'holds', words, proof: [] };
 }
 
-function convergence({ convergence: found, unreadKeys }: ChaosEvidence): Check {
+function convergence({ convergence: found, unreadKeys }: ChaosEvidence): Judged {
   const name = 'recovers';
   switch (found.kind) {
     case 'skipped':
@@ -187,7 +189,7 @@ function convergence({ convergence: found, unreadKeys }: ChaosEvidence): Check {
 }
 
 /** Nodes end when they are killed, or told to, or when a full or rotten disk leaves them no choice. */
-function processes({ exits, faults }: ChaosEvidence): Check {
+function processes({ exits, faults }: ChaosEvidence): Judged {
   const name = 'nodes stay up';
   const rotten = new Set(
     faults.flatMap(({ kind, nodes, done }) => (kind === 'rot' && done === 'done' ? nodes : [])),
@@ -205,7 +207,7 @@ function processes({ exits, faults }: ChaosEvidence): Check {
 }
 
 /** Synced bytes that have changed must be noticed by the node that reads them, however small the change. */
-function damage({ faults, noticed, interrupted }: ChaosEvidence): Check[] {
+function damage({ faults, noticed, interrupted }: ChaosEvidence): Judged[] {
   const name = 'damage is noticed';
   const done = faults.filter((fault) => fault.kind === 'damage' && fault.done === 'done');
   if (done.length === 0) return [];
