@@ -3,6 +3,7 @@
 // same plan gives the same result, down to the hash over all events. Source: design §9, research §4.
 
 import type { Member } from '../wire/protocol.js';
+import { checkSecondOpinion } from './checkers/second-opinion.js';
 import type { Violation } from './checkers/violations.js';
 import { checkHistory } from './checkers/witness.js';
 import { ConvergenceChecker } from './convergence.js';
@@ -105,6 +106,7 @@ class Simulation {
     if (violations.any) return;
     const facts = judgeStores(this.core, machines, violations);
     checkHistory(this.history.operations, facts, violations);
+    checkSecondOpinion(this.history.operations, facts, violations);
     for (const { name, node } of machines) {
       scheduler.note(`${name} ${node?.stateMachine?.stateHash} ${node?.stateMachine?.contentHash}`);
     }

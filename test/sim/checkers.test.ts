@@ -4,6 +4,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Message } from '../../src/raft/messages.js';
 import { Violations } from '../../src/sim/checkers/violations.js';
+import { checkSecondOpinion } from '../../src/sim/checkers/second-opinion.js';
 import { checkHistory, type VersionFact } from '../../src/sim/checkers/witness.js';
 import type { OperationCall, OperationRecord, OperationResult } from '../../src/sim/history.js';
 import { Bench, type Fake } from './checkers-bench.js';
@@ -303,5 +304,48 @@ describe('what clients were told', () => {
     expect(judge(facts, write, operation(10, 20, get('x'), read(1, ['x', 'v1', 1])))).toEqual([]);
     const late = operation(11, 20, put('x', 'v1'), ok(1));
     expect(judge(facts, write, late)).toContain('realTimeOrder');
+  });
+});
+
+describe('the same, seen by the black box', () => {
+  const range: OperationCall = { kind: 'range', start: '', limit: 10 };
+  const opinion = (...operations: OperationRecord[]): string[] => {
+    const violations = new Violations(() => 0);
+    checkSecondOpinion(
+      operations,
+      [fact(1, 'x', 'v1'), fact(2, 'y', 'v2'), fact(3, 'x', undefined)],
+      violations,
+    );
+    return violations.list.map(({ id, message }) => `${id} ${message}`);
+  };
+  const writes = [
+    operation(0, 10, put('x', 'v1', 0), ok(1)),
+    operation(11, 20, put('y', 'v2'), ok(2)),
+    operation(31, 40, remove('x', 1), ok(3, 1)),
+  ];
+
+  it('a truthful history', () => {
+    const seen = read(2, ['x', 'v1', 1], ['y', 'v2', 2]);
+    expect(
+      opinion(
+        ...writes,
+        operation(21, 30, range, seen),
+        operation(41, 50, put('y', 'v4', 1), conflict(3)),
+        operation(41, 50, put('y', 'v5', 2), failed('unknown')),
+        operation(41, 50, put('y', 'v6'), failed('none')),
+        operation(51, 60, { ...range, limit: 1 }, read(3, ['y', 'v5', 4])),
+        operation(51, 60, get('x'), read(3)),
+      ),
+    ).toEqual([]);
+  });
+
+  it('reads of the past, a lost write in a range, conditions that did not hold', () => {
+    expect(opinion(...writes, operation(51, 60, get('x'), read(3, ['x', 'v1', 1])))).toEqual([
+      expect.stringContaining('linearizability key x: get by c1 returned "v1"'),
+    ]);
+    expect(opinion(...writes, operation(51, 60, range, read(3)))).toHaveLength(1);
+    expect(opinion(...writes, operation(51, 60, { ...range, start: 'z' }, read(3)))).toEqual([]);
+    expect(opinion(...writes, operation(51, 60, put('x', 'v9', 1), ok(4)))).toHaveLength(1);
+    expect(opinion(...writes, operation(51, 60, get('y'), read(3, ['y', 'v8', 1])))).toHaveLength(1);
   });
 });

@@ -24,6 +24,7 @@ export type InvariantId =
   | 'readValue'
   | 'conditionJudged'
   | 'realTimeOrder'
+  | 'linearizability'
   | 'falseFailure'
   | 'deadline'
   | 'unexpectedError'
