@@ -26,3 +26,7 @@ export {
   type LinearizabilityResult,
   type SearchLimits,
 } from './checkers/linearizability.js';
+export { checkByRevisions } from './checkers/revisions.js';
+export { checkExactlyOnce } from './checkers/exactly-once.js';
+export { checkDurability, type FinalState } from './checkers/durability.js';
+export type { Finding } from './checkers/findings.js';
