@@ -8,17 +8,14 @@ import { KvorumError } from '../base/errors.js';
 import { placeOf, type AppliedRecord, type HistoryPlace } from '../kv/schema.js';
 import { SnapshotReader } from '../kv/snapshot-reader.js';
 import type { StoreRecord, StoreView } from '../kv/store.js';
-import {
-  wireLimits,
-  type SnapshotCursor,
-  type SnapshotPart,
-  type SnapshotResult,
-  type TransferFrame,
-} from '../wire/protocol.js';
+import type { SnapshotCursor, SnapshotPart, SnapshotResult, TransferFrame } from '../wire/protocol.js';
 import { hashChunk } from '../wire/transfer-codec.js';
 
 /** Keys and values of a chunk, or one larger record: with its frame it stays under 256 KiB. */
 export const chunkBytesDefault = 200 * 1_024;
+
+/** Records of a chunk: what the receiver does with them in one go takes about two milliseconds. */
+const chunkRecordsMax = 512;
 
 /** Chunks sent and not answered. Both sides keep to it. */
 export const windowChunks = 2;
@@ -251,7 +248,7 @@ export class OutgoingSnapshot {
       this.options.timers.defer(() => this.fail(error.message));
       return;
     }
-    const limits = { bytesMax: this.options.chunkBytesMax, recordsMax: wireLimits.chunkRecordsMax };
+    const limits = { bytesMax: this.options.chunkBytesMax, recordsMax: chunkRecordsMax };
     const reader = new SnapshotReader(view, limits);
     this.reader = reader;
     reader.readApplied((error, found) => {

@@ -389,6 +389,7 @@ describe('close', () => {
     for (let atMs = 0; atMs < 20; atMs += 0.25) {
       const stage = new Stage();
       stage.world.time.after(atMs, () => {
+        stagedBefore = stage.target.staged.length;
         stage.target.receiver.close(() => {
           closed = true;
           // Open stores cannot be opened again, nor removed.
@@ -396,6 +397,7 @@ describe('close', () => {
         });
       });
       let closed = false;
+      let stagedBefore = 0;
       const steps: [number, () => void][] = [
         [0, () => stage.offer()],
         [6, () => stage.chunk('history', stage.history())],
@@ -405,6 +407,7 @@ describe('close', () => {
       for (const [dueMs, run] of steps) stage.world.time.after(dueMs, run);
       stage.run(100);
       expect(closed).toBe(true);
+      expect(stage.target.staged).toHaveLength(stagedBefore);
       if (stage.target.staged.length > 0) continue;
       stage.target.restart();
       stage.begin();
