@@ -147,8 +147,9 @@ export type FaultName = keyof typeof faultKinds;
 export const faultNames = Object.keys(faultKinds) as FaultName[];
 
 /**
- * Without `rot`: LevelDB checks what it reads, and ends the whole process over a table that contradicts itself,
- * at every start until somebody removes the store. Wrong answers there are none, but no recovery either.
+ * Without `rot`: LevelDB checks what it reads, and ends the whole process over a table that contradicts
+ * itself, at every start until somebody removes the store. Wrong answers there are none, but no recovery
+ * either.
  */
 export const defaultFaults: readonly FaultName[] = faultNames.filter((name) => name !== 'rot');
 
