@@ -24,7 +24,10 @@ export const windowChunks = 2;
 const patienceMs = 10_000;
 /** Until a full link, or the own store that is behind the receiver's, is tried again. */
 const retryMs = 100;
-/** Views of one transfer. Beyond, writes are nearly as fast as the transfer: a newer view gains next to nothing. */
+/**
+ * Views of one transfer. Beyond, writes are nearly as fast as the transfer: a newer view gains next to
+ * nothing.
+ */
 const viewsMax = 16;
 
 export interface OutgoingOptions {
@@ -168,7 +171,9 @@ export class OutgoingSnapshot {
     }
   }
 
-  /** Whether the next chunk is ready; if not, either it will be, and `pump` is called then, or all was sent. */
+  /**
+   * Whether the next chunk is ready; if not, either it will be, and `pump` is called then, or all was sent.
+   */
   private cut(): boolean {
     const { reader } = this;
     if (reader === undefined || this.part === 'end') return false;
@@ -185,7 +190,8 @@ export class OutgoingSnapshot {
     }
     if (this.part === 'history') {
       const lag = this.options.durableAppliedIndex() - this.viewIndex;
-      // Each view takes less time than the one before, unless writes are faster than the transfer: then it ends.
+      // Each view takes less time than the one before, unless writes are faster than the transfer: then it
+      // ends.
       if (lag > this.options.viewEntriesMax && lag < this.lag && this.views < viewsMax) {
         this.lag = lag;
         this.continueOnNewView();

@@ -326,7 +326,9 @@ interface Taken {
   readonly operations: readonly StoreOperation[];
 }
 
-/** What a chunk does to the staging store. Throws for one that does not belong there, with nothing changed. */
+/**
+ * What a chunk does to the staging store. Throws for one that does not belong there, with nothing changed.
+ */
 function take(writer: SnapshotWriter | undefined, { part, sequence, records, hash }: SnapshotChunk): Taken {
   const found = hashChunk(part, sequence, records);
   if (writer === undefined || found !== hash) {

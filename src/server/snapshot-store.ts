@@ -32,7 +32,9 @@ export class StagingStore {
     return this.preparedWriter;
   }
 
-  /** Opens the store if it is not open, and makes it ready for a transfer. `CORRUPT`, or the store's errors. */
+  /**
+   * Opens the store if it is not open, and makes it ready for a transfer. `CORRUPT`, or the store's errors.
+   */
   prepare(done: Done): void {
     this.preparedWriter = undefined;
     const finish = this.begin(done);

@@ -1,6 +1,6 @@
 // The frames of a snapshot on its way from one member to another, and the hash that guards each chunk. The
-// numbers of the frames stand in `peer-codec`. Must never take a chunk's hash for a proof of anything but that
-// its bytes arrived as they were sent: whether they are the right ones, the receiver finds out.
+// numbers of the frames stand in `peer-codec`. Must never take a chunk's hash for a proof of anything but
+// that its bytes arrived as they were sent: whether they are the right ones, the receiver finds out.
 
 import { assertNever } from '../base/assert.js';
 import { fromByteString, toByteString } from '../base/bytes.js';

@@ -79,7 +79,9 @@ function toEntries(steps: readonly Step[]): EntryToApply[] {
   });
 }
 
-/** What a replica holds durably that applied these entries, with a group after each where `endsGroup` is true. */
+/**
+ * What a replica holds durably that applied these entries, with a group after each where `endsGroup` is true.
+ */
 export function storeOf(entries: readonly EntryToApply[], endsGroup: (index: number) => boolean): FakeStore {
   const store = new FakeStore();
   const machine = openMachine(store);

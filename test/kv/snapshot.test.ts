@@ -1,6 +1,6 @@
-// Snapshots against the stores that they were taken of: however a snapshot is cut, whoever sends its parts and
-// wherever it is interrupted, the receiver ends with the very same records; and what does not belong to it is
-// refused.
+// Snapshots against the stores that they were taken of: however a snapshot is cut, whoever sends its parts
+// and wherever it is interrupted, the receiver ends with the very same records; and what does not belong to
+// it is refused.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -330,7 +330,8 @@ describe('the writer refuses', () => {
           atOnce++;
           continue;
         }
-        // What a value was before it was replaced is not part of the sum: there the chunk's hash stands guard.
+        // What a value was before it was replaced is not part of the sum: there the chunk's hash stands
+        // guard.
         if (!isReplaced(key)) expect(errorOf(() => writer.takeEnd([appliedOf(source)])).code).toBe('CORRUPT');
       }
     }

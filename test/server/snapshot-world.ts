@@ -377,7 +377,10 @@ export class World {
     return true;
   }
 
-  /** Cuts all links of a node, or of two nodes with each other. Both sides hear of it; new links are up at once. */
+  /**
+   * Cuts all links of a node, or of two nodes with each other. Both sides hear of it; new links are up at
+   * once.
+   */
   cut(nodeId: string, other?: string): void {
     for (const peer of other === undefined ? [...this.machines.keys()] : [other]) {
       if (peer === nodeId) continue;
