@@ -15,7 +15,8 @@ export const reportStyle = `
 --process:#ff6b70;--network:#b693f5;--clients:#47c1cd;--disk:#d9b64a;--band:.2}}
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%}
-body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",
+body{margin:0;overflow-wrap:anywhere;background:var(--paper);color:var(--ink);
+  font:15px/1.5 system-ui,-apple-system,"Segoe UI",
   Roboto,sans-serif}
 main{max-width:1180px;margin:0 auto;padding:28px 20px 60px}
 h1{font-size:30px;line-height:1.2;margin:6px 0 10px;letter-spacing:-.015em;text-wrap:balance}
