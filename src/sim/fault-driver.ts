@@ -1,7 +1,8 @@
 // Carries out the faults of a plan at their times. At the end of the safety phase it heals the core and
 // leaves everything else as wrong as the plan says, for ever (research §4.7).
 
-import type { Aftermath, Fault, MachineFault, NetworkFault, Way } from './faults.js';
+import type { Raft } from '../raft/raft.js';
+import type { Aftermath, Fault, MachineFault, NetworkFault, Rollback, Way } from './faults.js';
 import type { Machine } from './machine.js';
 import { NetworkFaults } from './network-faults.js';
 import type { Plan } from './plan.js';
@@ -16,35 +17,38 @@ export interface PausableClient {
   resume(): void;
 }
 
+/** How often it is looked for a calm moment. */
+const calmPollMs = 20;
+
 /** A node outside the core comes and goes about as fast as an election. */
 const flapPeriodMs = 900;
 const flapShutMs = 500;
 
+/** What faults are done to. */
+export interface FaultedWorld {
+  readonly plan: Plan;
+  readonly scheduler: Scheduler;
+  readonly network: VirtualNetwork;
+  readonly machines: readonly Machine[];
+  /** In the plan's order. */
+  readonly clients: readonly PausableClient[];
+  log(what: string): void;
+  /** What the node promised is forgotten, as it has forgotten it itself. */
+  forget(nodeId: string): void;
+}
+
 export class FaultDriver {
-  private readonly plan: Plan;
+  private readonly world: FaultedWorld;
   private readonly scheduler: Scheduler;
-  private readonly network: VirtualNetwork;
   private readonly networkFaults: NetworkFaults;
   private readonly machines: readonly Machine[];
-  private readonly clients: readonly PausableClient[];
-  private readonly log: (what: string) => void;
   private healed = false;
 
-  /** `clients`: in the plan's order. */
-  constructor(
-    plan: Plan,
-    scheduler: Scheduler,
-    network: VirtualNetwork,
-    machines: readonly Machine[],
-    clients: readonly PausableClient[],
-    log: (what: string) => void,
-  ) {
-    this.plan = plan;
+  constructor(world: FaultedWorld) {
+    const { plan, scheduler, network, machines, log } = world;
+    this.world = world;
     this.scheduler = scheduler;
-    this.network = network;
     this.machines = machines;
-    this.clients = clients;
-    this.log = log;
     const ordinary = plan.conditions;
     const leader = (): Machine | undefined => this.leader();
     this.networkFaults = new NetworkFaults({ scheduler, network, machines, ordinary, log, leader });
@@ -65,14 +69,16 @@ export class FaultDriver {
         this.networkFaults.begin(fault satisfies NetworkFault);
         return;
       case 'pauseClient': {
-        const client = this.clients[fault.client];
+        const client = this.world.clients[fault.client];
         if (client === undefined) return;
-        this.log(`${client.name} is paused`);
+        this.world.log(`${client.name} is paused`);
         client.pause();
         this.until(fault.atMs + fault.forMs, () => client.resume());
         return;
       }
       case 'rollback':
+        this.machines[fault.node]?.keepCopy();
+        this.until(fault.backAtMs, () => this.rollBack(fault));
         return;
       default: {
         const machine = this.machines[fault.node] ?? this.leader();
@@ -82,7 +88,7 @@ export class FaultDriver {
   }
 
   private beginOnMachine(fault: MachineFault, machine: Machine): void {
-    if (fault.kind !== 'crash') this.log(`${machine.name}: ${JSON.stringify(fault)}`);
+    if (fault.kind !== 'crash') this.world.log(`${machine.name}: ${JSON.stringify(fault)}`);
     switch (fault.kind) {
       case 'crash':
         machine.crash(fault);
@@ -147,6 +153,36 @@ export class FaultDriver {
     }
   }
 
+  /** Rolls the machine back as soon as nothing that it promised since is needed; see `isCalm`. */
+  private rollBack(fault: Rollback): void {
+    const machine = this.machines[fault.node];
+    if (machine === undefined || machine.isGone) return;
+    if (!this.isCalm(machine)) {
+      this.until(this.scheduler.nowUs / 1000 + calmPollMs, () => this.rollBack(fault));
+      return;
+    }
+    if (machine.rollBack(fault.downMs)) this.world.forget(machine.name);
+  }
+
+  /**
+   * All follow one leader, which is not the victim, in one term, and everyone else has the same log on disk,
+   * all of it committed. Then no vote that the victim forgets can count for anybody any more, and a majority
+   * without it holds every entry that it forgets.
+   */
+  private isCalm(victim: Machine): boolean {
+    const rafts = this.machines.map(({ node, process }) =>
+      process?.state === 'running' ? node?.raft : undefined,
+    );
+    const leader = rafts.find((raft) => raft?.role === 'leader');
+    if (leader === undefined || leader.nodeId === victim.name || leader.commitIndex < leader.lastIndex)
+      return false;
+    const isWithLeader = (raft: Raft | undefined): boolean =>
+      raft?.currentTerm === leader.currentTerm && raft.leaderId === leader.nodeId && !raft.isCatchingUp;
+    const others = rafts.filter((raft) => raft?.nodeId !== victim.name);
+    const holdsAll = (raft: Raft | undefined): boolean => raft?.durableIndex === leader.lastIndex;
+    return rafts.every(isWithLeader) && others.every(holdsAll);
+  }
+
   /** Whoever leads in the highest term; the first machine when nobody does. */
   private leader(): Machine | undefined {
     let leader = this.machines[0];
@@ -162,30 +198,30 @@ export class FaultDriver {
   private heal(): void {
     this.healed = true;
     this.networkFaults.heal();
-    for (const client of this.clients) client.resume();
-    const others = this.plan.core?.others ?? [];
+    for (const client of this.world.clients) client.resume();
+    const others = this.world.plan.core?.others ?? [];
     for (const [position, machine] of this.machines.entries()) {
       const state = others.find(({ node }) => node === position)?.state;
       if (state === undefined) machine.heal();
       else this.leaveWrong(machine, state);
     }
-    this.log(others.length === 0 ? 'everything works from now on' : 'the core works from now on');
+    this.world.log(others.length === 0 ? 'everything works from now on' : 'the core works from now on');
   }
 
   /** What stays wrong with a node that is not of the core. */
   private leaveWrong(machine: Machine, state: Aftermath): void {
     const { name } = machine;
-    this.log(`${name} is ${state} for ever`);
+    this.world.log(`${name} is ${state} for ever`);
     const nodes = this.machines.map((other) => other.name).filter((other) => other !== name);
     if (state === 'dead') machine.bury();
     if (state === 'dead' || state === 'sick') return;
     machine.heal();
     const outward = nodes.map((other): Way => [name, other]);
     const inward = nodes.map((other): Way => [other, name]);
-    const clients = this.clients.map((client) => client.name);
-    if (state === 'cut') this.network.block([...outward, ...inward, ...waysBetween([name], clients)]);
-    if (state === 'deaf') this.network.block(inward);
-    if (state === 'mute') this.network.block(outward);
+    const clients = this.world.clients.map((client) => client.name);
+    if (state === 'cut') this.world.network.block([...outward, ...inward, ...waysBetween([name], clients)]);
+    if (state === 'deaf') this.world.network.block(inward);
+    if (state === 'mute') this.world.network.block(outward);
     if (state === 'flapping') {
       const ways = nodes.flatMap((other) => bothWays(name, other));
       this.networkFaults.flap(ways, flapPeriodMs, flapShutMs, Infinity);

@@ -17,6 +17,7 @@ import { damageDisk } from './machine-damage.js';
 import type { MachinePlan, Plan } from './plan.js';
 import type { ScheduledEvent, Scheduler } from './scheduler.js';
 import { type DiskCrash, VirtualDisk } from './virtual-disk.js';
+import type { VirtualFolders } from './virtual-folders.js';
 import type { VirtualNetwork } from './virtual-network.js';
 import { type LogSink, type ResumeOrder, VirtualProcess, virtualLogger } from './virtual-process.js';
 import { nodeConfigOf } from './virtual-config.js';
@@ -34,6 +35,8 @@ export interface MachineContext {
   readonly log: LogSink;
   count(mark: string): void;
 }
+
+type StoresCopy = ReturnType<VirtualStores['copy']>;
 
 /** What a node logs when it begins something that a crash may be planned into. */
 const phaseWords: Readonly<Record<NonNullable<CrashFault['during']>, string>> = {
@@ -68,6 +71,7 @@ export class Machine {
   private phaseCrash: CrashFault | undefined;
   /** A crash loop: the crash, and before which effect of each of the next starts it comes again. */
   private loop: { readonly fault: CrashFault; readonly nextStarts: number[] } | undefined;
+  private olderDisk: { readonly disk: VirtualFolders; readonly stores: StoresCopy } | undefined;
   /** It lost its disk, and with it its identity. */
   isWiped = false;
   /** Records that rotted in its store, as they were written; the rot shows when one is read. */
@@ -184,6 +188,25 @@ export class Machine {
     }
     this.isWiped = damageOutcomes[damage] === 'stops';
     this.startIn(downMs);
+  }
+
+  /** Remembers what the disk holds now, for `rollBack`. */
+  keepCopy(): void {
+    if (this.wasMember) this.olderDisk = { disk: this.disk.copy(), stores: this.stores.copy() };
+  }
+
+  /** The machine goes down, and starts on the disk that it had at `keepCopy`. False: there is no copy. */
+  rollBack(downMs: number): boolean {
+    const { olderDisk } = this;
+    if (olderDisk === undefined || this.isWiped) return false;
+    this.takeDown({ kind: 'kill' });
+    this.disk.restore(olderDisk.disk);
+    this.stores.restore(olderDisk.stores);
+    this.olderDisk = undefined;
+    this.context.log(this.name, 'world', 'its disk is what it was some time ago', {});
+    this.context.count('rolled back');
+    this.startIn(downMs);
+    return true;
   }
 
   /** The machine goes down and does not come back. */

@@ -10,7 +10,9 @@ const aftermaths: readonly Aftermath[] = ['dead', 'cut', 'deaf', 'mute', 'flappi
 
 /** `undefined`: everything heals. */
 export function planCore(random: Prng, nodes: number, faults: readonly Fault[]): CorePlan | undefined {
-  const gone = goneBy(faults);
+  // Who was rolled back cannot know it: what may be demanded is that the others go on.
+  const rolledBack = faults.flatMap((fault) => (fault.kind === 'rollback' ? [fault.node] : []));
+  const gone = [...goneBy(faults), ...rolledBack];
   // Who refills itself needs an answer from every other member.
   const mayLose = damagedBy(faults).length === 0 && nodes > 1 && random.chance(0.5);
   const left = new Set<number>(gone);

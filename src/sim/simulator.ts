@@ -2,6 +2,7 @@
 // end what was answered. The nodes and the client engines in it are the production code, unmodified. Pure: the
 // same plan gives the same result, down to the hash over all events. Source: design §9, research §4.
 
+import { kvLimits } from '../kv/commands.js';
 import type { Member } from '../wire/protocol.js';
 import { checkSecondOpinion } from './checkers/second-opinion.js';
 import type { Violation } from './checkers/violations.js';
@@ -61,7 +62,11 @@ class Simulation {
     const { scheduler, network, machines, violations, trace } = world;
     this.clients = this.createClients(world.members);
     const { clients } = this;
-    new FaultDriver(plan, scheduler, network, machines, clients, (what) => trace.add('world', what));
+    new FaultDriver({
+      ...{ plan, scheduler, network, machines, clients },
+      log: (what) => trace.add('world', what),
+      forget: (nodeId) => world.checkers.forget(nodeId),
+    });
     const { electionTimeoutMsMax } = nodeConfigOf(plan.knobs).raft;
     const times = { beginMs: plan.safetyMs, electionTimeoutMsMax };
     this.convergence = new ConvergenceChecker({
@@ -134,8 +139,18 @@ class Simulation {
     const { operations } = this.history;
     const { world } = this;
     for (const { result } of operations) {
-      if (result?.kind === 'failed') world.count(`failed with ${result.code}, ${result.outcome}`);
+      if (result?.kind !== 'failed') continue;
+      world.count(`failed with ${result.code}, ${result.outcome}`);
+      if (result.outcome === 'unknown') world.count('write with unknown outcome');
+      if (result.code === 'NO_SPACE') world.count('no space');
     }
+    for (const fault of this.plan.faults) {
+      const isLong = fault.kind === 'pauseClient' && fault.forMs > kvLimits.sessionLifeMs;
+      if (isLong) world.count('client silent beyond its session');
+    }
+    const others = this.plan.core?.others ?? [];
+    if (others.length > 0) world.count('core without a node');
+    if (others.some(({ state }) => state === 'deaf')) world.count('node heard and deaf for ever');
     const failed = operations.filter(({ result }) => result?.kind === 'failed').length;
     return {
       seed: this.plan.seed,

@@ -108,6 +108,11 @@ export class VirtualDisk {
     return this.folders.copy();
   }
 
+  /** Damage: the disk is what it was when the copy was made. Only while no process runs. */
+  restore(copy: VirtualFolders): void {
+    this.folders = copy.copy();
+  }
+
   /**
    * Throws `DISK` when the write would make the file grow beyond what is free, or when the fault for the
    * next write is set, which it clears. What fits, or was written before the fault, is there.

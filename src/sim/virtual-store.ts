@@ -107,6 +107,13 @@ export class VirtualStore {
     return true;
   }
 
+  /** Fault: the store holds these records and no others. Only while no process runs. */
+  replace(records: readonly StoreRecord[]): void {
+    this.values.clear();
+    this.keys.length = 0;
+    for (const { key, value } of records) this.put(key, value);
+  }
+
   /** All records, ascending. */
   records(): StoreRecord[] {
     return this.keys.map((key) => ({ key, value: this.values.get(key) as Uint8Array }));

@@ -83,6 +83,17 @@ export class VirtualStores {
     return this.stores.get(name)?.flipBit(key, offset, bit) ?? false;
   }
 
+  /** The records of every store, as they are now. */
+  copy(): ReadonlyMap<string, readonly StoreRecord[]> {
+    return new Map(this.names().map((name) => [name, this.records(name)]));
+  }
+
+  /** Fault: the stores are what they were when the copy was made. Only while no process runs. */
+  restore(copy: ReadonlyMap<string, readonly StoreRecord[]>): void {
+    this.wipe();
+    for (const [name, records] of copy) this.make(name).replace(records);
+  }
+
   /** Fault: no store is left. Only while no process runs. */
   wipe(): void {
     for (const name of this.names()) this.forget(name);

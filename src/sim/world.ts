@@ -10,6 +10,7 @@ import type { Message } from '../raft/messages.js';
 import type { Raft } from '../raft/raft.js';
 import { RaftCheckers } from './checkers/raft-checkers.js';
 import { Violations } from './checkers/violations.js';
+import { CoverageMarks } from './coverage-marks.js';
 import { Machine, type MachineContext } from './machine.js';
 import type { Plan } from './plan.js';
 import type { SimulationObserver } from './replay.js';
@@ -30,6 +31,7 @@ export class World {
   readonly members: readonly Member[];
   /** How often rare things happened. */
   readonly coverage = new Map<string, number>();
+  private readonly marks = new CoverageMarks((mark) => this.count(mark));
   private readonly guarded = new WeakSet<Raft>();
   /** Messages that left a node during the event under way. */
   private sentNow: Message[] = [];
@@ -44,7 +46,7 @@ export class World {
       plan.machines.map(({ name }) => name),
       plan.knobs,
     );
-    this.network.peerTap = (_from, _to, message) => this.tap(message);
+    this.network.peerTap = (from, to, message) => this.tap(from, to, message);
     this.members = plan.machines.map(({ name }, i) => ({
       nodeId: name,
       address: `${name}.sim:${basePort + i}`,
@@ -114,6 +116,7 @@ export class World {
       const before = snapshotOf(raft);
       const output = step(input);
       checkInvariants(before, snapshotOf(raft));
+      this.marks.stepped(raft, before, input, output);
       this.checkers.stepped(name, input, output);
       return output;
     };
@@ -124,8 +127,9 @@ export class World {
     this.violations.add('exception', 'world', text);
   }
 
-  private tap(bytes: Uint8Array): void {
+  private tap(from: string, to: string, bytes: Uint8Array): void {
     for (const frame of decodePeerFrames(bytes)) {
+      this.marks.sent(from, to, frame);
       if (frame.kind !== 'raft') continue;
       this.sentNow.push(frame.message);
       this.trace.sent(frame.message);
@@ -134,6 +138,7 @@ export class World {
 
   private log(who: string, level: string, message: string, fields: unknown): void {
     this.trace.log(who, level, message, fields);
-    if (message.startsWith('cut off what a crash left')) this.count('torn tails');
+    if (level === 'world') return;
+    this.marks.logged(message, this.machines.find(({ name }) => name === who)?.node?.raft);
   }
 }

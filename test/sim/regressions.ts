@@ -1,7 +1,7 @@
 // The track record: every plan that once broke something, thinned out to what it takes, with what it found.
 // Plans and not seeds, because what a seed means changes whenever the drawing of plans does.
 
-import { planOf, theLeader, type Fault, type Plan } from '../../src/sim/plan.js';
+import { planOf, theLeader, type Fault, type Plan, type PlannedOperation } from '../../src/sim/plan.js';
 
 export interface Regression {
   /** What was wrong, and where. */
@@ -35,4 +35,27 @@ export const regressions: readonly Regression[] = [
       { kind: 'restart', atMs: 7_200, node: theLeader.position, downMs: 200 },
     ]),
   },
+  {
+    found:
+      'raft: a follower whose read of its own log failed once, under a steady leader, never applied ' +
+      'anything again (seed 52)',
+    plan: readsOfTheLogFail(),
+  },
 ];
+
+/** Entries that are applied one by one, from the disk, whose reads fail now and then. */
+function readsOfTheLogFail(): Plan {
+  const faults = [2_000, 2_500, 3_000, 4_000].flatMap((atMs) =>
+    [0, 1, 2].map((node): Fault => ({ kind: 'failDisk', atMs, node, operation: 'read' })),
+  );
+  const plan = planWith(1, faults);
+  const operations = Array.from({ length: 60 }, (_, i): PlannedOperation => {
+    return { atMs: 1_500 + 40 * i, client: 0, kind: 'put', key: 'key', condition: 'any', valueBytes: 500 };
+  });
+  return {
+    ...plan,
+    knobs: { ...plan.knobs, entryCacheBytesMax: 1_000, applyBytesMax: 1 },
+    clients: [{ name: 'c1', concurrency: 8, timeoutMs: 10_000 }],
+    operations,
+  };
+}

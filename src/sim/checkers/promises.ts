@@ -142,6 +142,11 @@ export class PromiseChecker implements RaftChecker {
     }
   }
 
+  /** The node never promised anything. */
+  forget(nodeId: NodeId): void {
+    this.byNode.delete(nodeId);
+  }
+
   private promisesOf(nodeId: NodeId): Promises {
     let promises = this.byNode.get(nodeId);
     if (promises === undefined) {

@@ -113,6 +113,15 @@ export class RaftCheckers {
     this.durableVotes.stepped(nodeId, input, output);
   }
 
+  /**
+   * By a fault of the plan the node's disk is that of an earlier time, which it cannot know: what it promised
+   * since is not held against it.
+   */
+  forget(nodeId: NodeId): void {
+    this.watched.delete(nodeId);
+    this.promises.forget(nodeId);
+  }
+
   private watch(nodeId: NodeId, incarnation: number, { baseIndex, baseTerm }: RaftView): Watched {
     const known = this.watched.get(nodeId);
     if (known?.incarnation === incarnation) return known;
