@@ -5,7 +5,7 @@ import type { HistoryOperation } from '../history-file.js';
 import { quote } from '../history-file.js';
 import { duration, escapeHtml } from './html.js';
 import { finalClient } from './run.js';
-import type { Check } from './verdict.js';
+import { linearizableName, type Check } from './verdict.js';
 
 /** A section per check that has a proof; empty text when none has. `loadFromNs`: what the page calls 0:00. */
 export function renderProofs(checks: readonly Check[], loadFromNs: number): string {
@@ -23,14 +23,19 @@ function renderProof({ name, words, proof }: Check, loadFromNs: number): string 
   const bars = byCall.map((operation) => renderBar(operation, from, to));
   const rows = byCall.map((operation) => renderRow(operation, loadFromNs));
   const show = `data-show="${ms(from).toFixed(3)} ${ms(to).toFixed(3)}"`;
-  return `<section aria-label="Proof"><h2>The smallest proof: ${escapeHtml(name)}</h2>
+  return `<section aria-label="Proof"><h2>Proof: ${escapeHtml(name)}</h2>
 <p>${escapeHtml(words)}</p>
-<p>These ${byCall.length} of all operations are enough: whoever leaves one out finds an order for the others.
-A bar runs from the question to the answer. <button type="button" ${show}>Show in the timeline</button></p>
+<p>${enough(name, byCall.length)} A bar runs from the question to the answer. <button type="button" ${show}>Show in the timeline</button></p>
 <ol class="order">${bars.join('')}</ol>
 <div class="scroll"><table><thead><tr><th>Client</th><th>Asked</th><th>Answered</th>
 <th class="number">From</th><th class="number">Took</th></tr></thead>
 <tbody>${rows.join('')}</tbody></table></div></section>`;
+}
+
+function enough(name: string, count: number): string {
+  if (count === 1) return 'This one operation is enough.';
+  const minimal = name === linearizableName ? ': whoever leaves one out finds an order for the others' : '';
+  return `These ${count} of all operations are enough${minimal}.`;
 }
 
 function renderBar(operation: HistoryOperation, from: number, to: number): string {

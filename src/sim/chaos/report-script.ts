@@ -286,7 +286,7 @@ const timelineDrawing = String.raw`
         context.fillRect(Math.max(left, drawn), top, right - Math.max(left, drawn), high);
         drawn = right;
         if (right - left < 70) continue;
-        context.fillStyle = wanted === 2 || wanted === 4 ? colors.paper : colors.ink;
+        context.fillStyle = wanted === 2 || wanted === 4 ? colors.paper : wanted === 3 ? '#1b1d20' : colors.ink;
         context.textAlign = 'left';
         context.save();
         context.beginPath();

@@ -14,6 +14,9 @@ import { finalClient, type ChaosEvidence } from './run.js';
 
 export type CheckResult = 'holds' | 'violated' | 'undecided' | 'skipped';
 
+/** The check whose proofs are as small as can be. */
+export const linearizableName = 'linearizable';
+
 export interface Check {
   readonly name: string;
   /** What a violation would mean: a wrong answer, no answer in the end, or a process that ended. */
@@ -76,16 +79,16 @@ function conclude(
 }
 
 function linearizability({ operations }: ChaosEvidence): Judged {
-  const name = 'linearizable';
+  const name = linearizableName;
   const found = checkLinearizability(operations, {
     budgetMs: linearizabilityBudgetMs,
     nowMs: () => performance.now(),
   });
   switch (found.result) {
     case 'linearizable': {
-      const keys = new Set(operations.map(({ k }) => k)).size;
+      const keys = counted(new Set(operations.map(({ k }) => k)).size, 'key');
       const words =
-        `for each of ${keys} keys there is one order of all operations, each between its call and its ` +
+        `for each of ${keys} there is one order of all operations, each between its call and its ` +
         'return, in which every answer is right';
       return { name, result: 'holds', words, proof: [] };
     }

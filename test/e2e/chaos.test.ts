@@ -1,0 +1,179 @@
+// `kvorum chaos` as a user runs it: a short run with several faults, one that is cut short, one whose command
+// is killed, one against a cluster that runs already, and wrong command lines.
+
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from 'vitest';
+import { checkLinearizability } from '../../src/sim/checkers/linearizability.js';
+import { parseHistory } from '../../src/sim/history-file.js';
+import {
+  agreedStatus,
+  endAll,
+  eventually,
+  processRuns,
+  runCommand,
+  startCluster,
+  startCommand,
+  temporaryFolder,
+} from './processes.js';
+
+afterEach(endAll);
+
+interface FaultLine {
+  readonly kind: string;
+  readonly done: string;
+}
+
+function linesOf(path: string): unknown[] {
+  const text = readFileSync(path, 'utf8');
+  return text.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as unknown]));
+}
+
+/** Children of a process, and theirs. */
+function descendants(pid: number): number[] {
+  const children = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((candidate) => {
+      try {
+        return Number(/\) \S (\d+)/.exec(readFileSync(`/proc/${candidate}/stat`, 'utf8'))?.[1]) === pid;
+      } catch {
+        return false;
+      }
+    });
+  return children.flatMap((child) => [child, ...descendants(child)]);
+}
+
+async function untilGone(pids: readonly number[]): Promise<void> {
+  await eventually(`the end of processes ${pids.join(', ')}`, () =>
+    pids.some((pid) => processRuns(pid)) ? undefined : true,
+  );
+}
+
+describe('kvorum chaos', () => {
+  test(
+    'kills, tears and cuts a cluster, and proves that it kept its word',
+    { timeout: 240_000 },
+    async () => {
+      const out = join(temporaryFolder(), 'out');
+      const faults = 'kill,pause,isolate,torn-tail,damage,reset';
+      const result = await runCommand([
+        'chaos',
+        '--seconds',
+        '20',
+        '--seed',
+        '12',
+        '--faults',
+        faults,
+        '--out',
+        out,
+        '--json',
+      ]);
+      expect(result.code, `${result.stdout}\n${result.stderr}`).toBe(0);
+      const printed = JSON.parse(result.stdout) as { verdict: string; seed: number; figures: { ok: number } };
+      expect(printed).toMatchObject({ verdict: 'holds', seed: 12 });
+      expect(printed.figures.ok).toBeGreaterThan(100);
+      // Everything is there for someone else to check.
+      const operations = parseHistory(readFileSync(join(out, 'history.jsonl'), 'utf8'));
+      expect(operations.length).toBeGreaterThan(100);
+      expect(checkLinearizability(operations)).toEqual({ result: 'linearizable' });
+      const done = (linesOf(join(out, 'faults.jsonl')) as FaultLine[]).filter((line) => line.done === 'done');
+      expect(done.length).toBeGreaterThanOrEqual(3);
+      expect(JSON.parse(readFileSync(join(out, 'plan.json'), 'utf8'))).toMatchObject({
+        seed: 12,
+        version: 1,
+      });
+      expect(readFileSync(join(out, 'report.html'), 'utf8')).toContain('Every guarantee held');
+      expect(readdirSync(join(out, 'logs')).sort()).toEqual(['n1.log', 'n2.log', 'n3.log']);
+      expect(existsSync(join(out, 'data'))).toBe(false);
+    },
+  );
+
+  test('Ctrl-C: reports what there is, and leaves no process behind', { timeout: 120_000 }, async () => {
+    const out = join(temporaryFolder(), 'out');
+    const running = startCommand(['chaos', '--seconds', '120', '--faults', 'pause,isolate', '--out', out]);
+    await eventually('operations', () => {
+      const path = join(out, 'history.jsonl');
+      return existsSync(path) && readFileSync(path).length > 10_000 ? true : undefined;
+    });
+    const children = descendants(running.child.pid ?? 0);
+    // Three nodes and three load processes.
+    expect(children.length).toBeGreaterThanOrEqual(6);
+    running.child.kill('SIGINT');
+    const result = await running.result;
+    expect(result.code, `${result.stdout}\n${result.stderr}`).toBe(130);
+    expect(result.stdout).toContain('Cut short: what there is holds');
+    expect(readFileSync(join(out, 'report.html'), 'utf8')).toContain('Cut short');
+    await untilGone(children);
+  });
+
+  test(
+    'killed with SIGKILL while its nodes are under SIGSTOP: they end too',
+    { timeout: 120_000 },
+    async () => {
+      const out = join(temporaryFolder(), 'out');
+      const running = startCommand([
+        'chaos',
+        '--seconds',
+        '120',
+        '--faults',
+        'pause',
+        '--seed',
+        '3',
+        '--out',
+        out,
+      ]);
+      const pid = running.child.pid ?? 0;
+      await eventually('a process that is stopped', () =>
+        descendants(pid).some((child) => {
+          try {
+            return / T /.test(readFileSync(`/proc/${child}/stat`, 'utf8'));
+          } catch {
+            return false;
+          }
+        })
+          ? true
+          : undefined,
+      );
+      const children = descendants(pid);
+      running.child.kill('SIGKILL');
+      await running.result;
+      await untilGone(children);
+    },
+  );
+
+  test(
+    'loads a cluster that runs already, and leaves its processes alone',
+    { timeout: 120_000 },
+    async () => {
+      const { cluster, client } = await startCluster();
+      await client.put('mine', 'stays');
+      const pids = cluster.nodes.map(({ id }) => cluster.pid(id));
+      const out = join(temporaryFolder(), 'out');
+      const endpoints = ['--endpoints', cluster.endpoints.join(',')];
+      const result = await runCommand(['chaos', ...endpoints, '--seconds', '8', '--seed', '2', '--out', out]);
+      expect(result.code, `${result.stdout}\n${result.stderr}`).toBe(0);
+      expect(result.stderr).toContain('its processes and the links between its nodes are left alone');
+      expect(cluster.nodes.map(({ id }) => cluster.pid(id))).toEqual(pids);
+      expect((await client.get('mine'))?.text()).toBe('stays');
+      await agreedStatus(client);
+      const kinds = (linesOf(join(out, 'faults.jsonl')) as FaultLine[]).map(({ kind }) => kind);
+      for (const kind of kinds) expect(['clients', 'slow', 'lossy', 'drop', 'reset']).toContain(kind);
+    },
+  );
+
+  test.each([
+    [['--faults', 'kill,meteor'], '"meteor" is not one of kill, restart, pause'],
+    [['--nodes', '4'], 'it must be 3 or 5'],
+    [['--minutes', '1', '--seconds', '10'], 'give --minutes or --seconds, not both'],
+    [['--endpoints', '127.0.0.1:1', '--faults', 'kill'], 'needs nodes that chaos has started itself'],
+    [['--endpoints', '127.0.0.1:1', '--nodes', '3'], '--nodes is for a cluster that chaos starts'],
+    [['--seed', '-1'], 'it must be a whole number'],
+    [['--out', '.'], 'is not empty'],
+  ])('%j is refused with words', async (flags, words) => {
+    const result = await runCommand(['chaos', ...flags]);
+    expect(result.code).toBe(2);
+    expect(result.stderr).toContain(words);
+    expect(result.stdout).toBe('');
+  });
+});
