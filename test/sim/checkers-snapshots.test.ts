@@ -61,6 +61,9 @@ describe('logs that are cut', () => {
   it('a new leader whose log begins after what is committed lacks nothing', () => {
     const leads = { ...whole, role: 'leader', term: 3, votedFor: 'a' };
     expect(new Bench().see('b', whole).see('a', { ...leads, base: 3 }).ids).toEqual([]);
+    // Committed before, though seen so only when the term had begun.
+    const late = new Bench().see('b', { ...whole, term: 3, votedFor: 'a' });
+    expect(late.see('a', { ...leads, base: 3 }).ids).toEqual([]);
     const short = { ...leads, base: 2, terms: [1, 1], committed: 2, applied: 2 };
     expect(new Bench().see('b', whole).see('a', short).ids).toContain('leaderCompleteness');
   });
@@ -154,9 +157,15 @@ describe('members that lost their disk', () => {
     const bench = new Bench()
       .see('b', whole)
       .see('a', whole)
+      .send(granted('a', 'b', 1))
       .send(granted('a', 'b', 2));
-    bench.see('a', rebuilt, 2.001).see('a', { ...whole, votedFor: 'a' }, 2.001);
-    expect(bench.send(granted('a', 'c', 2)).ids).toContain('durableVote');
+    bench
+      .see('a', rebuilt, 2.001)
+      .see('a', rebuilt, 3)
+      .see('a', { ...whole, votedFor: 'a' }, 3);
+    expect(bench.ids).toEqual([]);
+    expect(bench.send(granted('a', 'c', 1)).ids).toEqual(['durableVote']);
+    expect(bench.send(granted('a', 'c', 2)).ids).toEqual(['durableVote', 'durableVote']);
   });
 });
 
@@ -258,6 +267,9 @@ describe('stores of replicas', () => {
     expect(judge(changed('L/', flip(7)))).toEqual([expect.stringContaining('the head of key')]);
     expect(judge(changed('L/', () => undefined))).toEqual([expect.stringContaining('the head of key')]);
     expect(judge(changed('T/', () => undefined))).toEqual([expect.stringContaining('the head of key')]);
+    const [head] = store.filter(({ key }) => key.startsWith('L/'));
+    const extra = [...store, { key: 'L/zz', value: head?.value ?? new Uint8Array(0) }];
+    expect(judge(extra)).toEqual([expect.stringContaining('heads for')]);
     expect(judge(changed('V/', () => undefined))).toHaveLength(1);
     expect(judge(changed('M/applied', () => undefined))).toHaveLength(1);
     expect(judge(changed('V/', (value) => value.subarray(0, 9)))).toHaveLength(1);

@@ -330,6 +330,7 @@ describe('the same, seen by the black box', () => {
       opinion(
         ...writes,
         operation(21, 30, range, seen),
+        operation(21, 30, { ...range, limit: 1 }, read(2, ['x', 'v1', 1])),
         operation(41, 50, put('y', 'v4', 1), conflict(3)),
         operation(41, 50, put('y', 'v5', 2), failed('unknown')),
         operation(41, 50, put('y', 'v6'), failed('none')),

@@ -139,6 +139,10 @@ describe('what revisions tell beyond values', () => {
     // One that only knows its version's revision says nothing of other keys.
     const out = { st: 'ok', v: 'v2', mod: 2, ver: 2 } as const;
     expect(byRevisions([...writes, elsewhere, { ...get('c', 30, 'v2', 2, 2, 2), out }])).toEqual([]);
+    const older = { st: 'ok', v: 'v1', mod: 1, ver: 1 } as const;
+    expect(byRevisions([...writes, { ...get('c', 30, 'v1', 1, 1, 1), out: older }])).toEqual([
+      'realTimeOrder',
+    ]);
   });
 
   it('different values under one revision, and a value that nobody wrote', () => {
@@ -166,6 +170,9 @@ describe('durability at the end', () => {
     expect(lost(writes, state('v2', 2, 2))).toEqual([]);
     expect(lost(writes, state(null, 0, 0))).toEqual(['acknowledgedWriteLost', 'acknowledgedWriteLost']);
     expect(lost(writes, state('v1', 1, 1))).toEqual(['acknowledgedWriteLost']);
+    const again = [...writes, put('c', 20, 'v1', 3, 3)];
+    expect(lost(again, state('v1', 3, 3))).toEqual([]);
+    expect(lost(again, state('v1', 1, 1))).toEqual(['acknowledgedWriteLost', 'acknowledgedWriteLost']);
     expect(lost(writes, state('v2', 2, 3))).toEqual(['acknowledgedWriteLost']);
     expect(lost(writes, state('zz', 3, 3))).toEqual(['acknowledgedWriteLost', 'acknowledgedWriteLost']);
   });

@@ -56,6 +56,7 @@ describe('histories with known verdicts', () => {
     ['an unknown write that is seen later', ['w 1-2 a', 'w 3-? b', 'r 4-5 a', 'r 90-91 b']],
     ['an unknown write that never is', ['w 1-2 a', 'w 3-? b', 'r 4-5 a', 'r 90-91 a']],
     ['an unknown cas that a later one builds on', ['cas 1-? - a', 'cas 9-10 a b', 'r 11-12 b']],
+    ['an unknown cas on an unknown put', ['w 1-? b', 'cas 9-? b a', 'd 8-11', 'r 10-11 a', 'w 12-? a']],
     ['an unknown delete, used once', ['w 1-2 a', 'd 3-?', 'r 4-5 a', 'r 6-7 -', 'w 8-9 b', 'r 10-11 b']],
     ['a return and a call at the same moment are concurrent', ['w 1-3 a', 'r 3-4 -']],
     // Herlihy and Wing 1990, §1.2, as registers: H1 and H3 are linearizable, H2 is not.

@@ -15,10 +15,6 @@ interface Promises {
   term: Term;
   /** Its vote in each term. */
   readonly votes: Map<Term, NodeId>;
-  /**
-   * A rebuilt member holds a vote for itself in the term it began in, and may have given another one there.
-   */
-  rebuiltTerm: Term;
   /** The last entry acknowledged and not replaced since, and the hash of the log up to it. */
   acknowledgedIndex: LogIndex;
   acknowledgedHash: number | undefined;
@@ -70,7 +66,6 @@ export class PromiseChecker implements RaftChecker {
       // It begins with a vote for itself, so that it has none left in that term.
       if (now.votedFor !== undefined) promises.votes.set(now.currentTerm, now.votedFor);
       promises.term = now.currentTerm;
-      promises.rebuiltTerm = now.currentTerm;
       this.keepThrough(promises, Math.min(promises.acknowledgedIndex, now.lastIndex), now);
     } else {
       this.checkRestart(now, promises, earlier);
@@ -101,8 +96,7 @@ export class PromiseChecker implements RaftChecker {
       this.violations.add('durableVote', now.nodeId, message);
     }
     const vote = promises.votes.get(now.currentTerm);
-    const isWithheld = now.votedFor === now.nodeId && now.currentTerm === promises.rebuiltTerm;
-    if (vote !== undefined && now.votedFor !== vote && !isWithheld) {
+    if (vote !== undefined && now.votedFor !== vote) {
       const message = `forgot its vote for ${vote} in term ${now.currentTerm}, holds ${now.votedFor}`;
       this.violations.add('durableVote', now.nodeId, message);
     }
@@ -150,7 +144,7 @@ export class PromiseChecker implements RaftChecker {
   private promisesOf(nodeId: NodeId): Promises {
     let promises = this.byNode.get(nodeId);
     if (promises === undefined) {
-      promises = { term: 0, votes: new Map(), rebuiltTerm: 0, acknowledgedIndex: 0, acknowledgedHash: 0 };
+      promises = { term: 0, votes: new Map(), acknowledgedIndex: 0, acknowledgedHash: 0 };
       this.byNode.set(nodeId, promises);
     }
     return promises;
