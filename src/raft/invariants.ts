@@ -98,16 +98,17 @@ function checkLogEnds(now: RaftSnapshot): void {
 function checkLeader(now: RaftSnapshot): void {
   check(now, now.leaderId === now.raft.nodeId, 'a leader knows that it leads');
   for (const { peer, mode, matchIndex, nextIndex, inFlightMessages } of now.progress) {
-    check(now, matchIndex >= 0 && matchIndex < nextIndex, `0 <= matchIndex < nextIndex for ${peer}`);
-    check(now, nextIndex <= now.lastIndex + 1, `nextIndex of ${peer} is at most one past the log`);
+    checkPeer(now, matchIndex >= 0 && matchIndex < nextIndex, '0 <= matchIndex < nextIndex', peer);
+    checkPeer(now, nextIndex <= now.lastIndex + 1, 'nextIndex is at most one past the log', peer);
     const sendsAhead = mode === 'replicate';
-    check(now, sendsAhead || inFlightMessages === 0, `nothing is sent ahead to ${peer} in mode ${mode}`);
-    const isInLog = nextIndex > now.baseIndex;
-    check(
+    checkPeer(
       now,
-      isInLog === (mode !== 'snapshot'),
-      `a snapshot is for what the log lacks: ${peer}, ${nextIndex}`,
+      sendsAhead || inFlightMessages === 0,
+      'only while replicating is anything sent ahead',
+      peer,
     );
+    const isInLog = nextIndex > now.baseIndex;
+    checkPeer(now, isInLog === (mode !== 'snapshot'), 'a snapshot is for what the log lacks', peer);
   }
 }
 
@@ -165,12 +166,13 @@ function checkLeaderChange(before: RaftSnapshot, after: RaftSnapshot): void {
   );
   check(after, after.role === 'leader' || after.role === 'follower', 'a leader that stops leading follows');
   if (after.role !== 'leader') return;
-  const known = new Map(after.progress.map((progress) => [progress.peer, progress]));
-  for (const { peer, matchIndex, resetCount } of before.progress) {
-    const now = known.get(peer);
-    check(after, now !== undefined && now.resetCount >= resetCount, `${peer} is not forgotten`);
-    if (now?.resetCount !== resetCount) check(after, now?.matchIndex === 0, `${peer} starts from nothing`);
-    else check(after, now.matchIndex >= matchIndex, `matchIndex of ${peer} does not go back`);
+  for (const [position, { peer, matchIndex, resetCount }] of before.progress.entries()) {
+    // Peers keep their order; only a change of the configuration moves them.
+    const same = after.progress[position];
+    const now = same?.peer === peer ? same : after.progress.find((candidate) => candidate.peer === peer);
+    checkPeer(after, now !== undefined && now.resetCount >= resetCount, 'no peer is forgotten', peer);
+    if (now?.resetCount !== resetCount) checkPeer(after, now?.matchIndex === 0, 'starts from nothing', peer);
+    else checkPeer(after, now.matchIndex >= matchIndex, 'matchIndex does not go back', peer);
   }
   if (after.commitIndex === before.commitIndex) return;
   check(
@@ -178,6 +180,11 @@ function checkLeaderChange(before: RaftSnapshot, after: RaftSnapshot): void {
     after.commitTerm === after.currentTerm,
     'a leader commits by counting in its own term only (§3.6.2)',
   );
+}
+
+/** As `check`; the words are put together only when they are needed. */
+function checkPeer(now: RaftSnapshot, condition: boolean, rule: string, peer: NodeId): void {
+  if (!condition) check(now, false, `${rule}, as seen of ${peer}`);
 }
 
 function check(now: RaftSnapshot, condition: boolean, rule: string): void {

@@ -112,11 +112,14 @@ export class World {
     this.guarded.add(raft);
     this.checkers.memberStarted(name, raft);
     const step = raft.step.bind(raft);
+    // Nothing but a step changes a core: as one leaves it, the next one finds it.
+    let before = snapshotOf(raft);
     raft.step = (input): Output => {
-      const before = snapshotOf(raft);
       const output = step(input);
-      checkInvariants(before, snapshotOf(raft));
+      const after = snapshotOf(raft);
+      checkInvariants(before, after);
       this.marks.stepped(raft, before, input, output);
+      before = after;
       this.checkers.stepped(name, input, output);
       return output;
     };
