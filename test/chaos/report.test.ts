@@ -1,6 +1,6 @@
-// The report of a fixed small run, and of one with a violation: what stands in it, that it needs nothing else,
-// and that nothing that came from outside becomes part of the page. Looked at in a real browser where one is
-// installed; KVORUM_SCREENSHOTS=<folder> keeps the pictures.
+// The report of a fixed small run, and of one with a violation: what stands in it, that it needs nothing
+// else, and that nothing that came from outside becomes part of the page. Looked at in a real browser where
+// one is installed; KVORUM_SCREENSHOTS=<folder> keeps the pictures.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -20,7 +20,8 @@ const report = (part: Partial<ChaosEvidence> = {}): string => {
   return renderReport(all, judge(all));
 };
 
-const hostile = `"><img src=x onerror="document.title='broken'"></script><script>document.title='broken'</script>\u202e`;
+const script = `document.title='broken'`;
+const hostile = `"><img src=x onerror="${script}"></script><script>${script}</script>\u202e`;
 
 describe('the report', () => {
   test('says the verdict first, then figures, timeline, charts, checks and faults', () => {
@@ -169,7 +170,9 @@ describe.runIf(browserPath !== undefined)('in a browser', () => {
       const canvas = document.getElementById('timeline');
       const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
       const colours = new Set();
-      for (let at = 0; at < pixels.length; at += 4) if (pixels[at + 3] === 255) colours.add(pixels.slice(at, at + 3).join());
+      for (let at = 0; at < pixels.length; at += 4) {
+        if (pixels[at + 3] === 255) colours.add(pixels.slice(at, at + 3).join());
+      }
       return {
         drawn: document.documentElement.dataset.timeline,
         beyond: document.documentElement.scrollWidth - document.documentElement.clientWidth,
@@ -192,12 +195,15 @@ describe.runIf(browserPath !== undefined)('in a browser', () => {
   test('zooms by button, by key and to a fault, and tells what is under the pointer', async () => {
     const view = await browser.open(page(report()), 1_280, 900, 'light');
     const picture = `document.getElementById('timeline').toDataURL()`;
-    const settle = `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(${picture}))))`;
+    const settle = `new Promise((done) => {
+      requestAnimationFrame(() => requestAnimationFrame(() => done(${picture})));
+    })`;
     const whole = await view.evaluate(settle);
     const zoomed = await view.evaluate(`document.querySelector('[data-zoom="0.5"]').click(); ${settle}`);
     expect(zoomed).not.toBe(whole);
     const press = (key: string): string =>
-      `document.getElementById('timeline').dispatchEvent(new KeyboardEvent('keydown', { key: '${key}' })); ${settle}`;
+      `document.getElementById('timeline').dispatchEvent(new KeyboardEvent('keydown', { key: '${key}' }));
+      ${settle}`;
     expect(await view.evaluate(press('0'))).toBe(whole);
     expect(await view.evaluate(press('+'))).not.toBe(whole);
     await view.evaluate(press('0'));

@@ -25,7 +25,8 @@ function renderProof({ name, words, proof }: Check, loadFromNs: number): string 
   const show = `data-show="${ms(from).toFixed(3)} ${ms(to).toFixed(3)}"`;
   return `<section aria-label="Proof"><h2>Proof: ${escapeHtml(name)}</h2>
 <p>${escapeHtml(words)}</p>
-<p>${enough(name, byCall.length)} A bar runs from the question to the answer. <button type="button" ${show}>Show in the timeline</button></p>
+<p>${enough(name, byCall.length)} A bar runs from the question to the answer.
+<button type="button" ${show}>Show in the timeline</button></p>
 <ol class="order">${bars.join('')}</ol>
 <div class="scroll"><table><thead><tr><th>Client</th><th>Asked</th><th>Answered</th>
 <th class="number">From</th><th class="number">Took</th></tr></thead>

@@ -286,7 +286,8 @@ const timelineDrawing = String.raw`
         context.fillRect(Math.max(left, drawn), top, right - Math.max(left, drawn), high);
         drawn = right;
         if (right - left < 70) continue;
-        context.fillStyle = wanted === 2 || wanted === 4 ? colors.paper : wanted === 3 ? '#1b1d20' : colors.ink;
+        var onStrong = wanted === 3 ? '#1b1d20' : colors.paper;
+        context.fillStyle = wanted < 2 ? colors.ink : onStrong;
         context.textAlign = 'left';
         context.save();
         context.beginPath();

@@ -149,7 +149,7 @@ export class ChaosRun {
       const loadToNs = this.clock.nowNs();
       if (this.loadProblem !== undefined) throw new KvorumError('INTERNAL', this.loadProblem);
       const convergence = await this.converge();
-      const unreadKeys = convergence.kind === 'converged' ? await this.readAll() : [];
+      const unreadKeys = convergence.kind === 'skipped' ? [] : await this.readAll(convergence);
       const isCounted = convergence.kind === 'converged' && this.options.control !== undefined;
       const finalRevision = isCounted ? this.observer.report(this.firstNode)?.revision : undefined;
       return this.evidence({ convergence, finalRevision, unreadKeys, loadFromNs, loadToNs });
@@ -261,15 +261,18 @@ export class ChaosRun {
     return { kind: 'converged', afterMs: (this.clock.nowNs() - startNs) / 1e6 };
   }
 
-  /** Reads every key that was ever written to; those that could not be read. */
-  private async readAll(): Promise<string[]> {
+  /**
+   * Reads every key that was ever written to; those that could not be read. A cluster that did not recover is
+   * given up at the first key that it does not answer for.
+   */
+  private async readAll({ kind }: Convergence): Promise<string[]> {
     const { nodes, onPhase, onOperations } = this.options;
     const keys = [...new Set(this.operations.map(({ k }) => k))].sort();
     onPhase(`reading ${keys.length} keys once more`);
     const unread: string[] = [];
     const client = await connect({ endpoints: nodes.map(({ address }) => address), lazy: true });
     try {
-      for (const k of keys) {
+      for (const [index, k] of keys.entries()) {
         const call = this.clock.nowNs();
         try {
           const entry = await client.get(k, { signal: this.interrupting.signal });
@@ -280,6 +283,7 @@ export class ChaosRun {
         } catch (error) {
           if (!KvorumError.is(error)) throw error;
           unread.push(k);
+          if (kind !== 'converged') return keys.slice(index);
         }
       }
     } finally {
