@@ -44,6 +44,9 @@ const phaseWords: Readonly<Record<NonNullable<CrashFault['during']>, string>> = 
   recovery: 'all members were heard',
 };
 
+/** What a node logs when it takes its log or its store for damaged. */
+const damageWords = 'this member recovers';
+
 /** After a node stopped by itself, an operator starts it again. */
 const operatorDelayMs = 700;
 
@@ -72,6 +75,8 @@ export class Machine {
   /** A crash loop: the crash, and before which effect of each of the next starts it comes again. */
   private loop: { readonly fault: CrashFault; readonly nextStarts: number[] } | undefined;
   private olderDisk: { readonly disk: VirtualFolders; readonly stores: StoresCopy } | undefined;
+  /** Something other than a crash befell its disk. */
+  private wasDamaged = false;
   /** It lost its disk, and with it its identity. */
   isWiped = false;
   /** Records that rotted in its store, as they were written; the rot shows when one is read. */
@@ -182,7 +187,10 @@ export class Machine {
     this.takeDown({ kind: 'kill' });
     const done = damageDisk(damage, position, this.disk, this.stores);
     this.context.log(this.name, 'world', done?.words ?? 'there is nothing to damage', {});
-    if (done !== undefined) this.context.count(`damage: ${damage}`);
+    if (done !== undefined) {
+      this.wasDamaged = true;
+      this.context.count(`damage: ${damage}`);
+    }
     if (done?.rotten !== undefined) {
       this.rotten.push({ record: done.rotten, timeUs: this.context.scheduler.nowUs });
     }
@@ -203,6 +211,7 @@ export class Machine {
     this.disk.restore(olderDisk.disk);
     this.stores.restore(olderDisk.stores);
     this.olderDisk = undefined;
+    this.wasDamaged = true;
     this.context.log(this.name, 'world', 'its disk is what it was some time ago', {});
     this.context.count('rolled back');
     this.startIn(downMs);
@@ -360,6 +369,10 @@ export class Machine {
   }
 
   private onLogged(message: string): void {
+    if (message.startsWith(damageWords) && !this.wasDamaged) {
+      // Nobody would miss what the others give back, but a crash must never cost a member its log.
+      this.context.violations.add('falseDamage', this.name, `nothing damaged its disk: ${message}`);
+    }
     const fault = this.phaseCrash;
     if (fault?.during === undefined || !message.startsWith(phaseWords[fault.during])) return;
     this.phaseCrash = undefined;

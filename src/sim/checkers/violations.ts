@@ -31,6 +31,7 @@ export type InvariantId =
   | 'convergence'
   | 'availability'
   | 'unexpectedStop'
+  | 'falseDamage'
   | 'identity'
   | 'exception';
 
