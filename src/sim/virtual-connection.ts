@@ -2,9 +2,11 @@
 // and its own counter, so that every fate is a hash of (seed, link, counter). In mode `tcp` a lost message
 // breaks the connection and the messages after it are lost too; in mode `datagram` messages are lost,
 // doubled and overtaken one by one while the link stands, which no WebSocket does and the consensus core
-// must survive all the same. Source: research §4.2.
+// must survive all the same. What moves snapshots relies on the order of its link: it keeps it in both modes.
+// Source: research §4.2.
 
 import type { LinkId } from '../base/env.js';
+import { beginsWithTransfer } from '../wire/transfer-codec.js';
 import { roll, streamOf } from './dice.js';
 import type { ScheduledEvent, Scheduler } from './scheduler.js';
 import type { VirtualProcess } from './virtual-process.js';
@@ -107,7 +109,7 @@ export class Connection {
       return true;
     }
     const { loss, duplication } = way.conditions ?? this.around.conditions;
-    const exposed = counter >= introductionMessages;
+    const exposed = this.isExposed(message, counter);
     if (exposed && roll(this.around.seed, direction.stream, 4 * counter) < loss) {
       if (this.mode === 'tcp') this.reset();
       return true;
@@ -200,14 +202,21 @@ export class Connection {
 
   private transmit(direction: Direction, message: Uint8Array, counter: number): void {
     if (this.isHeld(direction)) {
-      const isLost = direction.way.cuts > 0 && counter >= introductionMessages;
+      const isLost = direction.way.cuts > 0 && this.isExposed(message, counter);
       if (this.mode === 'datagram' && isLost) return;
       direction.undeliveredBytes += message.length;
       direction.held.push(message);
       return;
     }
     direction.undeliveredBytes += message.length;
-    this.deliver(direction, message, this.arrivalUs(direction, counter, message.length));
+    const isAlone = this.mode === 'datagram' && this.isExposed(message, counter);
+    this.deliver(direction, message, this.arrivalUs(direction, counter, message.length, isAlone));
+  }
+
+  /** Whether the faults of messages may hit this one: not the greetings, nor, one by one, a snapshot's. */
+  private isExposed(message: Uint8Array, counter: number): boolean {
+    if (counter < introductionMessages) return false;
+    return this.mode === 'tcp' || !beginsWithTransfer(message);
   }
 
   private deliver(direction: Direction, message: Uint8Array, arrivalUs: number): void {
@@ -222,7 +231,7 @@ export class Connection {
   }
 
   /** When a message that leaves now arrives. In order, unless single messages may overtake each other. */
-  private arrivalUs(direction: Direction, counter: number, bytes = 0): number {
+  private arrivalUs(direction: Direction, counter: number, bytes = 0, isAlone = false): number {
     const { way } = direction;
     const { seed, scheduler } = this.around;
     const { latencyUsMin, latencyUsMean, reordering } = way.conditions ?? this.around.conditions;
@@ -233,7 +242,7 @@ export class Connection {
       leavesUs = Math.max(leavesUs, way.busyUntilUs) + (bytes * 1_000_000) / way.bytesPerSecond;
       way.busyUntilUs = leavesUs;
     }
-    if (this.mode === 'datagram' && counter >= introductionMessages) {
+    if (isAlone) {
       const lot = this.fraction();
       const factor = lot < reordering ? 1 + (9 * lot) / reordering : 1;
       return Math.max(this.earliestUs(direction), leavesUs + factor * travelUs);

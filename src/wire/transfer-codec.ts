@@ -37,6 +37,14 @@ const recordPositions = 2;
 const hashDigits = 16;
 const subMax = 0xffff_ffff;
 
+/** Whether the message of a peer begins with a frame of a transfer. Looks at its first bytes, checks nothing. */
+export function beginsWithTransfer(message: Uint8Array): boolean {
+  // An array of up to 15 frames, then the frame's own, each a header of one byte, then the frame's number.
+  const isShort = ((message[0] ?? 0) & 0xf0) === 0x90 && ((message[1] ?? 0) & 0xf0) === 0x90;
+  const number = message[2] ?? 0;
+  return isShort && number >= transferNumbers.snapshotOffer && number <= transferNumbers.snapshotResult;
+}
+
 /** The hash that a chunk carries: over its place in the transfer and all its records. */
 export function hashChunk(part: SnapshotPart, sequence: number, records: readonly StoreRecord[]): string {
   const hash = new Hash64().text(part).number(sequence);

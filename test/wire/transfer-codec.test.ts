@@ -7,7 +7,7 @@ import type { StoreRecord } from '../../src/kv/store.js';
 import { packValue, type WireValue } from '../../src/wire/codec.js';
 import { decodePeerFrames, encodePeerFrames } from '../../src/wire/peer-codec.js';
 import { wireLimits, type SnapshotChunk } from '../../src/wire/protocol.js';
-import { hashChunk } from '../../src/wire/transfer-codec.js';
+import { beginsWithTransfer, hashChunk } from '../../src/wire/transfer-codec.js';
 import { errorOf, plain } from './arbitraries.js';
 
 const value = Uint8Array.of(1, 2, 3);
@@ -49,6 +49,23 @@ describe('the hash of a chunk', () => {
       { numRuns: 500 },
     );
   });
+});
+
+it('a message of a transfer is told from others by its first bytes', () => {
+  const result = {
+    kind: 'snapshotResult',
+    transferId: 7,
+    sequence: 1,
+    state: 'written',
+    message: '',
+  } as const;
+  expect(beginsWithTransfer(encodePeerFrames([chunkOf([record('a')])]))).toBe(true);
+  expect(beginsWithTransfer(encodePeerFrames([result]))).toBe(true);
+  const timeoutNow = { kind: 'timeoutNow', from: 'n1', to: 'n2', term: 31 } as const;
+  expect(beginsWithTransfer(encodePeerFrames([{ kind: 'raft', message: timeoutNow }]))).toBe(false);
+  for (const bytes of [[], [0x91], [0x91, 0x92], [30, 30, 30]]) {
+    expect(beginsWithTransfer(Uint8Array.from(bytes))).toBe(false);
+  }
 });
 
 describe('a chunk', () => {
