@@ -37,7 +37,7 @@ const recordPositions = 2;
 const hashDigits = 16;
 const subMax = 0xffff_ffff;
 
-/** Whether the message of a peer begins with a frame of a transfer. Looks at its first bytes, checks nothing. */
+/** Whether a peer's message begins with a frame of a transfer. Looks at the first bytes, checks nothing. */
 export function beginsWithTransfer(message: Uint8Array): boolean {
   // An array of up to 15 frames, then the frame's own, each a header of one byte, then the frame's number.
   const isShort = ((message[0] ?? 0) & 0xf0) === 0x90 && ((message[1] ?? 0) & 0xf0) === 0x90;
