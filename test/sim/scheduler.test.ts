@@ -89,6 +89,29 @@ describe('pauses', () => {
   });
 });
 
+describe('a monotonic clock that stands still', () => {
+  it('takes its timers with it, and goes on from where it stood', () => {
+    const scheduler = new Scheduler();
+    const process = processOn(scheduler);
+    const seen: string[] = [];
+    const at = (name: string) => (): void => void seen.push(`${name} at ${scheduler.nowUs / 1000}`);
+    process.timers.set(50, at('before'));
+    process.timers.set(200, at('pending'));
+    runFor(scheduler, 100_000);
+    process.freezeClock(1_000_000);
+    process.timers.set(150, at('set meanwhile'));
+    runFor(scheduler, 500_000);
+    expect(process.clock.nowMs()).toBe(100);
+    process.freezeClock(9_000_000);
+    runFor(scheduler, 600_000);
+    expect(process.clock.nowMs()).toBe(200);
+    process.timers.set(300, at('set after'));
+    runFor(scheduler, 1_000_000);
+    expect(process.clock.nowMs()).toBe(1_200);
+    expect(seen).toEqual(['before at 50', 'pending at 1200', 'set meanwhile at 1250', 'set after at 1500']);
+  });
+});
+
 describe('processor time', () => {
   it('delays the events of a busy process, in their order, and no other process', () => {
     const scheduler = new Scheduler();
