@@ -8,6 +8,8 @@ export interface SeedsResult {
   readonly virtualSeconds: number;
   /** Sums over all seeds. */
   readonly coverage: Readonly<Record<string, number>>;
+  /** In how many seeds each mark was met. */
+  readonly seedsWith: Readonly<Record<string, number>>;
   /** One text per seed that broke something: seed, invariant, the end of the trace. */
   readonly failures: readonly string[];
 }
@@ -20,14 +22,17 @@ export function runSeeds(first: number, last: number): SeedsResult {
   let events = 0;
   let virtualSeconds = 0;
   const coverage: Record<string, number> = {};
+  const seedsWith: Record<string, number> = {};
   const failures: string[] = [];
   for (let seed = first; seed <= last && failures.length < failuresMax; seed++) {
     const plan = planOf(seed);
     const result = runSimulation(plan);
     events += result.events;
     virtualSeconds += result.virtualMs / 1000;
-    for (const [mark, count] of Object.entries(result.coverage))
+    for (const [mark, count] of Object.entries(result.coverage)) {
       coverage[mark] = (coverage[mark] ?? 0) + count;
+      if (count > 0) seedsWith[mark] = (seedsWith[mark] ?? 0) + 1;
+    }
     const [violation] = result.violations;
     if (violation === undefined) continue;
     failures.push(
@@ -38,5 +43,5 @@ export function runSeeds(first: number, last: number): SeedsResult {
       ].join('\n'),
     );
   }
-  return { events, virtualSeconds, coverage, failures };
+  return { events, virtualSeconds, coverage, seedsWith, failures };
 }

@@ -1,8 +1,18 @@
-// The second half of the seeds of every test run; see smoke.test.ts.
+// More seeds of every test run, and the plans that once broke something; see smoke.test.ts.
 
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { runSimulation } from '../../src/sim/simulator.js';
+import { regressions } from './regressions.js';
 import { runSeeds } from './seeds.js';
 
-it('simulated clusters keep every promise in seeds 56 to 110', () => {
-  expect(runSeeds(56, 110).failures).toEqual([]);
-}, 300_000);
+it('simulated clusters keep every promise in seeds 61 to 110', () => {
+  expect(runSeeds(61, 110).failures).toEqual([]);
+}, 600_000);
+
+describe('plans that once broke something', () => {
+  for (const { found, plan } of regressions) {
+    it(found, () => {
+      expect(runSimulation(plan).violations).toEqual([]);
+    });
+  }
+});
