@@ -78,6 +78,22 @@ export const diskMutants: readonly Mutant[] = [
     ],
   },
   {
+    id: 'M28b',
+    name: 'as M28, and the log may end before what the store has applied',
+    edits: [
+      {
+        file: recovery,
+        find: '    if (laterCommit !== undefined) {\n',
+        replace: '    if (laterCommit !== undefined && segment.capacityBytes < 0) {\n',
+      },
+      {
+        file: recovery,
+        find: '    if (index.lastIndex < appliedIndexFloor) {\n',
+        replace: '    if (index.lastIndex < appliedIndexFloor && active.capacityBytes < 0) {\n',
+      },
+    ],
+  },
+  {
     id: 'M29',
     name: "a new segment's folder is not synced",
     edits: [
@@ -129,6 +145,9 @@ export const diskMutants: readonly Mutant[] = [
   {
     id: 'D4',
     name: 'the remains of a torn write are left in place',
+    equivalent:
+      'the remains carry the number of the batch that is written over them next and not its chain, so they are ' +
+      'taken neither for it nor for a later one; zeros only keep them from being reported again',
     edits: [{ file: recovery, find: '      zeroFill(segment.file, from, to);\n', replace: '' }],
   },
   {
@@ -177,6 +196,25 @@ export const diskMutants: readonly Mutant[] = [
         file: 'raft/apply.ts',
         find: '  const endIndex = Math.min(state.commitIndex, log.durableIndex);\n  if (apply.handedOutIndex',
         replace: '  const endIndex = Math.min(state.commitIndex, log.lastIndex);\n  if (apply.handedOutIndex',
+      },
+    ],
+  },
+  {
+    id: 'M40',
+    name: 'batches of the store are not synced (in the model of the store)',
+    edits: [
+      {
+        file: 'sim/virtual-store.ts',
+        find: '    this.batch = undefined;\n    done(undefined);\n',
+        replace: '    this.batch = undefined;\n    this.unsynced = batch;\n    done(undefined);\n',
+      },
+      {
+        file: 'sim/virtual-store.ts',
+        find: '    if (batch === undefined) return;\n    const survives',
+        replace:
+          '    if (this.unsynced !== undefined && this.dice.chance(0.5)) this.revert(this.unsynced);\n' +
+          '    this.unsynced = undefined;\n' +
+          '    if (batch === undefined) return;\n    const survives',
       },
     ],
   },

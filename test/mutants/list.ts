@@ -5,12 +5,14 @@ import { electionMutants } from './elections.js';
 import type { LaterMutant, Mutant } from './mutant.js';
 import { replicationMutants } from './replication.js';
 import { serviceMutants } from './services.js';
+import { snapshotMutants } from './snapshots.js';
 
 export const mutants: readonly Mutant[] = [
   ...electionMutants,
   ...replicationMutants,
   ...diskMutants,
   ...serviceMutants,
+  ...snapshotMutants,
 ];
 
 export const laterMutants: readonly LaterMutant[] = [

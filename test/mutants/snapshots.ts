@@ -1,0 +1,332 @@
+// Mutants of snapshots, of the log's beginning, and of members whose disk was damaged.
+
+import type { Mutant } from './mutant.js';
+
+const election = 'raft/election.ts';
+const install = 'server/install.ts';
+const rebuild = 'server/rebuild.ts';
+const receiver = 'server/snapshot-receiver.ts';
+const recovering = 'server/recovering.ts';
+
+export const snapshotMutants: readonly Mutant[] = [
+  {
+    id: 'M22',
+    name: 'sessions are not part of a snapshot',
+    edits: [
+      {
+        file: 'server/snapshot-outgoing.ts',
+        find: "      this.part = 'sessions';\n      reader.beginSessions();\n      return this.cut();\n",
+        replace: '',
+      },
+    ],
+  },
+  {
+    id: 'M26',
+    name: 'a snapshot over a conflicting tail is taken for one that is not needed',
+    edits: [
+      {
+        file: install,
+        find: 'index > raft.commitIndex && raft.termAt(index) !== term;',
+        replace: 'index > raft.commitIndex && raft.termAt(index) === undefined;',
+      },
+    ],
+  },
+  {
+    id: 'M26b',
+    name: 'the log that a snapshot replaces is kept where it is longer',
+    edits: [
+      {
+        file: install,
+        find: '    const log = makeNextLog(options, formation, current, hardState, { index, term });\n',
+        replace:
+          '    const longer = host.lastIndex() > index;\n' +
+          '    const log = longer ? current.log\n' +
+          '      : makeNextLog(options, formation, current, hardState, { index, term });\n',
+      },
+      {
+        file: install,
+        find: '      current: host.current(),\n',
+        replace:
+          '      current: host.current(),\n' +
+          '      lastIndex: ((last) => () => last)(host.raft()?.lastIndex ?? 0),\n',
+      },
+    ],
+  },
+  {
+    id: 'M27',
+    name: 'the log is cut to what is applied, before the store has it',
+    edits: [
+      {
+        file: 'server/member-parts.ts',
+        find: 'Math.min(stateMachine.durableAppliedIndex, raft.appliedIndex)',
+        replace: 'raft.appliedIndex',
+      },
+    ],
+  },
+  {
+    id: 'M39',
+    name: 'a node that was wiped comes back under its old identity',
+    edits: [
+      {
+        file: 'server/identity.ts',
+        find: "  if (member.instanceId !== hello.instanceId) return refuse('IDENTITY', otherData(hello.nodeId));\n",
+        replace: '',
+      },
+      {
+        file: 'server/identity.ts',
+        find: 'return member.instanceId === own.instanceId ? undefined : otherData(own.nodeId);',
+        replace: 'return undefined;',
+      },
+      {
+        file: 'server/boot.ts',
+        find: 'if (record !== undefined && !record.formation.members.some(',
+        replace: 'if (record === null && !record.formation.members.some(',
+      },
+    ],
+  },
+  {
+    id: 'N1',
+    name: 'a snapshot is installed although the log holds what it ends with',
+    edits: [
+      {
+        file: install,
+        find: 'index > raft.commitIndex && raft.termAt(index) !== term;',
+        replace: 'index > raft.commitIndex;',
+      },
+    ],
+  },
+  {
+    id: 'N2',
+    name: 'a snapshot is installed although more is committed here',
+    edits: [
+      {
+        file: install,
+        find: 'index > raft.commitIndex && raft.termAt(index) !== term;',
+        replace: 'index + 1_000 > raft.commitIndex;',
+      },
+    ],
+  },
+  {
+    id: 'N3',
+    name: 'the new pair is in use before its log is made',
+    edits: [
+      {
+        file: install,
+        find: '    const log = makeNextLog(options, formation, current, hardState, { index, term });\n',
+        replace:
+          "    const log = current.log === 'wal' ? 'wal-2' : 'wal';\n" +
+          '    writeCurrent(options.env.disk, { store: storeName, log, catchingUp: current.catchingUp });\n' +
+          '    makeNextLog(options, formation, current, hardState, { index, term });\n',
+      },
+    ],
+  },
+  {
+    id: 'N4',
+    name: 'an install forgets the vote',
+    edits: [
+      {
+        file: 'raft/snapshot.ts',
+        find: 'votedFor: isNewTerm ? undefined : votedFor,',
+        replace: 'votedFor: undefined,',
+      },
+    ],
+  },
+  {
+    id: 'N5',
+    name: 'an install forgets the term',
+    edits: [
+      {
+        file: 'raft/snapshot.ts',
+        find: 'currentTerm: isNewTerm ? termLeast : currentTerm,',
+        replace: 'currentTerm: termLeast,',
+      },
+    ],
+  },
+  {
+    id: 'N6',
+    name: 'chunks are acknowledged before they are durable',
+    equivalent:
+      'the cursor that a transfer goes on from is read from what is durable, so a chunk that was lost is sent ' +
+      'again; N7 takes that away',
+    edits: [
+      {
+        file: receiver,
+        find: '    this.staging.write(taken.operations, (error) => {\n',
+        replace: '    this.staging.write(taken.operations.slice(0), (error) => {\n',
+      },
+    ],
+  },
+  {
+    id: 'N7',
+    name: 'a transfer goes on although a chunk was not written',
+    edits: [
+      {
+        file: receiver,
+        find: '    this.staging.write(taken.operations, (error) => {\n',
+        replace:
+          "    const written = chunk.sequence === 2 && chunk.part === 'history' ? [] : taken.operations;\n" +
+          '    this.staging.write(written, (error) => {\n',
+      },
+    ],
+  },
+  {
+    id: 'N8',
+    name: 'a snapshot is used whatever its records add up to',
+    edits: [
+      {
+        file: 'kv/snapshot.ts',
+        find: 'if (applied.revision !== this.through.revision || expected !== found) {',
+        replace: "if (applied.revision !== this.through.revision && expected === '') {",
+      },
+    ],
+  },
+  {
+    id: 'N9',
+    name: 'sessions of an earlier transfer stay in the staging store',
+    edits: [
+      {
+        file: 'kv/snapshot-staging.ts',
+        find: 'if (error !== undefined || records.length === 0) return done(error);',
+        replace: 'if (error !== undefined || records.length >= 0) return done(error);',
+      },
+    ],
+  },
+  {
+    id: 'N10',
+    name: 'segments are removed before the new beginning of the log is durable',
+    edits: [
+      {
+        file: 'storage/wal.ts',
+        find: '    this.enqueue({ entries: [] }, { index, term }, () => this.writer.sealed.dropUpTo(index));\n',
+        replace:
+          '    this.enqueue({ entries: [] }, { index, term }, () => undefined);\n' +
+          '    this.writer.sealed.dropUpTo(index);\n',
+      },
+    ],
+  },
+  {
+    id: 'N11',
+    name: 'a member that catches up votes',
+    edits: [
+      {
+        file: election,
+        find: '    isFree && !state.isCatchingUp && isUpToDate(',
+        replace: '    isFree && isUpToDate(',
+      },
+      {
+        file: election,
+        find: '    !state.isCatchingUp &&\n    !isLeaderAlive',
+        replace: '    !isLeaderAlive',
+      },
+    ],
+  },
+  {
+    id: 'N12',
+    name: 'a member that catches up stands for election',
+    edits: [
+      {
+        file: 'raft/roles.ts',
+        find: 'return isVoter(state.configuration, state.nodeId) && !state.isCatchingUp;',
+        replace: 'return isVoter(state.configuration, state.nodeId);',
+      },
+    ],
+  },
+  {
+    id: 'N13',
+    name: 'a member that lost its log does not take over the term of the others',
+    edits: [
+      {
+        file: rebuild,
+        find: 'const currentTerm = Math.max(floor, base?.term ?? formationTerm);',
+        replace: 'const currentTerm = base?.term ?? formationTerm;',
+      },
+    ],
+  },
+  {
+    id: 'N14',
+    name: "a member that lost its log may vote in the others' term",
+    edits: [
+      {
+        file: rebuild,
+        find: 'const hardState = { currentTerm, votedFor: options.nodeId,',
+        replace: 'const hardState = { currentTerm, votedFor: undefined,',
+      },
+    ],
+  },
+  {
+    id: 'N15',
+    name: 'a member that lost its log begins after hearing from one other',
+    edits: [
+      {
+        file: recovering,
+        find: 'if (missing.length > 0 || known.length <= memberIds.length / 2) return',
+        replace: 'if (known.length === 0) return',
+      },
+    ],
+  },
+  {
+    id: 'N16',
+    name: 'a member that lost its log votes at once',
+    edits: [
+      {
+        file: rebuild,
+        find: 'const next: Current = { store, log, catchingUp: true };',
+        replace: 'const next: Current = { store, log, catchingUp: false };',
+      },
+    ],
+  },
+  {
+    id: 'N17',
+    name: 'catching up is over when a leader is heard',
+    edits: [
+      {
+        file: 'server/catch-up.ts',
+        find: '      if (raft.appliedIndex < this.readIndex || raft.durableIndex < this.readIndex) return;\n',
+        replace: '',
+      },
+    ],
+  },
+  {
+    id: 'N18',
+    name: 'a leader goes on from what a damaged member had acknowledged',
+    edits: [{ file: 'server/membership.ts', find: '        this.member?.peerReset(nodeId);\n', replace: '' }],
+  },
+  {
+    id: 'N19',
+    name: 'late messages of a member from before its damage are heard',
+    edits: [
+      {
+        file: 'server/membership.ts',
+        find: '        this.options.peers.closeEarlier(nodeId, incarnation);\n',
+        replace: '',
+      },
+      {
+        file: 'server/incarnations.ts',
+        find: "    if (at >= 0 && !isDialed) return 'earlier';\n",
+        replace: '',
+      },
+    ],
+  },
+  {
+    id: 'N20',
+    name: 'the file that names the pair in use is not synced',
+    edits: [
+      {
+        file: 'storage/json-file.ts',
+        find: '    file.syncSync();\n',
+        replace: '',
+      },
+    ],
+  },
+  {
+    id: 'N21',
+    name: 'the folder of the file that names the pair in use is not synced',
+    edits: [
+      {
+        file: 'storage/json-file.ts',
+        find: "  disk.renameSync(unfinished, path);\n  disk.syncDirectorySync('.');\n",
+        replace: '  disk.renameSync(unfinished, path);\n',
+      },
+    ],
+  },
+];
