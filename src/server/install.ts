@@ -112,18 +112,26 @@ export function installSnapshot(
 ): void {
   const { stores } = options;
   const { storeName, index, term } = staged;
-  const discard = (): void => stores.remove(storeName, (error) => done(error, undefined));
+  const { logger } = options.env;
+  const discard = (): void => {
+    stores.remove(storeName, (error) => {
+      // What is left of it is where the next transfer goes on, or is removed at the next start.
+      if (error !== undefined) logger.warn({}, `the snapshot cannot be removed: ${error.message}`);
+      done(undefined, undefined);
+    });
+  };
   if (!host.isNeeded(index, term)) {
     discard();
     return;
   }
   openStore(stores, storeName, (error, opened) => {
     if (opened === undefined) {
-      if (!KvorumError.is(error, 'CORRUPT')) {
+      // Nothing of the member is damaged, whatever is wrong with what was to take its place.
+      if (!KvorumError.is(error)) {
         done(error, undefined);
         return;
       }
-      options.env.logger.error({ store: storeName }, `the snapshot is not used: ${error.message}`);
+      logger.error({ store: storeName }, `the snapshot is not used: ${error.message}`);
       discard();
       return;
     }

@@ -78,6 +78,7 @@ export function createSender(
     durableAppliedIndex: () => stateMachine.durableAppliedIndex,
     matchIndexOf: (peer) => raft.progress().find((progress) => progress.peer === peer)?.matchIndex ?? 0,
     send: (peer, frame) => options.sendTransfer(peer, frame),
+    damaged: (error) => options.fail(error),
     ended: (peer, installed) => loop.step({ kind: 'snapshotEnded', peer, installed }),
   });
 }

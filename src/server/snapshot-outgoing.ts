@@ -43,6 +43,8 @@ export interface OutgoingOptions {
   /** What the store holds durably; a view opened now shows this or more. */
   durableAppliedIndex(): number;
   send(frame: TransferFrame): boolean;
+  /** The store gave back other bytes than were written to it. Comes after `ended`. */
+  damaged(error: Error): void;
   /** Called once, never before `start` returns. `refused`: by the peer, which may refuse again. */
   ended(outcome: { readonly installed: boolean; readonly refused: boolean; readonly reason: string }): void;
 }
@@ -227,7 +229,7 @@ export class OutgoingSnapshot {
     reader.fill((error) => {
       this.filling = false;
       if (this.state === 'over') return;
-      if (error !== undefined) return this.fail(error.message);
+      if (error !== undefined) return this.failRead(error);
       this.hope();
       this.pump();
     });
@@ -259,7 +261,7 @@ export class OutgoingSnapshot {
     this.reader = reader;
     reader.readApplied((error, found) => {
       if (this.state === 'over') return;
-      if (found === undefined) return this.fail(error?.message ?? '');
+      if (found === undefined) return this.failRead(error);
       this.applied = found;
       this.viewIndex = found.applied.appliedIndex;
       this.hope();
@@ -285,6 +287,12 @@ export class OutgoingSnapshot {
     const fact = `node ${this.options.peer} answers a snapshot with ${what}`;
     this.fail(fact);
     return new KvorumError('PROTOCOL', fact);
+  }
+
+  /** Other bytes than were written come back for every peer, and for this node's own reads too. */
+  private failRead(error: Error | undefined): void {
+    this.fail(error?.message ?? 'the store cannot be read');
+    if (KvorumError.is(error, 'CORRUPT')) this.options.damaged(error);
   }
 
   private fail(reason: string): void {

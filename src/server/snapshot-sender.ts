@@ -25,6 +25,8 @@ export interface SnapshotSenderOptions {
   /** What the leader knows of the peer's log; 0 when it does not lead. */
   matchIndexOf(peer: NodeId): number;
   send(peer: NodeId, frame: TransferFrame): boolean;
+  /** The store gave back other bytes than were written to it: the node must stop. */
+  damaged(error: Error): void;
   /** A transfer is over; the snapshot is durable at the peer or not. Never called while `start` runs. */
   ended(peer: NodeId, installed: boolean): void;
 }
@@ -154,6 +156,7 @@ export class SnapshotSender {
       openView: () => this.options.openView(),
       durableAppliedIndex: () => this.options.durableAppliedIndex(),
       send: (frame) => this.options.send(peer, frame),
+      damaged: (error) => this.options.damaged(error),
       ended: (outcome) => this.onEnded(peer, transfer, outcome),
     });
     this.running.set(peer, transfer);

@@ -25,6 +25,9 @@ import { World } from '../storage/wal-world.js';
 class MemoryStores implements Stores {
   readonly contents = new Map<string, StoreSnapshot>();
   readonly damaged = new Set<string>();
+  /** Fails the next opening, or the next removal. */
+  openError: Error | undefined;
+  removeError: Error | undefined;
   private readonly defer: (callback: () => void) => void;
 
   constructor(defer: (callback: () => void) => void) {
@@ -32,6 +35,9 @@ class MemoryStores implements Stores {
   }
 
   open(name: string, done: (error: Error | undefined, store: OpenStore | undefined) => void): void {
+    const refused = this.openError;
+    this.openError = undefined;
+    if (refused !== undefined) return this.defer(() => done(refused, undefined));
     const error = new KvorumError('CORRUPT', `the store ${name} is damaged`, { details: { store: name } });
     const snapshot = this.contents.get(name) ?? [];
     this.contents.set(name, snapshot);
@@ -44,6 +50,9 @@ class MemoryStores implements Stores {
   }
 
   remove(name: string, done: Done): void {
+    const refused = this.removeError;
+    this.removeError = undefined;
+    if (refused !== undefined) return this.defer(() => done(refused));
     this.contents.delete(name);
     this.damaged.delete(name);
     this.defer(() => done(undefined));
@@ -227,6 +236,16 @@ describe('a snapshot that is installed', () => {
     arrived(bench);
     bench.stores.damaged.add('db-2');
     expect(install(bench, 8, () => true)).toBeUndefined();
+    expect(bench.describe()).toBe(old);
+  });
+
+  it('ends no member when the disk refuses to open or to remove it', () => {
+    const bench = Bench.fresh(1);
+    arrived(bench);
+    bench.stores.openError = new KvorumError('DISK', 'the store db-2 cannot be opened: ENOSPC');
+    bench.stores.removeError = new KvorumError('DISK', 'the store db-2 cannot be removed: EIO');
+    expect(install(bench, 8, () => true)).toBeUndefined();
+    expect([...bench.stores.contents.keys()]).toEqual(['db', 'db-2']);
     expect(bench.describe()).toBe(old);
   });
 });

@@ -2,6 +2,7 @@
 // receiver gives.
 
 import { describe, expect, test } from 'vitest';
+import { KvorumError } from '../../src/base/errors.js';
 import type { TransferFrame } from '../../src/wire/protocol.js';
 import { World, type Machine } from './snapshot-world.js';
 
@@ -194,6 +195,29 @@ describe('a transfer ends without success', () => {
     stage.run(10);
     expect(stage.source.ended).toEqual([{ peer: 'n2', installed: false }]);
     expect(stage.source.lines.join()).toMatch(/M\/applied.* is missing/);
+  });
+
+  test('when the own store cannot be read; if it is damaged, the node hears of it', () => {
+    for (const code of ['DISK', 'CORRUPT'] as const) {
+      const stage = new Stage();
+      const { store } = stage.source;
+      const view = store.openView();
+      const error = new KvorumError(code, 'a block is bad');
+      store.openView = () => ({
+        close: () => undefined,
+        fetchRange: (range, done) =>
+          view.fetchRange(range, (failure, records) => {
+            if (range.start.startsWith('V')) done(error, []);
+            else done(failure, records);
+          }),
+      });
+      stage.source.sender.start('n2');
+      stage.run(10);
+      stage.cursor('n2');
+      stage.run(10);
+      expect(stage.source.ended).toEqual([{ peer: 'n2', installed: false }]);
+      expect(stage.source.damage).toEqual(code === 'CORRUPT' ? [error] : []);
+    }
   });
 });
 

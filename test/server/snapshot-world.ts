@@ -170,6 +170,8 @@ export class Machine {
   readonly stores: MemoryStores;
   readonly lines: Lines = [];
   readonly ended: { readonly peer: string; readonly installed: boolean }[] = [];
+  /** What the sender found of the own store. */
+  readonly damage: Error[] = [];
   readonly staged: (StagedSnapshot & { readonly released: () => void })[] = [];
   /** Own state, as a group of it is durable. */
   store: MemoryStore;
@@ -308,6 +310,7 @@ export class Machine {
       durableAppliedIndex: () => this.stateMachine.durableAppliedIndex,
       matchIndexOf: () => this.matchIndex,
       send,
+      damaged: (error) => this.damage.push(error),
       ended: (peer, installed) => this.ended.push({ peer, installed }),
     });
   }
