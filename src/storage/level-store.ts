@@ -13,6 +13,7 @@ import type { Done } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import type { OpenStore, StoreOperation, StoreRange, StoreRecord, StoreView } from '../kv/store.js';
 import { folderInUse } from './folder-lock.js';
+import { findStoreDamage } from './level-check.js';
 import { syncFolder } from './node-disk.js';
 
 const options = {
@@ -35,11 +36,15 @@ const measureIntervalMs = 5_000;
  * otherwise.
  */
 export async function openLevelStore(directory: string): Promise<LevelStore> {
-  const database: Database = new Level(directory, options);
+  let database: Database;
   try {
+    const damage = await findStoreDamage(directory);
+    if (damage !== undefined) throw damaged(directory, damage, undefined);
+    // Not before: it opens the folder by itself soon after it was made.
+    database = new Level(directory, options);
     await database.open();
   } catch (error) {
-    throw openError(directory, error);
+    throw KvorumError.is(error) ? error : openError(directory, error);
   }
   const store = new LevelStore(directory, database);
   await store.measure();
