@@ -3,10 +3,10 @@
 //   replicate  they agree through matchIndex: messages are sent ahead of their acknowledgements, nextIndex
 //              moves when a message leaves, and a window bounds what is in flight (dissertation §10.2.2);
 //   snapshot   the follower has said that it needs an entry that the log does not hold any more: nothing is
-//              sent until it has what it needs from elsewhere, or that has failed. What is not known is
-//              asked: mode `snapshot` begins with the follower's own answer, never with a guess. Every change
-//              of mode is a method here. It sends nothing itself. Source: Figure 2 (nextIndex[],
-//              matchIndex[]); the modes are those of etcd's raft.
+//              sent until it has what it needs from elsewhere, or that has failed.
+// What is not known is asked: mode `snapshot` begins with the follower's own answer, never with a guess.
+// Every change of mode is a method here. It sends nothing itself. Source: Figure 2 (nextIndex[],
+// matchIndex[]); the modes are those of etcd's raft.
 
 import { assert } from '../base/assert.js';
 import { ByteWindow } from './byte-window.js';

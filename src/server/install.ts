@@ -140,7 +140,7 @@ export function installSnapshot(
       appliedIndex === index && appliedTerm === term,
       `the store ${storeName} is the state at ${appliedIndex}, not ${index}`,
     );
-    // The leader may have brought the entries while the store was opened.
+    // The member went on while the store was opened, and may have got there by itself.
     if (host.isNeeded(index, term)) replace(options, host, staged, opened, done);
     else
       opened.store.close((closeError) =>
