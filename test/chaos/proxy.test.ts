@@ -166,6 +166,17 @@ describe('a proxy', () => {
     expect(performance.now() - startMs).toBeGreaterThan(70);
   });
 
+  test('what waits in a slow flow does not wait any more when the flow is free again', async () => {
+    const { proxy, port } = await startWorld();
+    const dialer = new Dialer(port);
+    proxy.setFlows({ ...freeFlow, bytesPerSecond: 10 }, freeFlow);
+    dialer.socket.write('x'.repeat(10_000));
+    await aWhile();
+    expect(dialer.text).toBe('');
+    proxy.setFlows({ ...freeFlow }, freeFlow);
+    await until(() => dialer.text.length === 10_000);
+  });
+
   test('refuses new connections and keeps the old; resets all when told', async () => {
     const { proxy, port } = await startWorld();
     const old = new Dialer(port);

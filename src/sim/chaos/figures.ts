@@ -10,6 +10,7 @@ export interface ChaosFigures {
   /** Refused, or a condition that did not hold: certainly without effect. */
   readonly failed: number;
   readonly unknown: number;
+  /** Those that changed something. */
   readonly acknowledgedWrites: number;
   readonly clients: number;
   readonly keys: number;
@@ -40,11 +41,13 @@ export function isEffectiveWrite({ op, out }: HistoryOperation): boolean {
 export function figuresOf(evidence: ChaosEvidence): ChaosFigures {
   const { operations, faults, leaderships, loadFromNs, loadToNs } = evidence;
   const count = { ok: 0, fail: 0, unknown: 0 };
+  let acknowledgedWrites = 0;
   const latencies: number[] = [];
   const writesAt: number[] = [];
   for (const operation of operations) {
     const { out, ret, call } = operation;
     count[out.st] += 1;
+    if (isEffectiveWrite(operation)) acknowledgedWrites += 1;
     if (out.st !== 'ok' || ret === null) continue;
     if (operation.c !== finalClient) latencies.push(ret - call);
     if (isWrite(operation)) writesAt.push(ret);
@@ -59,7 +62,7 @@ export function figuresOf(evidence: ChaosEvidence): ChaosFigures {
     ok: count.ok,
     failed: count.fail,
     unknown: count.unknown,
-    acknowledgedWrites: writesAt.length,
+    acknowledgedWrites,
     clients: evidence.clients,
     keys: new Set(operations.map(({ k }) => k)).size,
     loadSeconds: Math.round((loadToNs - loadFromNs) / 1e8) / 10,

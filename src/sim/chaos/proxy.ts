@@ -25,6 +25,11 @@ export const freeFlow: Flow = {
   bytesPerSecond: Number.POSITIVE_INFINITY,
 };
 
+function isSameFlow(a: Flow, b: Flow): boolean {
+  const isSamePace = a.delayMs === b.delayMs && a.bytesPerSecond === b.bytesPerSecond;
+  return isSamePace && a.mode === b.mode && a.lossProbability === b.lossProbability;
+}
+
 /** What a lost piece costs: the shortest retransmission timeout of Linux. */
 const retransmitMs = 200;
 /** Bytes held back per direction of a connection; then the sender is not read any more. */
@@ -93,7 +98,7 @@ export class Proxy {
   private accept(dialer: Socket): void {
     if (this.refusing) {
       dialer.on('error', () => undefined);
-      dialer.resetAndDestroy();
+      reset(dialer);
       return;
     }
     const node = connect({ ...this.target, allowHalfOpen: true, noDelay: true });
@@ -143,7 +148,7 @@ class Pair {
 interface Piece {
   /** `end`: the source will send no more. `reset`: the source is gone. */
   readonly content: Buffer | 'end' | 'reset';
-  readonly dueMs: number;
+  dueMs: number;
 }
 
 /** One direction. Order: data, then `end` or `reset`; what is held back holds back all behind it. */
@@ -183,13 +188,19 @@ class Pipe {
       this.onBroken();
       return;
     }
+    if (isSameFlow(flow, this.flow)) return;
     this.flow = flow;
+    // What waits has waited for the old flow.
+    this.lastDueMs = 0;
+    for (const piece of this.pieces) piece.dueMs = 0;
+    clearTimeout(this.timer);
+    this.timer = undefined;
     this.pump();
   }
 
   destroy(): void {
     this.stop();
-    this.source.resetAndDestroy();
+    reset(this.source);
   }
 
   private stop(): void {
@@ -236,7 +247,7 @@ class Pipe {
       if (piece.content === 'end') {
         this.sink.end();
       } else if (piece.content === 'reset') {
-        this.sink.resetAndDestroy();
+        reset(this.sink);
       } else {
         this.heldBytes -= piece.content.length;
         if (this.heldBytes < heldBytesMax / 2) this.source.resume();
@@ -255,4 +266,13 @@ class Pipe {
       this.pump();
     }, delayMs);
   }
+}
+
+/**
+ * Ends a socket with a reset where that is possible: not once it was told to end, because libuv then refuses,
+ * and the handle would stay for ever.
+ */
+function reset(socket: Socket): void {
+  if (socket.connecting || socket.writableEnded || socket.writableLength > 0) socket.destroy();
+  else socket.resetAndDestroy();
 }
