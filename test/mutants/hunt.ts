@@ -1,12 +1,13 @@
 // Hunts one mutant: runs its build in a child process, seed after seed, until a promise breaks. A kill counts
-// only if the product as it is passes the same seed: otherwise the simulator cries wolf.
+// only if the product as it is passes the same seed: otherwise that seed is a finding about the product, or the
+// simulator cries wolf, and the hunt goes on with the next one.
 
 import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { type Mutant, StaleMutantError } from './mutant.js';
 import type { Workshop } from './workshop.js';
 
-export type Verdict = 'killed' | 'survived' | 'stale' | 'equivalent' | 'falseAlarm' | 'failed';
+export type Verdict = 'killed' | 'survived' | 'stale' | 'equivalent' | 'failed';
 
 export interface Hunted {
   readonly id: string;
@@ -20,6 +21,8 @@ export interface Hunted {
   readonly violation?: string;
   /** What it said; why it is stale, equivalent or failed. */
   readonly words?: string;
+  /** Seeds in which the product as it is breaks a promise, too. */
+  readonly unsoundSeeds: readonly number[];
   readonly seconds: number;
 }
 
@@ -49,8 +52,9 @@ export function killHunts(): void {
 export async function hunt(mutant: Mutant, options: HuntOptions): Promise<Hunted> {
   const { id, name, equivalent } = mutant;
   const startedMs = performance.now();
+  const unsoundSeeds: number[] = [];
   const end = (verdict: Verdict, facts: Partial<Hunted> = {}): Hunted => ({
-    ...{ id, name, verdict, seeds: 0 },
+    ...{ id, name, verdict, seeds: 0, unsoundSeeds },
     ...facts,
     seconds: Math.round((performance.now() - startedMs) / 100) / 10,
   });
@@ -58,21 +62,33 @@ export async function hunt(mutant: Mutant, options: HuntOptions): Promise<Hunted
   const { workshop, firstSeed, seedsMax } = options;
   try {
     const folder = workshop.make(mutant);
+    const endSeed = firstSeed + seedsMax;
     let seeds = 0;
-    const last = await runSeeds(folder, firstSeed, seedsMax, () => options.onProgress(mutant, ++seeds));
-    if (last === 'ended') return end('failed', { seeds, words: 'the child process ended by itself' });
-    const violation = last?.violation;
-    if (last === undefined || violation === undefined) return end('survived', { seeds });
-    const facts = { seeds, seed: last.seed, violation: violation.id, words: violation.message };
-    const sane = await runSeeds(workshop.original, last.seed, 1, () => undefined);
-    const isSane = sane !== 'ended' && sane !== undefined && sane.violation === undefined;
-    return end(isSane ? 'killed' : 'falseAlarm', facts);
+    for (let next = firstSeed; next < endSeed;) {
+      const last = await runSeeds(folder, next, endSeed - next, () => options.onProgress(mutant, ++seeds));
+      if (last === 'ended') return end('failed', { seeds, words: 'the child process ended by itself' });
+      const violation = last?.violation;
+      if (last === undefined || violation === undefined) break;
+      if (await isSound(workshop, last.seed)) {
+        const { id: promise, message: words } = violation;
+        return end('killed', { seeds, seed: last.seed, violation: promise, words });
+      }
+      unsoundSeeds.push(last.seed);
+      next = last.seed + 1;
+    }
+    return end('survived', { seeds });
   } catch (error) {
     if (!(error instanceof StaleMutantError)) throw error;
     return end('stale', { words: error.message });
   } finally {
     workshop.discard(mutant);
   }
+}
+
+/** Whether the product as it is keeps every promise in the seed. */
+async function isSound({ original }: Workshop, seed: number): Promise<boolean> {
+  const report = await runSeeds(original, seed, 1, () => undefined);
+  return report !== 'ended' && report !== undefined && report.violation === undefined;
 }
 
 /** The last report of a child that runs these seeds; `ended` when it ended without one, as when killed. */
@@ -85,7 +101,7 @@ function runSeeds(
   return new Promise((resolve) => {
     const child = fork(childPath, [folder, String(first), String(count)], {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-      execArgv: ['--max-old-space-size=600'],
+      execArgv: ['--max-old-space-size=300'],
     });
     children.add(child);
     let last: SeedReport | undefined;

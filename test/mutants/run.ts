@@ -1,5 +1,5 @@
 // npm run mutants: hunts every mutant with the simulator and says which seed killed it. Exit code 1 when one
-// survives, is stale or was killed by a false alarm; 130 when ended by Ctrl-C, with the table so far.
+// survives or is stale, or when the product itself fails a seed; 130 when ended by Ctrl-C, with the table so far.
 //
 //   npm run mutants -- [--only M6,M9] [--seeds 2000] [--first 1] [--workers 2] [--json]
 
@@ -97,8 +97,15 @@ function report(): void {
   results.sort((a, b) => (order.get(a.id) ?? 0) - (order.get(b.id) ?? 0));
   const killed = results.filter(({ verdict }) => verdict === 'killed');
   const bad = results.filter(({ verdict }) => verdict !== 'killed' && verdict !== 'equivalent');
+  const unsoundSeeds = [...new Set(results.flatMap((result) => result.unsoundSeeds))].sort((a, b) => a - b);
   const median = medianOf(killed.map(({ seeds }) => seeds));
-  const summary = { mutants: results.length, killed: killed.length, bad: bad.length, medianSeeds: median };
+  const summary = {
+    mutants: results.length,
+    killed: killed.length,
+    bad: bad.length,
+    medianSeeds: median,
+    unsoundSeeds,
+  };
   if (values.json) {
     console.log(JSON.stringify({ results, later: laterMutants, ...summary, interrupted }));
   } else {
@@ -108,10 +115,16 @@ function report(): void {
       if (verdict !== 'killed' && words !== undefined) console.log(`${id} is ${verdict}: ${words}`);
     }
     for (const { id, name, feature } of laterMutants) console.log(`${id} comes with ${feature}: ${name}`);
+    if (unsoundSeeds.length > 0) {
+      console.log(
+        `without any mutant a promise breaks in seeds ${unsoundSeeds.join(', ')}: see kvorum sim --seed`,
+      );
+    }
     const middle = median === undefined ? '' : `, median ${median} seeds`;
     console.log(`${killed.length} of ${results.length} killed${middle}; ${bad.length} to be looked into`);
   }
-  process.exitCode = interrupted ? 130 : bad.length > 0 ? 1 : 0;
+  const isBad = bad.length > 0 || unsoundSeeds.length > 0;
+  process.exitCode = interrupted ? 130 : isBad ? 1 : 0;
 }
 
 function medianOf(numbers: number[]): number | undefined {
