@@ -32,6 +32,13 @@ interface Round {
   readonly startedMs: Millis;
 }
 
+/** A round that is confirmed and not reached. */
+interface Behind {
+  readonly readIndex: LogIndex;
+  readonly round: Round;
+  readonly sinceMs: Millis;
+}
+
 export interface ReadsOptions {
   readonly stateMachine: StateMachine;
   readonly clock: Clock;
@@ -55,6 +62,12 @@ const rangesInProgressMax = 64;
  */
 const revisionWaitersMax = 1_024;
 
+/**
+ * Reads whose index this node has not reached for so long are refused: it is far behind, as while it waits for
+ * a snapshot, and another node need not be.
+ */
+const behindMsMax = 3_000;
+
 /** How often reads that wait for a revision are looked at for their deadline. */
 const revisionWaitCheckMs = 50;
 
@@ -64,7 +77,7 @@ export class Reads {
   private readonly rounds = new Map<number, Round>();
   private lastRequestId: number;
   /** Confirmed, but the state machine is not there yet. */
-  private waitingForIndex: { readonly readIndex: LogIndex; readonly round: Round }[] = [];
+  private waitingForIndex: Behind[] = [];
   private waitingForRevision: Read[] = [];
   private ready: Read[] = [];
   private readyPosition = 0;
@@ -78,6 +91,7 @@ export class Reads {
   private freshAsOfMs = -Infinity;
   private scheduled = false;
   private revisionTimer: TimerHandle | undefined;
+  private behindTimer: TimerHandle | undefined;
   private halted = false;
 
   constructor(options: ReadsOptions) {
@@ -123,8 +137,9 @@ export class Reads {
       if (round === undefined) continue;
       this.rounds.delete(requestId);
       if (readIndex <= this.options.stateMachine.appliedIndex) this.release(round);
-      else this.waitingForIndex.push({ readIndex, round });
+      else this.waitingForIndex.push({ readIndex, round, sinceMs: this.options.clock.nowMs() });
     }
+    this.watchBehind();
     this.schedule();
   }
 
@@ -162,6 +177,34 @@ export class Reads {
   halt(): void {
     this.halted = true;
     if (this.revisionTimer !== undefined) this.options.timers.clear(this.revisionTimer);
+    if (this.behindTimer !== undefined) this.options.timers.clear(this.behindTimer);
+  }
+
+  /** Looks after the reads that wait for the state machine, oldest first, when the first may have to go. */
+  private watchBehind(): void {
+    const oldest = this.waitingForIndex[0];
+    if (oldest === undefined || this.behindTimer !== undefined || this.halted) return;
+    const { clock, timers } = this.options;
+    const delayMs = Math.max(0, oldest.sinceMs + behindMsMax - clock.nowMs());
+    this.behindTimer = timers.set(delayMs, () => {
+      this.behindTimer = undefined;
+      if (!this.halted) this.refuseBehind();
+    });
+  }
+
+  private refuseBehind(): void {
+    const { clock, stateMachine } = this.options;
+    const nowMs = clock.nowMs();
+    const waiting = this.waitingForIndex;
+    this.waitingForIndex = waiting.filter(({ sinceMs }) => nowMs - sinceMs < behindMsMax);
+    for (const { readIndex, round, sinceMs } of waiting) {
+      if (nowMs - sinceMs < behindMsMax) continue;
+      const fact = `this node has applied ${stateMachine.appliedIndex}, the read needs ${readIndex}`;
+      for (const read of round.reads) {
+        this.finish(read, failed(read.frame, 'UNAVAILABLE', `${fact}; ask another node`));
+      }
+    }
+    this.watchBehind();
   }
 
   /**

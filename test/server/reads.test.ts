@@ -11,6 +11,8 @@ function world() {
   const open: Counted[] = [];
   const deferred: (() => void)[] = [];
   const answered: { requestId: number; kind: string }[] = [];
+  const timers: { dueMs: number; run: () => void }[] = [];
+  const asked: number[] = [];
   let now = 0;
   const stateMachine = {
     revision: 7,
@@ -20,11 +22,15 @@ function world() {
   const reads = new Reads({
     stateMachine,
     clock: { nowMs: () => now, wallMs: () => 0 },
-    timers: { set: () => 0, clear: () => undefined, defer: (run) => deferred.push(run) },
+    timers: {
+      set: (delayMs, run) => timers.push({ dueMs: now + delayMs, run }),
+      clear: () => undefined,
+      defer: (run) => deferred.push(run),
+    },
     pendingReadsMax: 5_000,
     sliceMs: 2,
     firstRequestId: 0,
-    requestReadIndex: () => undefined,
+    requestReadIndex: (requestId) => asked.push(requestId),
     answer: (_client, { requestId, kind }) => answered.push({ requestId, kind }),
     wake: () => undefined,
   });
@@ -34,7 +40,12 @@ function world() {
   const advance = (ms: number): void => {
     now += ms;
   };
-  return { reads, open, answered, settle, advance };
+  const fireTimers = (): void => {
+    const due = timers.filter(({ dueMs }) => dueMs <= now);
+    for (const timer of due) timers.splice(timers.indexOf(timer), 1);
+    for (const { run } of due) run();
+  };
+  return { reads, open, answered, asked, settle, advance, fireTimers };
 }
 
 function count(requestId: number, change: Partial<CountRequest> = {}): CountRequest {
@@ -59,6 +70,32 @@ describe('reads', () => {
     expect(answered.filter(({ requestId }) => requestId === 1_000)).toEqual([
       { requestId: 1_000, kind: 'counted' },
     ]);
+  });
+
+  test('reads go elsewhere when this node stays behind what they need', () => {
+    const { reads, answered, asked, settle, advance, fireTimers } = world();
+    const read = (id: number): void => {
+      reads.submit(new Client(1), count(id, { consistency: { kind: 'linearizable' } }));
+      reads.flush();
+      reads.confirm([{ requestId: asked.at(-1) ?? 0, readIndex: 50 + id }]);
+    };
+    read(1);
+    advance(2_000);
+    read(2);
+    advance(999);
+    fireTimers();
+    expect(answered).toEqual([]);
+    advance(1);
+    fireTimers();
+    expect(answered).toEqual([{ requestId: 1, kind: 'error' }]);
+    advance(1_999);
+    fireTimers();
+    expect(answered.length).toBe(1);
+    advance(1);
+    fireTimers();
+    settle();
+    expect(answered.length).toBe(2);
+    expect(reads.pendingReads).toBe(0);
   });
 
   test('reads that wait for a revision are bounded and end by their deadline', () => {
