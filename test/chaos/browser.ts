@@ -26,12 +26,12 @@ export interface PageView {
 
 export class Browser {
   private readonly socket: WebSocket;
-  private readonly end: () => void;
+  private readonly end: () => Promise<void>;
   private readonly waiting = new Map<number, (answer: Record<string, unknown>) => void>();
   private readonly complaints: string[] = [];
   private next = 1;
 
-  private constructor(socket: WebSocket, end: () => void) {
+  private constructor(socket: WebSocket, end: () => Promise<void>) {
     this.socket = socket;
     this.end = end;
     socket.on('message', (data: Buffer) => this.hear(JSON.parse(data.toString()) as Record<string, unknown>));
@@ -52,9 +52,10 @@ export class Browser {
       { stdio: ['ignore', 'ignore', 'pipe'] },
     );
     const closed = new Promise((resolve) => child.once('close', resolve));
-    const end = (): void => {
+    const end = async (): Promise<void> => {
       child.kill('SIGKILL');
-      void closed.then(() => rmSync(profile, { recursive: true, force: true, maxRetries: 5 }));
+      await closed;
+      rmSync(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
     };
     const address = await new Promise<string>((resolve, reject) => {
       createInterface({ input: child.stderr }).on('line', (line) => {
@@ -106,9 +107,9 @@ export class Browser {
     return { evaluate, screenshot, complaints: this.complaints };
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     this.socket.terminate();
-    this.end();
+    await this.end();
   }
 
   private send(method: string, parameters: object, sessionId?: string): Promise<Record<string, unknown>> {

@@ -138,8 +138,8 @@ describe.runIf(browserPath !== undefined)('in a browser', () => {
     browser = await Browser.start(browserPath ?? '');
   });
 
-  afterAll(() => {
-    browser.stop();
+  afterAll(async () => {
+    await browser.stop();
     rmSync(folder, { recursive: true, force: true });
   });
 
