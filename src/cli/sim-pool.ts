@@ -1,5 +1,6 @@
-// The worker threads of `kvorum sim`. Each does one job at a time; one that dies or does not come to an end is
-// a finding about its job and is replaced. `stop` ends them all at once, in the middle of whatever they do.
+// The worker threads of `kvorum sim`. Each does one job at a time; one that dies or does not come to an end
+// is a finding about its job and is replaced. `stop` ends them all at once, in the middle of whatever they
+// do.
 
 import { Worker } from 'node:worker_threads';
 import type { Answer, Job } from './sim-jobs.js';

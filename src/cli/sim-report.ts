@@ -8,7 +8,9 @@ import { failureKindOf, failureKinds, type FailureKind, type RunReport } from '.
 export interface Failure {
   readonly seed: number;
   readonly kind: FailureKind;
-  /** The promise that broke; `determinism` when two runs differed, `exception` when the simulator fell over. */
+  /**
+   * The promise that broke; `determinism` when two runs differed, `exception` when the simulator fell over.
+   */
   readonly promise: string;
   readonly where: string;
   readonly message: string;
@@ -74,8 +76,8 @@ export class SimReport {
   get progress(): string {
     const { seedsPerSecond, eventsPerSecond, virtualSecondsPerSecond } = this.rates;
     const failed = this.failed === 0 ? '' : `, ${this.failed} failed`;
-    const rates = `${seedsPerSecond} seeds/s, ${eventsPerSecond} events/s, ${virtualSecondsPerSecond} virtual s/s`;
-    return `${this.seeds} seeds${failed}, ${rates}`;
+    const speed = `${seedsPerSecond} seeds/s, ${eventsPerSecond} events/s`;
+    return `${this.seeds} seeds${failed}, ${speed}, ${virtualSecondsPerSecond} virtual s/s`;
   }
 
   get exitCode(): number {

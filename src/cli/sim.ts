@@ -1,5 +1,6 @@
-// `kvorum sim`: the production node in a virtual world with faults, seed after seed, and every promise checked.
-// What a seed does is decided by the seed alone; a failure is written down as a plan that can be run again.
+// `kvorum sim`: the production node in a virtual world with faults, seed after seed, and every promise
+// checked. What a seed does is decided by the seed alone; a failure is written down as a plan that can be run
+// again.
 
 import { availableParallelism } from 'node:os';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -79,8 +80,10 @@ const helpText = `
 Faults: ${familyNames.join(', ')}
 
 Exit codes: 0 all seeds passed, 1 the command itself failed, 2 usage,
-  ${exitCodes.safety} a promise to clients or between nodes broke, ${exitCodes.liveness} the cluster did not come to rest after faults,
-  ${exitCodes.determinism} two runs of one plan differed, ${exitCodes.exception} something threw or stopped, ${exitCodes.interrupted} Ctrl-C`;
+  ${exitCodes.safety} a promise to clients or between nodes broke,
+  ${exitCodes.liveness} the cluster did not come to rest after faults,
+  ${exitCodes.determinism} two runs of one plan differed, ${exitCodes.exception} something threw or stopped,
+  ${exitCodes.interrupted} Ctrl-C`;
 
 async function runSim(flags: SimFlags): Promise<void> {
   if (flags.messages === true && flags.replay === undefined) {
@@ -195,7 +198,9 @@ async function replay(flags: SimFlags, path: string, pool: SimPool): Promise<voi
   else for (const line of report.lines()) await writeLine(line);
 }
 
-/** Writes what is needed to look into a failure. A folder that cannot be written must not hide the failure. */
+/**
+ * Writes what is needed to look into a failure. A folder that cannot be written must not hide the failure.
+ */
 function keep(folder: string, failure: Failure, { plan, trace }: RunReport, name: string): void {
   if (plan === undefined) return;
   try {

@@ -1,8 +1,8 @@
-// Whether a plan means the same each time it is run: runs it again and compares. A simulator whose runs differ
-// proves nothing, since no failure can be repeated; and the usual cause, state that outlives a run or a look
-// at the real clock, is a bug of its own. The hash over all events tells whether two runs differ, a bounded
-// list of checkpoints tells about where, and two more runs tell the first event that differs. Source: research
-// §4.1, determinism guard.
+// Whether a plan means the same each time it is run: runs it again and compares. A simulator whose runs
+// differ proves nothing, since no failure can be repeated; and the usual cause, state that outlives a run or
+// a look at the real clock, is a bug of its own. The hash over all events tells whether two runs differ, a
+// bounded list of checkpoints tells about where, and two more runs tell the first event that differs. Source:
+// research §4.1, determinism guard.
 
 import type { Plan } from './plan.js';
 import type { SimulationObserver } from './replay.js';
@@ -13,7 +13,9 @@ import { runSimulation, type SimulationOptions, type SimulationResult } from './
 export interface Divergence {
   /** Events that both runs had in common, at least. */
   readonly eventsEqual: number;
-  /** The first event that differed, as each run had it; `undefined` when they parted in another place again. */
+  /**
+   * The first event that differed, as each run had it; `undefined` when they parted in another place again.
+   */
   readonly first: { readonly one: string; readonly other: string } | undefined;
   /** The hashes of the whole runs. */
   readonly hashes: readonly [string, string];

@@ -1,6 +1,6 @@
 // What the parts of a plan say of each other: positions and names that must exist, and times that must follow
-// each other, and damage that can be survived. Knows field names, not kinds of faults, so that a new kind needs
-// nothing here. Precondition: every field has its type.
+// each other, and damage that can be survived. Knows field names, not kinds of faults, so that a new kind
+// needs nothing here. Precondition: every field has its type.
 
 import { checkAtlas } from './fault-atlas.js';
 import { theFollowers, theLeader, type CorePlan, type Way } from './faults.js';

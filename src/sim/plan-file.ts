@@ -1,7 +1,7 @@
 // A plan as a JSON file, so that a failing run can be kept, shown to others, thinned out by hand and run
-// again. Reading is strict: what is missing, mistyped or contradicts itself is refused with its place, since a
-// plan that is half understood would prove nothing. Must not draw or change anything: a plan that was written
-// and read is the same plan, to the last event. Source: research §4.9.
+// again. Reading is strict: what is missing, mistyped or contradicts itself is refused with its place, since
+// a plan that is half understood would prove nothing. Must not draw or change anything: a plan that was
+// written and read is the same plan, to the last event. Source: research §4.9.
 
 import { KvorumError } from '../base/errors.js';
 import type { CorePlan } from './faults.js';
@@ -141,7 +141,9 @@ export function readPlan(planText: string): Plan {
   return checked;
 }
 
-/** The plan as text: one machine, client, operation and fault per line, so that a person can take some out. */
+/**
+ * The plan as text: one machine, client, operation and fault per line, so that a person can take some out.
+ */
 export function writePlan(plan: Plan): string {
   const fields = Object.entries(plan).map(([name, value]) => `  ${JSON.stringify(name)}: ${lines(value)}`);
   return `{\n${fields.join(',\n')}\n}\n`;

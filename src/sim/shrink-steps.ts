@@ -32,8 +32,8 @@ export function withoutClient(plan: Plan, client: number): Plan {
 }
 
 /**
- * The plan without a machine, by position, and all that befalls it. `undefined` when that is no sound plan: the
- * last machine, a core that is no majority any more, or more damage than so few can survive.
+ * The plan without a machine, by position, and all that befalls it. `undefined` when that is no sound plan:
+ * the last machine, a core that is no majority any more, or more damage than so few can survive.
  */
 export function withoutMachine(plan: Plan, node: number): Plan | undefined {
   if (plan.machines.length <= 1) return undefined;

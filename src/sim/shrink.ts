@@ -1,9 +1,9 @@
 // Makes a failing plan small by delta debugging: leaves out faults, operations, clients, machines and the end
 // of the run, then makes plain what is left, as long as the SAME promise breaks; a plan that breaks another
 // one is another finding. Every candidate is judged by running it. Where leaving something out shifts the
-// moments that the failure depends on, the same candidate is tried with other dice. Pure: how long it may take
-// is the caller's to say. Source: Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input";
-// research §4.9.
+// moments that the failure depends on, the same candidate is tried with other dice. Pure: how long it may
+// take is the caller's to say. Source: Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing
+// Input"; research §4.9.
 
 import { KvorumError } from '../base/errors.js';
 import type { Violation } from './checkers/violations.js';

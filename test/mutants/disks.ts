@@ -146,8 +146,8 @@ export const diskMutants: readonly Mutant[] = [
     id: 'D4',
     name: 'the remains of a torn write are left in place',
     equivalent:
-      'the remains carry the number of the batch that is written over them next and not its chain, so they are ' +
-      'taken neither for it nor for a later one; zeros only keep them from being reported again',
+      'the remains carry the number of the batch that is written over them next and not its chain: ' +
+      'they are taken neither for it nor for a later one; zeros only keep them from being reported again',
     edits: [{ file: recovery, find: '      zeroFill(segment.file, from, to);\n', replace: '' }],
   },
   {

@@ -42,9 +42,9 @@ export const electionMutants: readonly Mutant[] = [
       },
       {
         file: 'storage/wal-writer.ts',
-        find: '      encoder.hardState(unit.hardState, this.commitIndex);\n      this.hardState = unit.hardState;',
+        find: 'encoder.hardState(unit.hardState, this.commitIndex);\n      this.hardState = unit.hardState;',
         replace:
-          '      encoder.hardState({ ...unit.hardState, votedFor: undefined }, this.commitIndex);\n' +
+          'encoder.hardState({ ...unit.hardState, votedFor: undefined }, this.commitIndex);\n' +
           '      this.hardState = { ...unit.hardState, votedFor: undefined };\n' +
           '      this.lateVote = unit.hardState;',
       },
@@ -153,9 +153,8 @@ export const electionMutants: readonly Mutant[] = [
     edits: [
       {
         file: election,
-        find: '    term: voteGranted ? message.term : state.currentTerm,\n    voteGranted,\n  });\n}\n\n/**\n * Precondition: the term is not above',
-        replace:
-          '    term: Math.min(message.term - 1, state.currentTerm),\n    voteGranted,\n  });\n}\n\n/**\n * Precondition: the term is not above',
+        find: 'term: voteGranted ? message.term : state.currentTerm,',
+        replace: 'term: voteGranted ? message.term : Math.min(message.term - 1, state.currentTerm),',
       },
     ],
   },

@@ -1,6 +1,6 @@
 // Hunts one mutant: runs its build in a child process, seed after seed, until a promise breaks. A kill counts
-// only if the product as it is passes the same seed: otherwise that seed is a finding about the product, or the
-// simulator cries wolf, and the hunt goes on with the next one.
+// only if the product as it is passes the same seed: otherwise that seed is a finding about the product, or
+// the simulator cries wolf, and the hunt goes on with the next one.
 
 import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';

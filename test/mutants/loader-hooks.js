@@ -1,4 +1,5 @@
-// Module hooks for loader.js: `./a.js` next to a file `a.ts` means that file, which is transpiled when loaded.
+// Module hooks for loader.js: `./a.js` next to a file `a.ts` means that file, which is transpiled when
+// loaded.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -1,5 +1,5 @@
-// A mutant: one known bug of systems like this one, as a change to the text of the sources. The switchboard is
-// this folder and nothing else: the product's build compiles `src` as it is and cannot reach it. Source:
+// A mutant: one known bug of systems like this one, as a change to the text of the sources. The switchboard
+// is this folder and nothing else: the product's build compiles `src` as it is and cannot reach it. Source:
 // research §4.9.
 
 /** A passage of a source file and what stands there instead. */

@@ -228,8 +228,8 @@ export const replicationMutants: readonly Mutant[] = [
     id: 'R7',
     name: 'a promise of a term that is over is still sent when the disk is done',
     equivalent:
-      'a promise that was true when it was made and arrives late is what a slow network does, too: whoever voted ' +
-      'since had the entry in its log then',
+      'a promise that was true when it was made and arrives late is what a slow network does, too: ' +
+      'whoever voted since had the entry in its log then',
     edits: [
       {
         file: 'server/loop.ts',

@@ -1,5 +1,6 @@
 // npm run mutants: hunts every mutant with the simulator and says which seed killed it. Exit code 1 when one
-// survives or is stale, or when the product itself fails a seed; 130 when ended by Ctrl-C, with the table so far.
+// survives or is stale, or when the product itself fails a seed; 130 when ended by Ctrl-C, with the table so
+// far.
 //
 //   npm run mutants -- [--only M6,M9] [--seeds 2000] [--first 1] [--workers 2] [--json]
 

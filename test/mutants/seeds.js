@@ -1,5 +1,5 @@
-// The child process of a mutant: runs seeds of the simulator in the folder it is given until a promise breaks,
-// and tells its parent after each. It ends when its parent does.
+// The child process of a mutant: runs seeds of the simulator in the folder it is given until a promise
+// breaks, and tells its parent after each. It ends when its parent does.
 //
 //   node seeds.js <folder of dist> <first seed> <number of seeds>
 

@@ -35,6 +35,9 @@ export const serviceMutants: readonly Mutant[] = [
   {
     id: 'M38',
     name: 'an expired timer is believed before received input is looked at',
+    equivalent:
+      'a follower that asks too early is refused by members that hear the leader (M20 takes that away); ' +
+      'a leader that slept that long is about to be replaced anyway: no promise breaks, a term is spent',
     edits: [
       {
         file: 'server/loop.ts',
@@ -57,6 +60,9 @@ export const serviceMutants: readonly Mutant[] = [
   {
     id: 'S2',
     name: 'a proposal is matched with an entry by index only',
+    equivalent:
+      'a node that stops leading gives up all that it proposed before it applies anything of the next ' +
+      'leader; S3 takes that away',
     edits: [
       {
         file: 'server/proposals.ts',
@@ -86,7 +92,7 @@ export const serviceMutants: readonly Mutant[] = [
       },
       {
         file: 'server/member.ts',
-        find: '      this.proposals.dropAll((write, sent) => this.requests.answerLostLeadership(write, sent));\n',
+        find: 'this.proposals.dropAll((write, sent) => this.requests.answerLostLeadership(write, sent));',
         replace: '',
       },
     ],
@@ -119,8 +125,8 @@ export const serviceMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'kv/apply.ts',
-        find: "    if (!holds(operation.condition, existing)) return this.result('CONFLICT', 0);\n    this.revision++;\n",
-        replace: '    this.revision++;\n',
+        find: "return this.result('CONFLICT', 0);\n    this.revision++;\n    const { revision } = this;",
+        replace: 'void 0;\n    this.revision++;\n    const { revision } = this;',
       },
     ],
   },

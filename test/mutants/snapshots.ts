@@ -69,8 +69,8 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'server/identity.ts',
-        find: "  if (member.instanceId !== hello.instanceId) return refuse('IDENTITY', otherData(hello.nodeId));\n",
-        replace: '',
+        find: 'if (member.instanceId !== hello.instanceId) return',
+        replace: 'if (member.instanceId === undefined) return',
       },
       {
         file: 'server/identity.ts',
@@ -146,8 +146,8 @@ export const snapshotMutants: readonly Mutant[] = [
     id: 'N6',
     name: 'chunks are acknowledged before they are durable',
     equivalent:
-      'the cursor that a transfer goes on from is read from what is durable, so a chunk that was lost is sent ' +
-      'again; N7 takes that away',
+      'a transfer goes on from a cursor that is read from what is durable, so a chunk that was lost ' +
+      'is sent again; N7 takes that away',
     edits: [
       {
         file: receiver,
@@ -197,10 +197,8 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'storage/wal.ts',
-        find: '    this.enqueue({ entries: [] }, { index, term }, () => this.writer.sealed.dropUpTo(index));\n',
-        replace:
-          '    this.enqueue({ entries: [] }, { index, term }, () => undefined);\n' +
-          '    this.writer.sealed.dropUpTo(index);\n',
+        find: '{ index, term }, () => this.writer.sealed.dropUpTo(index));',
+        replace: '{ index, term }, () => undefined);\n    this.writer.sealed.dropUpTo(index);',
       },
     ],
   },

@@ -8,7 +8,9 @@ import { runSimulation, type SimulationOptions, type SimulationResult } from '..
 
 const plan = planOf(3, { safetyMs: 2_000, healMs: 15_000, nodes: 3, families: [] });
 
-/** A simulator that counts to `events`; from run number `differsFrom` on the event at `at` has other bytes. */
+/**
+ * A simulator that counts to `events`; from run number `differsFrom` on the event at `at` has other bytes.
+ */
 function fakeRun(events: number, at: number, differsFrom: number) {
   let runs = 0;
   return (_plan: unknown, { observer }: SimulationOptions): SimulationResult => {
