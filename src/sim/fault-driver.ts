@@ -143,6 +143,7 @@ export class FaultDriver {
         return;
       case 'stuckDisk':
         machine.disk.stuckUntilUs = this.scheduler.nowUs + fault.forMs * 1000;
+        machine.stores.stuckUntilUs = machine.disk.stuckUntilUs;
         return;
       case 'failDisk':
         machine.failDisk(fault.operation);

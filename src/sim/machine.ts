@@ -298,6 +298,7 @@ export class Machine {
     this.disk.slowness = 1;
     this.stores.slowness = 1;
     this.disk.stuckUntilUs = 0;
+    this.stores.stuckUntilUs = 0;
     this.freeDisk();
     this.slowProcessor(0);
     this.resume('messagesFirst');

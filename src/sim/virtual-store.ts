@@ -41,6 +41,8 @@ export class VirtualStore {
   failNextBatch = false;
   /** Fault: work is slower by this factor, 1 or more. */
   slowness = 1;
+  /** Fault: nothing completes before this moment. Microseconds of virtual time. */
+  stuckUntilUs = 0;
   /** Called before each batch; the world uses it to crash a process just before one. */
   onEffect: () => void = () => undefined;
 
@@ -202,7 +204,8 @@ export class VirtualStore {
 
   private later(process: VirtualProcess, meanUs: number, action: () => void, minUs = 5): void {
     const delayUs = (minUs - Math.log(1 - this.dice.fraction()) * meanUs) * this.slowness;
-    this.scheduler.schedule(Math.min(largestDelayUs, delayUs), 'store', process, action);
+    const stuckUs = this.stuckUntilUs - this.scheduler.nowUs;
+    this.scheduler.schedule(Math.max(stuckUs, Math.min(largestDelayUs, delayUs)), 'store', process, action);
   }
 }
 

@@ -54,6 +54,11 @@ export class VirtualStores {
     for (const store of this.stores.values()) store.slowness = factor;
   }
 
+  /** Fault: no store completes anything before this moment. Microseconds of virtual time. */
+  set stuckUntilUs(timeUs: number) {
+    for (const store of this.stores.values()) store.stuckUntilUs = timeUs;
+  }
+
   /** The stores as `process` sees them. */
   attach(process: VirtualProcess): Stores {
     return {
