@@ -1,12 +1,14 @@
 // Looks at the files of a LevelDB folder before LevelDB opens it, for the damage that LevelDB itself passes
 // over. It skips the records of its log that have a wrong checksum and takes those after them: what it then
-// holds is no state that ever was. Without CURRENT it begins anew on top of the files that are there. A file
-// of tables that was cut short is noticed only when it is read. Must never call damaged what a crash can
+// holds is no state that ever was. Without CURRENT it begins anew on top of the files that are there. It does
+// not verify tables when it reads them. Must never call damaged what a crash can
 // leave: only one batch is ever written and not yet synced, so only the last one of the log may be torn.
 // Source: LevelDB's doc/log_format.md and db/version_edit.cc; reliability research §3.1.
 
 import { open, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { crc32c, FieldReader, unmask } from './level-bytes.js';
+import { problemOfBlocks } from './level-tables.js';
 
 const blockBytes = 32_768;
 const headerBytes = 7;
@@ -53,7 +55,9 @@ async function problemOfTable(
   const name = [`${base}.ldb`, `${base}.sst`].find((candidate) => names.includes(candidate));
   if (name === undefined) return `its file ${base}.ldb is missing`;
   const { size } = await stat(join(directory, name));
-  return size === bytes ? undefined : `its file ${name} has ${size} bytes, but was made with ${bytes}`;
+  if (size !== bytes) return `its file ${name} has ${size} bytes, but was made with ${bytes}`;
+  const problem = await problemOfBlocks(join(directory, name), bytes);
+  return problem === undefined ? undefined : `its file ${name} is damaged: ${problem}`;
 }
 
 /** Whether a batch is missing between two others, or before the first one. */
@@ -223,11 +227,11 @@ function takeField(
       fields.number();
       break;
     case tags.comparator:
-      fields.skipText();
+      fields.text();
       break;
     case tags.compactPointer:
       fields.number();
-      fields.skipText();
+      fields.text();
       break;
     case tags.deletedFile:
       fields.number();
@@ -237,67 +241,12 @@ function takeField(
       fields.number();
       const table = fields.number();
       manifest.tables.set(table, fields.number());
-      fields.skipText();
-      fields.skipText();
+      fields.text();
+      fields.text();
       break;
     }
     default:
       return false;
   }
   return !fields.isOver;
-}
-
-/** Numbers of seven bits per byte, the smallest first, and texts with their length before them. */
-class FieldReader {
-  /** A field ended after the record did. */
-  isOver = false;
-  private readonly bytes: Buffer;
-  private at = 0;
-
-  constructor(bytes: Buffer) {
-    this.bytes = bytes;
-  }
-
-  get atEnd(): boolean {
-    return this.at >= this.bytes.length;
-  }
-
-  number(): number {
-    let value = 0;
-    for (let factor = 1; ; factor *= 128) {
-      const byte = this.bytes[this.at++];
-      if (byte === undefined) this.isOver = true;
-      value += ((byte ?? 0) & 0x7f) * factor;
-      if (byte === undefined || byte < 0x80) return value;
-    }
-  }
-
-  skipText(): void {
-    const length = this.number();
-    this.at += length;
-    if (this.at > this.bytes.length) this.isOver = true;
-  }
-}
-
-// ---- LevelDB's checksum
-
-const castagnoli = 0x82f6_3b78;
-const table = new Int32Array(256).map((_, index) => {
-  let value = index;
-  for (let bit = 0; bit < 8; bit++) value = value & 1 ? (value >>> 1) ^ castagnoli : value >>> 1;
-  return value;
-});
-
-function crc32c(bytes: Buffer): number {
-  let crc = -1;
-  for (let at = 0; at < bytes.length; at++) {
-    crc = (crc >>> 8) ^ (table[(crc ^ (bytes[at] ?? 0)) & 0xff] ?? 0);
-  }
-  return ~crc >>> 0;
-}
-
-/** LevelDB does not store checksums as they are: `doc/log_format.md`. */
-function unmask(masked: number): number {
-  const rotated = (masked - 0xa282_ead8) >>> 0;
-  return ((rotated >>> 17) | (rotated << 15)) >>> 0;
 }
