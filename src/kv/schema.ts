@@ -12,10 +12,12 @@
 import { asBuffer, type ByteString } from '../base/bytes.js';
 import { KvorumError } from '../base/errors.js';
 import type { Revision } from './commands.js';
+import { checkBytes, checkOfVersion, isSealed, sealRecord } from './record-check.js';
+import { hashDeletion, hashRecord } from './state-hash.js';
 import type { StoreRange } from './store.js';
 
 /** Raised when the meaning of any record changes. A store of a newer version is refused. */
-export const storeFormatVersion = 1;
+export const storeFormatVersion = 2;
 
 /** The newest state of a key, or of its deletion: all that `L/` or `T/` tells. */
 export interface Head {
@@ -84,13 +86,14 @@ const tombstoneEnd = 'T0';
 const prefixLength = 2;
 const kindPut = 1;
 const kindDelete = 2;
-const liveBytes = 48;
-const tombstoneBytes = 12;
-const appliedBytes = 68;
-const stagingBytes = 24;
+const liveBytes = 48 + checkBytes;
+const tombstoneBytes = 12 + checkBytes;
+const appliedBytes = 60 + checkBytes;
+const stagingBytes = 24 + checkBytes;
 const versionKeyLength = 14;
 /** Length of a version record without key and value. */
-const versionHeaderBytes = 39;
+const versionHeaderBytes = 39 + checkBytes;
+const versionCheckOffset = 39;
 const noBytes = new Uint8Array(0);
 
 export function liveKey(key: ByteString): ByteString {
@@ -185,13 +188,14 @@ export function encodeLive(head: Head): Uint8Array {
   bytes.writeUInt32BE(head.valueBytes, 36);
   bytes.writeUInt32BE(head.hashHigh, 40);
   bytes.writeUInt32BE(head.hashLow, 44);
-  return bytes;
+  return sealRecord(bytes);
 }
 
 /** Throws CORRUPT. `storeKey` is for the message. */
 export function decodeLive(record: Uint8Array, storeKey: ByteString): Head {
   const bytes = asBuffer(record);
   if (bytes.length !== liveBytes) throw corrupt(storeKey, `has ${bytes.length} bytes, not ${liveBytes}`);
+  if (!isSealed(bytes)) throw rotten(storeKey);
   return {
     deleted: false,
     modRevision: readNumber(bytes, 0, storeKey),
@@ -209,7 +213,7 @@ export function encodeTombstone(head: Head): Uint8Array {
   const bytes = Buffer.allocUnsafe(tombstoneBytes);
   writeNumber(bytes, head.modRevision, 0);
   bytes.writeUInt32BE(head.sub, 8);
-  return bytes;
+  return sealRecord(bytes);
 }
 
 /** Throws CORRUPT. `storeKey` is for the message. */
@@ -218,6 +222,7 @@ export function decodeTombstone(record: Uint8Array, storeKey: ByteString): Head 
   if (bytes.length !== tombstoneBytes) {
     throw corrupt(storeKey, `has ${bytes.length} bytes, not ${tombstoneBytes}`);
   }
+  if (!isSealed(bytes)) throw rotten(storeKey);
   return {
     deleted: true,
     modRevision: readNumber(bytes, 0, storeKey),
@@ -233,7 +238,7 @@ export function decodeTombstone(record: Uint8Array, storeKey: ByteString): Head 
 
 /** The key has at most 65,535 bytes, which `kvLimits` guarantees. The value is copied. */
 export function encodeVersion(version: Version): Uint8Array {
-  const { key, value } = version;
+  const { key, value, hashHigh, hashLow, deleted, previousRevision, previousSub } = version;
   const bytes = Buffer.allocUnsafe(versionHeaderBytes + key.length + value.length);
   bytes[0] = version.deleted ? kindDelete : kindPut;
   writeNumber(bytes, version.previousRevision, 1);
@@ -242,14 +247,16 @@ export function encodeVersion(version: Version): Uint8Array {
   writeNumber(bytes, version.version, 21);
   writeNumber(bytes, version.leaseId, 29);
   bytes.writeUInt16BE(key.length, 37);
+  const check = checkOfVersion(key, [hashHigh, hashLow], deleted, previousRevision, previousSub);
+  bytes.writeUInt32BE(check, versionCheckOffset);
   bytes.write(key, versionHeaderBytes, 'latin1');
   if (value.length > 0) bytes.set(value, versionHeaderBytes + key.length);
   return bytes;
 }
 
 /**
- * The version that was written as `key` at `revision`, `sub`; its value is a view into the record, its hash
- * is left 0. Throws CORRUPT when there is no such record, it is malformed or belongs to another key.
+ * The version that was written as `key` at `revision`, `sub`; its value is a view into the record. Throws
+ * CORRUPT when there is no such record, it is malformed, not as it was written, or belongs to another key.
  */
 export function decodeVersion(
   record: Uint8Array | undefined,
@@ -260,28 +267,34 @@ export function decodeVersion(
   const storeKey = versionKey(revision, sub);
   if (record === undefined) throw corrupt(storeKey, 'is missing');
   const bytes = asBuffer(record);
-  if (bytes.length < versionHeaderBytes) throw corrupt(storeKey, `has only ${bytes.length} bytes`);
   const kind = bytes[0];
+  if (bytes.length < versionHeaderBytes) throw corrupt(storeKey, `has only ${bytes.length} bytes`);
   if (kind !== kindPut && kind !== kindDelete) throw corrupt(storeKey, `is of the unknown kind ${kind}`);
   const valueOffset = versionHeaderBytes + bytes.readUInt16BE(37);
   if (valueOffset > bytes.length) throw corrupt(storeKey, 'ends within its key');
   if (bytes.toString('latin1', versionHeaderBytes, valueOffset) !== key) {
     throw corrupt(storeKey, 'is of another key than the one that points to it');
   }
+  const deleted = kind === kindDelete;
+  const value = bytes.length === valueOffset ? noBytes : bytes.subarray(valueOffset);
+  const previousRevision = readNumber(bytes, 1, storeKey);
+  const previousSub = bytes.readUInt32BE(9);
+  const createRevision = readNumber(bytes, 13, storeKey);
+  const [version, leaseId] = [readNumber(bytes, 21, storeKey), readNumber(bytes, 29, storeKey)];
+  const hash = deleted
+    ? hashDeletion(key, revision)
+    : hashRecord(key, value, createRevision, revision, version, leaseId);
+  const check = checkOfVersion(key, hash, deleted, previousRevision, previousSub);
+  const isEmpty = createRevision + version + leaseId + value.length === 0;
+  if (bytes.readUInt32BE(versionCheckOffset) !== check || (deleted && !isEmpty)) {
+    throw corrupt(storeKey, `of the key ${JSON.stringify(key.slice(0, 100))} is not as it was written`);
+  }
   return {
-    deleted: kind === kindDelete,
+    ...{ deleted, sub, createRevision, version, leaseId, key, value, previousRevision, previousSub },
     modRevision: revision,
-    sub,
-    createRevision: readNumber(bytes, 13, storeKey),
-    version: readNumber(bytes, 21, storeKey),
-    leaseId: readNumber(bytes, 29, storeKey),
-    valueBytes: bytes.length - valueOffset,
-    hashHigh: 0,
-    hashLow: 0,
-    key,
-    value: bytes.length === valueOffset ? noBytes : bytes.subarray(valueOffset),
-    previousRevision: readNumber(bytes, 1, storeKey),
-    previousSub: bytes.readUInt32BE(9),
+    valueBytes: value.length,
+    hashHigh: hash[0],
+    hashLow: hash[1],
     clearsTombstone: false,
   };
 }
@@ -302,13 +315,13 @@ export function encodeStaging(record: StagingRecord): Uint8Array {
   bytes.writeUInt32BE(record.sub, 12);
   bytes.writeUInt32BE(record.contentHigh, 16);
   bytes.writeUInt32BE(record.contentLow, 20);
-  return bytes;
+  return sealRecord(bytes);
 }
 
 /** Throws CORRUPT, also when another version of kvorum wrote it: a snapshot can be received anew. */
 export function decodeStaging(record: Uint8Array): StagingRecord {
   const bytes = asBuffer(record);
-  if (bytes.length !== stagingBytes || bytes.readUInt32BE(0) !== storeFormatVersion) {
+  if (bytes.length !== stagingBytes || bytes.readUInt32BE(0) !== storeFormatVersion || !isSealed(bytes)) {
     throw corrupt(stagingKey, `is not of store format ${storeFormatVersion}`);
   }
   return {
@@ -331,9 +344,7 @@ export function encodeApplied(record: AppliedRecord): Uint8Array {
   writeNumber(bytes, record.revision, 36);
   writeNumber(bytes, record.clusterTimeMs, 44);
   writeNumber(bytes, record.wallTimeMs, 52);
-  // A second copy of the index ends the record: a cheap guard for the one record everything hangs on.
-  writeNumber(bytes, record.appliedIndex, 60);
-  return bytes;
+  return sealRecord(bytes);
 }
 
 /** Throws CORRUPT, also when a newer version of kvorum wrote it. */
@@ -347,13 +358,12 @@ export function decodeApplied(record: Uint8Array): AppliedRecord {
       details: { record: appliedKey, newerFormat: true },
     });
   }
-  if (version === 0 || bytes.length !== appliedBytes) {
+  if (version !== storeFormatVersion || bytes.length !== appliedBytes) {
     throw corrupt(appliedKey, `has format ${version} and ${bytes.length} bytes, not ${appliedBytes}`);
   }
-  const appliedIndex = readNumber(bytes, 4, appliedKey);
-  if (readNumber(bytes, 60, appliedKey) !== appliedIndex) throw corrupt(appliedKey, 'contradicts itself');
+  if (!isSealed(bytes)) throw rotten(appliedKey);
   return {
-    appliedIndex,
+    appliedIndex: readNumber(bytes, 4, appliedKey),
     term: readNumber(bytes, 12, appliedKey),
     stateHigh: bytes.readUInt32BE(20),
     stateLow: bytes.readUInt32BE(24),
@@ -376,6 +386,10 @@ export function readNumber(source: Buffer, offset: number, storeKey: ByteString)
   const high = source.readUInt32BE(offset);
   if (high > 0x1f_ffff) throw corrupt(storeKey, `has a number of 2^53 or more at byte ${offset}`);
   return high * 0x1_0000_0000 + source.readUInt32BE(offset + 4);
+}
+
+export function rotten(storeKey: ByteString): KvorumError {
+  return corrupt(storeKey, 'is not as it was written');
 }
 
 export function corrupt(storeKey: ByteString, what: string): KvorumError {

@@ -9,7 +9,8 @@ import { asBuffer, type ByteString } from '../base/bytes.js';
 import type { ErrorCode } from '../base/errors.js';
 import { Hash64 } from '../base/hash.js';
 import { kvLimits, type CommandResult, type SessionId, type SessionStamp } from './commands.js';
-import { corrupt, readNumber, sessionKey, writeNumber } from './schema.js';
+import { checkBytes, isSealed, sealRecord } from './record-check.js';
+import { corrupt, readNumber, rotten, sessionKey, writeNumber } from './schema.js';
 
 /**
  * Results that only tell the state of the session; they are not kept, so the same request may meet another
@@ -231,7 +232,7 @@ function newSession(id: SessionId, createdMs: number, nowMs: number): Session {
 
 /** Length of the session's record, bytes. */
 export function storedSessionBytes(session: Session): number {
-  return storedHeaderBytes + storedOutcomeBytes * session.outcomes.size;
+  return storedHeaderBytes + storedOutcomeBytes * session.outcomes.size + checkBytes;
 }
 
 export function encodeSession(session: Session): Uint8Array {
@@ -249,16 +250,17 @@ export function encodeSession(session: Session): Uint8Array {
     bytes.writeUInt32BE(outcome.count, offset + 11);
     offset += storedOutcomeBytes;
   }
-  return bytes;
+  return sealRecord(bytes);
 }
 
 /** Throws CORRUPT. */
 export function decodeSession(id: ByteString, record: Uint8Array): Session {
   const bytes = asBuffer(record);
   const storeKey = sessionKey(id);
-  if (bytes.length < storedHeaderBytes) throw corrupt(storeKey, `has only ${bytes.length} bytes`);
+  const end = bytes.length - checkBytes;
+  if (end < storedHeaderBytes) throw corrupt(storeKey, `has only ${bytes.length} bytes`);
   const count = bytes.readUInt32BE(25);
-  if (bytes.length !== storedHeaderBytes + storedOutcomeBytes * count) {
+  if (end !== storedHeaderBytes + storedOutcomeBytes * count) {
     throw corrupt(storeKey, `has ${bytes.length} bytes, which does not fit its ${count} outcomes`);
   }
   const createdMs = readNumber(bytes, 0, storeKey);
@@ -266,7 +268,7 @@ export function decodeSession(id: ByteString, record: Uint8Array): Session {
   session.deadlineMs = readNumber(bytes, 8, storeKey);
   session.acknowledgedThrough = readNumber(bytes, 16, storeKey);
   session.closed = bytes[24] === 1;
-  for (let offset = storedHeaderBytes; offset < bytes.length; offset += storedOutcomeBytes) {
+  for (let offset = storedHeaderBytes; offset < end; offset += storedOutcomeBytes) {
     const code = storedCodes[bytes[offset + 2] ?? -1];
     if (code === undefined) throw corrupt(storeKey, `has an unknown outcome at byte ${offset + 2}`);
     session.outcomes.set(session.acknowledgedThrough + bytes.readUInt16BE(offset), {
@@ -275,5 +277,6 @@ export function decodeSession(id: ByteString, record: Uint8Array): Session {
       count: bytes.readUInt32BE(offset + 11),
     });
   }
+  if (!isSealed(bytes)) throw rotten(storeKey);
   return session;
 }

@@ -32,7 +32,7 @@ import {
   type Version,
 } from './schema.js';
 import { decodeSession } from './sessions.js';
-import { ContentHash, hashHex, hashRecord } from './state-hash.js';
+import { ContentHash, hashHex } from './state-hash.js';
 import type { OrderedStore, StoreOperation, StoreRecord } from './store.js';
 
 /** A snapshot that has arrived in full. */
@@ -148,7 +148,7 @@ export class SnapshotWriter {
     version: Version,
     storeKey: ByteString,
   ): void {
-    const { key, deleted, value, createRevision, modRevision, leaseId } = version;
+    const { key, deleted } = version;
     const known = changes.get(key);
     const before = known === undefined ? this.storedHead(version) : known.before;
     const replaced = known === undefined ? before : known.head;
@@ -164,21 +164,9 @@ export class SnapshotWriter {
       throw new KvorumError('CORRUPT', `${fact}: what has arrived, or its source, is damaged`);
     }
     if (replaced !== undefined && !replaced.deleted) content.subtract(replaced.hashHigh, replaced.hashLow);
-    let head: Head = version;
-    if (!deleted) {
-      const [hashHigh, hashLow] = hashRecord(
-        key,
-        value,
-        createRevision,
-        modRevision,
-        version.version,
-        leaseId,
-      );
-      content.add(hashHigh, hashLow);
-      head = { ...version, hashHigh, hashLow };
-    }
-    if (known === undefined) changes.set(key, { before, head });
-    else known.head = head;
+    if (!deleted) content.add(version.hashHigh, version.hashLow);
+    if (known === undefined) changes.set(key, { before, head: version });
+    else known.head = version;
   }
 
   /** The state of a key before the batch. A key without a predecessor is new: the store is not asked. */

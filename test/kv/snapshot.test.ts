@@ -17,6 +17,7 @@ import {
   tombstoneKey,
   versionKey,
 } from '../../src/kv/schema.js';
+import { hashDeletion, hashRecord } from '../../src/kv/state-hash.js';
 import { SnapshotWriter } from '../../src/kv/snapshot.js';
 import { SnapshotReader } from '../../src/kv/snapshot-reader.js';
 import type { EntryToApply } from '../../src/kv/state-machine.js';
@@ -222,19 +223,20 @@ describe('the writer refuses', () => {
       version: 1,
       leaseId: 0,
       valueBytes: 1,
-      hashHigh: 0,
-      hashLow: 0,
       previousSub: 0,
       clearsTombstone: false,
     };
-    const record = (revision: number, previousRevision: number, deleted = false): StoreRecord => ({
-      key: versionKey(revision, 0),
-      value: encodeVersion({
+    const record = (revision: number, previousRevision: number, deleted = false): StoreRecord => {
+      const [hashHigh, hashLow] = deleted
+        ? hashDeletion('a', revision)
+        : hashRecord('a', version.value, 1, revision, 1, 0);
+      const value = encodeVersion({
         ...version,
         ...(deleted ? { value: bytes(''), createRevision: 0, version: 0 } : {}),
-        ...{ modRevision: revision, previousRevision, deleted },
-      }),
-    });
+        ...{ modRevision: revision, previousRevision, deleted, hashHigh, hashLow },
+      });
+      return { key: versionKey(revision, 0), value };
+    };
     const refused = (...records: StoreRecord[]): KvorumError => {
       const writer = prepared(new FakeStore());
       return errorOf(() => writer.takeHistory(records));

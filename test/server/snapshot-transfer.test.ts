@@ -5,7 +5,16 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { defined } from '../../src/base/assert.js';
-import { appliedKey, decodeApplied, encodeApplied } from '../../src/kv/schema.js';
+import {
+  appliedKey,
+  decodeApplied,
+  decodeVersion,
+  encodeApplied,
+  encodeVersion,
+  keyOfVersion,
+  placeOf,
+} from '../../src/kv/schema.js';
+import { hashRecord } from '../../src/kv/state-hash.js';
 import type { SnapshotChunk, TransferFrame } from '../../src/wire/protocol.js';
 import { hashChunk } from '../../src/wire/transfer-codec.js';
 import { dump, World, type Machine } from './snapshot-world.js';
@@ -362,11 +371,16 @@ describe('a chunk that is not what was sent', () => {
   });
 });
 
+/** Other values, each record being in order by itself. */
 function flippedValues(records: SnapshotChunk['records']): SnapshotChunk['records'] {
   return records.map(({ key, value }) => {
-    const changed = Uint8Array.from(value);
-    const isPut = changed[0] === 1;
-    if (isPut) changed[changed.length - 1] = (changed[changed.length - 1] ?? 0) ^ 1;
-    return { key, value: changed };
+    const { revision, sub } = placeOf(key) ?? { revision: 0, sub: 0 };
+    const version = decodeVersion(value, keyOfVersion(value, key), revision, sub);
+    if (version.deleted) return { key, value };
+    const changed = Uint8Array.from(version.value);
+    changed[0] = (changed[0] ?? 0) ^ 1;
+    const { createRevision, leaseId } = version;
+    const hash = hashRecord(version.key, changed, createRevision, revision, version.version, leaseId);
+    return { key, value: encodeVersion({ ...version, value: changed, hashHigh: hash[0], hashLow: hash[1] }) };
   });
 }

@@ -4,6 +4,7 @@
 import { describe, expect, it } from 'vitest';
 import { checkReplicas } from '../../src/sim/checkers/replica-equality.js';
 import { Violations } from '../../src/sim/checkers/violations.js';
+import { decodeApplied, encodeApplied } from '../../src/kv/schema.js';
 import type { StoreRecord } from '../../src/kv/store.js';
 import { Bench as StoreBench, command, del, put } from '../kv/helpers.js';
 import { Bench, type Fake } from './checkers-bench.js';
@@ -263,8 +264,13 @@ describe('stores of replicas', () => {
   });
 
   it('a store that is not what it says it is', () => {
-    expect(judge(changed('V/', flip(-1)))).toEqual([expect.stringContaining('content hash')]);
-    expect(judge(changed('L/', flip(7)))).toEqual([expect.stringContaining('the head of key')]);
+    expect(judge(changed('V/', flip(-1)))).toEqual([expect.stringContaining('not as it was written')]);
+    expect(judge(changed('L/', flip(7)))).toEqual([expect.stringContaining('not as it was written')]);
+    const otherHash = (value: Uint8Array): Uint8Array => {
+      const applied = decodeApplied(value);
+      return encodeApplied({ ...applied, contentLow: (applied.contentLow ^ 1) >>> 0 });
+    };
+    expect(judge(changed('M/applied', otherHash))).toEqual([expect.stringContaining('content hash')]);
     expect(judge(changed('L/', () => undefined))).toEqual([expect.stringContaining('the head of key')]);
     expect(judge(changed('T/', () => undefined))).toEqual([expect.stringContaining('the head of key')]);
     const [head] = store.filter(({ key }) => key.startsWith('L/'));

@@ -70,7 +70,7 @@ it('a message of a transfer is told from others by its first bytes', () => {
 
 describe('a chunk', () => {
   it('of one record of the greatest size arrives', () => {
-    const largest = new Uint8Array(39 + kvLimits.keyBytesMax + kvLimits.valueBytesMax).fill(5);
+    const largest = new Uint8Array(43 + kvLimits.keyBytesMax + kvLimits.valueBytesMax).fill(5);
     const frame = chunkOf([record('V/'.padEnd(14, 'x'), largest)]);
     expect(plain(decodePeerFrames(encodePeerFrames([frame])))).toEqual(plain([frame]));
   });
