@@ -9,14 +9,7 @@ import { KvorumError } from '../../base/errors.js';
 import type { HistoryOperation } from '../history-file.js';
 import { explainViolation } from './explanation.js';
 import { searchLinearization } from './linearization-search.js';
-import {
-  absent,
-  nothing,
-  prune,
-  type Register,
-  type RegisterOperation,
-  registerOf,
-} from './register-model.js';
+import { absent, nothing, prune, type Register, registerOf } from './register-model.js';
 import { SearchBudget, type SearchLimits } from './search-budget.js';
 import { smallestViolation } from './smallest-violation.js';
 
@@ -76,7 +69,7 @@ function checkKey(
   if (found.kind === 'linearizable') return { result: 'linearizable' };
   if (found.kind === 'undecided') return { result: 'undecided', key, reason: found.reason };
   // The reduction has limits of its own: the verdict stands, only the proof would stay longer.
-  const evidence = smallestViolation(found.register, found.stuck, new SearchBudget(limits));
+  const evidence = smallestViolation(found.register, found.until, new SearchBudget(limits));
   const smallest = evidence.map(({ source }) => source);
   return { result: 'violation', key, smallest, explanation: explainViolation(evidence, register.operations) };
 }
@@ -86,7 +79,7 @@ type Found =
   | {
       readonly kind: 'violation';
       readonly register: Register;
-      readonly stuck: RegisterOperation | undefined;
+      readonly until: number;
     }
   | { readonly kind: 'undecided'; readonly reason: string };
 
@@ -99,7 +92,7 @@ function searchUnlessObvious(register: Register, budget: SearchBudget): Found {
   const invented = register.operations.find(({ needs, isOptional }) => !isOptional && !written.has(needs));
   if (invented !== undefined) {
     const operation = { ...invented, writes: nothing };
-    return { kind: 'violation', register: { ...register, operations: [operation] }, stuck: undefined };
+    return { kind: 'violation', register: { ...register, operations: [operation] }, until: operation.ret };
   }
   const result = searchLinearization(prune(register), budget);
   return result.kind === 'violation' ? { ...result, register } : result;

@@ -8,19 +8,13 @@
 // Bounded by steps and configurations, never by time alone. Source: J. M. Wing, C. Gong, "Testing and
 // Verifying Concurrent Objects" (1993); G. Lowe, "Testing for Linearizability" (2017).
 
-import {
-  absent,
-  nothing,
-  type OptionalClass,
-  type PrunedRegister,
-  type RegisterOperation,
-} from './register-model.js';
+import { absent, nothing, type OptionalClass, type PrunedRegister } from './register-model.js';
 import type { SearchBudget } from './search-budget.js';
 
 export type SearchResult =
   | { readonly kind: 'linearizable' }
-  /** `stuck`: what had to take effect next, and could not, where the search came furthest. */
-  | { readonly kind: 'violation'; readonly stuck: RegisterOperation | undefined }
+  /** `until`: when all had returned that kept the search from going on where it came furthest. A hint. */
+  | { readonly kind: 'violation'; readonly until: number }
   | { readonly kind: 'undecided'; readonly reason: string };
 
 /**
@@ -66,8 +60,10 @@ class Search {
   private highest = -1;
   private readonly frames: Frame[] = [];
   private readonly visited: VisitedConfigurations;
+  /** Where the search came furthest: how many had taken effect, the value then, and what had to come next. */
   private furthest = -1;
-  private stuck: RegisterOperation | undefined;
+  private furthestValue = absent;
+  private furthestReturn = 0;
 
   constructor(register: PrunedRegister, budget: SearchBudget, optionals: Optionals) {
     const { definite, optional, blank } = register;
@@ -98,7 +94,7 @@ class Search {
       if (this.next[0] === 0) return { kind: this.repeats > 0 ? 'repeats' : 'linearizable' };
       if (!isNew) this.retreat();
       while (!this.advance()) {
-        if (this.frames.length === 1) return { kind: 'violation', stuck: this.stuck };
+        if (this.frames.length === 1) return { kind: 'violation', until: this.stuckUntil() };
         this.retreat();
       }
       const reason = this.budget.exhausted;
@@ -153,10 +149,18 @@ class Search {
     }
     if (this.trail.length > this.furthest) {
       this.furthest = this.trail.length;
-      this.stuck = this.register.definite[node - 1 - this.count];
+      this.furthestValue = this.value;
+      this.furthestReturn = this.returnOf(node - 1 - this.count);
     }
     const used = this.optionals === 'once' ? this.used : [];
     return this.visited.add(this.value, this.highest, pending, used);
+  }
+
+  /** Either what had to come next could not, or the value could not be left because of somebody later. */
+  private stuckUntil(): number {
+    if (this.furthestValue === absent) return this.furthestReturn;
+    const finders = this.register.definite.filter(({ needs }) => needs === this.furthestValue);
+    return finders.reduce((latest, { ret }) => Math.max(latest, ret), this.furthestReturn);
   }
 
   /** Takes the next choice of the top frame, which makes a new frame. False when there is none left. */

@@ -22,14 +22,14 @@ type Side = number;
 
 /**
  * A part of a register without an order that has none either, by call; smaller ones of the same kind do have
- * one, as far as `budget` reached. `stuck`: where the search came furthest and could not go on.
+ * one, as far as `budget` reached. `until`: the hint of the search.
  */
 export function smallestViolation(
   register: Register,
-  stuck: RegisterOperation | undefined,
+  until: number,
   budget: SearchBudget,
 ): readonly Evidence[] {
-  return new Reduction(register, budget).run(stuck);
+  return new Reduction(register, budget).run(until);
 }
 
 class Reduction {
@@ -56,8 +56,8 @@ class Reduction {
     this.kept = sides;
   }
 
-  run(stuck: RegisterOperation | undefined): readonly Evidence[] {
-    this.shorten(stuck?.source.ret ?? Infinity);
+  run(until: number): readonly Evidence[] {
+    this.shorten(until);
     let size = Math.ceil(this.kept.length / 2);
     while (size >= 1 && this.budget.exhausted === undefined) {
       const lengthBefore = this.kept.length;
@@ -74,15 +74,29 @@ class Reduction {
   }
 
   /**
-   * A search costs the more the longer the history, and the contradiction is mostly a short while before the
-   * moment at which the search could not go on; so the first guesses are that moment, and short whiles.
+   * A search costs the more the longer the history, and the contradiction is mostly within a short while
+   * around the moment at which the search could not go on; so that is what is tried first.
    */
   private shorten(until: number): void {
-    this.tryPart(this.kept.filter((side) => (this.operations[side >>> 1]?.call ?? 0) <= until));
     const all = this.kept;
-    for (let length = 32; length < all.length; length *= 4) {
-      if (this.tryPart(all.slice(-length))) return;
+    const later = all.findIndex((side) => (this.operations[side >>> 1]?.call ?? 0) > until);
+    const place = later < 0 ? all.length : later;
+    for (let length = 16; length < all.length; length *= 4) {
+      const around = all.slice(Math.max(0, place - length), place + length);
+      if (this.tryPart(this.withoutOldNeeds(around))) return;
     }
+  }
+
+  /**
+   * Without those who found a value that nothing in the part covers: every write of it since the beginning
+   * would have to stay with them.
+   */
+  private withoutOldNeeds(part: readonly Side[]): Side[] {
+    const covers = new Covers(this.operations, part);
+    return part.filter((side) => {
+      if (side % 2 === 1) return true;
+      return covers.latestCallBefore(this.operations[side >>> 1]?.call ?? 0) > -Infinity;
+    });
   }
 
   /** Goes on with the part, and what must stay with it, if that is less than before and has no order. */
@@ -102,29 +116,47 @@ class Reduction {
   private close(part: readonly Side[]): Side[] {
     const closed = new Set(part);
     const covers = new Covers(this.operations, part);
+    const lastReturns = new Map<number, number>();
+    const keepWrite = (place: number): void => {
+      closed.add(2 * place + 1);
+    };
     for (const side of part) {
       const found = side % 2 === 0 ? this.operations[side >>> 1] : undefined;
       if (found === undefined) continue;
-      const coveredUntil = covers.latestCallBefore(found.call);
-      this.writersOf.get(found.needs)?.within(coveredUntil, found.ret, (writer) => {
-        closed.add(2 * writer + 1);
-      });
+      const { needs, call, ret } = found;
+      this.writersOf.get(needs)?.within(covers.latestCallBefore(call), ret, keepWrite);
+      lastReturns.set(needs, Math.max(lastReturns.get(needs) ?? 0, ret));
     }
+    for (const [value, ret] of lastReturns) this.writersOf.get(value)?.openUntil(ret, keepWrite);
     return [...closed].sort((a, b) => a - b);
   }
 }
 
 /** All writes of one value, by call. */
 class Writers {
+  /** Of those that may take effect at any time. */
+  private readonly openPlaces: number[] = [];
+  private readonly open: RegisterOperation[] = [];
+  /** Of the others. */
   private readonly places: number[] = [];
   private readonly operations: RegisterOperation[] = [];
   /** The latest return among those up to the same place. */
   private readonly latestReturns: number[] = [];
 
   add(place: number, operation: RegisterOperation): void {
+    if (operation.isOptional) {
+      this.openPlaces.push(place);
+      this.open.push(operation);
+      return;
+    }
     this.latestReturns.push(Math.max(this.latestReturns.at(-1) ?? -Infinity, operation.ret));
     this.places.push(place);
     this.operations.push(operation);
+  }
+
+  /** The open ones that were called until `end`. */
+  openUntil(end: number, see: (place: number) => void): void {
+    for (let i = countUpTo(this.open, end) - 1; i >= 0; i--) see(this.openPlaces[i] ?? 0);
   }
 
   /** Those that were called until `end` and did not return before `start`. */
