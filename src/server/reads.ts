@@ -63,8 +63,8 @@ const rangesInProgressMax = 64;
 const revisionWaitersMax = 1_024;
 
 /**
- * Reads whose index this node has not reached for so long are refused: it is far behind, as while it waits for
- * a snapshot, and another node need not be.
+ * Reads whose index this node has not reached for so long are refused: it is far behind, as while it waits
+ * for a snapshot, and another node need not be.
  */
 const behindMsMax = 3_000;
 

@@ -86,7 +86,9 @@ export type CrashFault = OnNode & {
   readonly nextStarts?: readonly number[];
 };
 
-/** Damage that no crash does. Only what the atlas allows; the machine goes down, and starts on what is left. */
+/**
+ * Damage that no crash does. Only what the atlas allows; the machine goes down, and starts on what is left.
+ */
 export type DamageFault = OnNode & {
   readonly kind: 'damage';
   readonly downMs: number;

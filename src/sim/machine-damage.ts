@@ -1,6 +1,7 @@
 // Damage to the disk of a machine that is down: what time, a bad cable or a careless hand does, and no crash.
 // Only bytes that were synced long before are hit: damage to the very last batch of the log cannot be told
-// from a torn write by anyone (storage/README.md), so nothing may be demanded after it. Source: research §4.3.
+// from a torn write by anyone (storage/README.md), so nothing may be demanded after it. Source: research
+// §4.3.
 
 import { decodeLive, liveRange, versionKey } from '../kv/schema.js';
 import type { StoreRecord } from '../kv/store.js';
@@ -17,7 +18,8 @@ export interface DamageDone {
 }
 
 /**
- * Does it, at `position` (0 the oldest, 1 the newest of what may be hit). `undefined`: there was nothing to hit.
+ * Does it, at `position` (0 the oldest, 1 the newest of what may be hit). `undefined`: there was nothing to
+ * hit.
  */
 export function damageDisk(
   damage: DamageKind,
@@ -71,8 +73,8 @@ function placeOf(disk: VirtualDisk, position: number): { file: VirtualFile; offs
 }
 
 /**
- * A bit of the value of one of the keys that there are. Only those: what the store keeps of keys has no hash of
- * its own (README.md here), and versions that are superseded are compared with nothing.
+ * A bit of the value of one of the keys that there are. Only those: what the store keeps of keys has no hash
+ * of its own (README.md here), and versions that are superseded are compared with nothing.
  */
 function rotValue(position: number, stores: VirtualStores): DamageDone | undefined {
   const [name] = stores.names();

@@ -1,5 +1,5 @@
-// The network as one client process of the virtual world sees it: it opens links, one by one, and is told when
-// one is open or gone. Source: src/client/env.ts.
+// The network as one client process of the virtual world sees it: it opens links, one by one, and is told
+// when one is open or gone. Source: src/client/env.ts.
 
 import type { LinkId } from '../base/env.js';
 import type { ClientNetwork, ClientNetworkHandler } from '../client/env.js';

@@ -1,8 +1,8 @@
 // The contents of one file in the virtual disk: what programs read now (page cache) and what a power cut
 // leaves. Only a sync moves bytes from the one to the other. A write is not atomic: each unit survives or not
-// by itself, and of several writes to one unit any prefix may have reached the disk; where a disk tears units,
-// a part of the last one may. A length that grew may survive without the bytes. Damage, which no crash does,
-// is at the end. Source: research §4.3, rows 46-47.
+// by itself, and of several writes to one unit any prefix may have reached the disk; where a disk tears
+// units, a part of the last one may. A length that grew may survive without the bytes. Damage, which no crash
+// does, is at the end. Source: research §4.3, rows 46-47.
 
 import type { Dice } from './dice.js';
 

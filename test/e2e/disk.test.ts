@@ -1,5 +1,6 @@
-// Damaged and full disks under real processes: what the others cannot repair stops the node, which says what and
-// where; the others go on, and nothing that was acknowledged is lost. What they can repair: snapshots.test.ts.
+// Damaged and full disks under real processes: what the others cannot repair stops the node, which says what
+// and where; the others go on, and nothing that was acknowledged is lost. What they can repair:
+// snapshots.test.ts.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -44,7 +45,7 @@ async function expectOthersGoOn({ client }: TestCluster): Promise<void> {
 }
 
 describe('a node', () => {
-  test('alone in its cluster, with a flipped bit in its log, does not start, and names file and offset', async () => {
+  test('alone in its cluster, with a bit of its log flipped, does not start, and names the place', async () => {
     const [port] = await freePorts(1);
     const cluster = new LocalCluster({ directory: temporaryFolder(), ports: [port ?? 0], logLevel: 'error' });
     onEnd(() => cluster.stopAll());

@@ -24,7 +24,10 @@ const shortLog = {
   snapshot: { logEntriesMax: 40, logBytesMax: 1_048_576, chunkBytes: 8_192 },
 };
 
-/** Writes one after the other in each of a few rows, so that many entries come about. Counts what is acknowledged. */
+/**
+ * Writes one after the other in each of a few rows, so that many entries come about. Counts what is
+ * acknowledged.
+ */
 async function write({ client }: TestCluster, prefix: string, count: number, bytes = 400): Promise<void> {
   const rows = 4;
   await Promise.all(
