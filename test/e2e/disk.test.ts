@@ -45,7 +45,7 @@ async function expectOthersGoOn({ client }: TestCluster): Promise<void> {
 }
 
 describe('a node', () => {
-  test('alone in its cluster, with a bit of its log flipped, does not start, and names the place', async () => {
+  test('alone in its cluster, with a flipped bit in its log, does not start, and says where', async () => {
     const [port] = await freePorts(1);
     const cluster = new LocalCluster({ directory: temporaryFolder(), ports: [port ?? 0], logLevel: 'error' });
     onEnd(() => cluster.stopAll());

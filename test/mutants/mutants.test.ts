@@ -30,7 +30,8 @@ describe('mutants', () => {
   });
 });
 
-describe('the hunt', () => {
+// Builds a copy of the product and runs seeds in processes of their own.
+describe('the hunt', { timeout: 300_000 }, () => {
   const workshop = new Workshop();
   afterAll(() => workshop.remove());
   const options = { workshop, firstSeed: 1, seedsMax: 100, onProgress: () => undefined };
