@@ -10,13 +10,16 @@ import {
   appliedKey,
   corrupt,
   decodeApplied,
+  decodeVersion,
   historyAfter,
+  keyOfVersion,
   placeOf,
   sessionRange,
   withoutPrefix,
   type AppliedRecord,
   type HistoryPlace,
 } from './schema.js';
+import { decodeSession } from './sessions.js';
 import type { StoreRange, StoreRecord, StoreView } from './store.js';
 
 export interface ChunkLimits {
@@ -110,7 +113,10 @@ export class SnapshotReader {
     return this.waiting.splice(0, count);
   }
 
-  /** Reads one page. After `take` said so, and not while another one is read. */
+  /**
+   * Reads one page. After `take` said so, and not while another one is read. Ends with `CORRUPT` when a
+   * record is not as it was written: the receiver would refuse it, and nobody else would ever notice.
+   */
   fill(done: Done): void {
     assert(!this.fetching, 'two pages of a snapshot are read at once');
     this.fetching = true;
@@ -118,6 +124,8 @@ export class SnapshotReader {
     this.view.fetchRange(this.nextRange(limit), (error, records) => {
       this.fetching = false;
       if (error !== undefined) return done(error);
+      const damage = damageIn(records);
+      if (damage !== undefined) return done(damage);
       const last = records.at(-1);
       if (last !== undefined) {
         const place = placeOf(last.key);
@@ -162,4 +170,19 @@ export class SnapshotReader {
 
 function bytesOf({ key, value }: StoreRecord): number {
   return key.length + value.length;
+}
+
+/** What is wrong with the first record that is not as it was written. */
+function damageIn(records: readonly StoreRecord[]): KvorumError | undefined {
+  try {
+    for (const { key, value } of records) {
+      const place = placeOf(key);
+      if (place === undefined) decodeSession(withoutPrefix(key), value);
+      else decodeVersion(value, keyOfVersion(value, key), place.revision, place.sub);
+    }
+    return undefined;
+  } catch (error) {
+    if (!KvorumError.is(error, 'CORRUPT')) throw error;
+    return error;
+  }
 }

@@ -48,9 +48,9 @@ export class ConvergenceChecker {
 
   /** At rest, and quiet since. */
   get isOver(): boolean {
+    if (this.convergedAtUs === undefined) return false;
     const { scheduler, electionTimeoutMsMax } = this.options;
-    const quietUs = quietTimeouts * electionTimeoutMsMax * 1000;
-    return this.convergedAtUs !== undefined && scheduler.nowUs >= this.convergedAtUs + quietUs;
+    return scheduler.nowUs >= this.convergedAtUs + quietTimeouts * electionTimeoutMsMax * 1000;
   }
 
   /** To be called when the time is over. */

@@ -95,7 +95,7 @@ export type DamageFault = OnNode & {
   /**
    * `bitFlip`: of bytes that were synced long ago; `misdirected`: a unit of a file has the content of
    * another one, which is lost in its own place; `storeOpen`: the store says that it is damaged when it is
-   * opened; `storeValue`: a bit of a value in the store is flipped; `wipe`: the whole disk is empty.
+   * opened; `storeValue`: a bit of any record in the store is flipped; `wipe`: the whole disk is empty.
    */
   readonly damage: DamageKind;
   /** Where, from 0 (the oldest byte) up to 1, and which bit. */

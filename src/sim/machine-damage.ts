@@ -3,7 +3,6 @@
 // from a torn write by anyone (storage/README.md), so nothing may be demanded after it. Source: research
 // §4.3.
 
-import { decodeLive, liveRange, versionKey } from '../kv/schema.js';
 import type { StoreRecord } from '../kv/store.js';
 import { diskUnitBytes, type VirtualFile } from './virtual-file.js';
 import type { DamageKind } from './faults.js';
@@ -14,7 +13,13 @@ export interface DamageDone {
   /** What was done. */
   readonly words: string;
   /** A record of the store that is not any more what was written. */
-  readonly rotten?: StoreRecord;
+  readonly rotten?: RottenRecord;
+}
+
+export interface RottenRecord {
+  readonly written: StoreRecord;
+  /** Its bytes now. */
+  readonly isNow: Uint8Array;
 }
 
 /**
@@ -52,7 +57,7 @@ export function damageDisk(
       return { words: `the store ${name} is damaged` };
     }
     case 'storeValue':
-      return rotValue(position, stores);
+      return rotRecord(position, stores);
     case 'wipe':
       disk.wipe();
       stores.wipe();
@@ -72,26 +77,17 @@ function placeOf(disk: VirtualDisk, position: number): { file: VirtualFile; offs
   return undefined;
 }
 
-/**
- * A bit of the value of one of the keys that there are. Only those: what the store keeps of keys has no hash
- * of its own (README.md here), and versions that are superseded are compared with nothing.
- */
-function rotValue(position: number, stores: VirtualStores): DamageDone | undefined {
+/** A bit of any record of the store: of a version, a key, a tombstone, a session, or of the store itself. */
+function rotRecord(position: number, stores: VirtualStores): DamageDone | undefined {
   const [name] = stores.names();
   if (name === undefined) return undefined;
-  const { start, end } = liveRange('', undefined, 1, false);
-  const records = stores.records(name).filter(({ key }) => key >= start && key < end);
+  const records = stores.records(name);
   const record = records[Math.min(records.length - 1, Math.floor(position * records.length))];
-  if (record === undefined) return undefined;
-  const head = decodeLive(record.value, record.key);
-  const key = versionKey(head.modRevision, head.sub);
-  const version = stores.records(name).find((candidate) => candidate.key === key);
-  if (version === undefined || head.valueBytes === 0) return undefined;
-  // The value is the end of the record.
-  const offset = version.value.length - 1 - (Math.floor(position * 1_000_003) % head.valueBytes);
-  if (!stores.flipBit(name, key, offset, Math.floor(position * 8_000) % 8)) return undefined;
-  return {
-    words: `a bit of the value of revision ${head.modRevision} in the store ${name} flips`,
-    rotten: version,
-  };
+  if (record === undefined || record.value.length === 0) return undefined;
+  const offset = Math.floor(position * 1_000_003) % record.value.length;
+  const bit = Math.floor(position * 8_000) % 8;
+  if (!stores.flipBit(name, record.key, offset, bit)) return undefined;
+  const isNow = stores.records(name).find(({ key }) => key === record.key)?.value;
+  const words = `bit ${bit} of byte ${offset} of ${JSON.stringify(record.key)} in the store ${name} flips`;
+  return isNow === undefined ? { words } : { words, rotten: { written: record, isNow } };
 }

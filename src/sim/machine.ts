@@ -13,7 +13,7 @@ import type { Violations } from './checkers/violations.js';
 import { roll32, streamOf } from './dice.js';
 import { damageOutcomes } from './fault-atlas.js';
 import type { CrashFault, DamageFault } from './faults.js';
-import { damageDisk } from './machine-damage.js';
+import { damageDisk, type RottenRecord } from './machine-damage.js';
 import type { MachinePlan, Plan } from './plan.js';
 import type { ScheduledEvent, Scheduler } from './scheduler.js';
 import { type DiskCrash, VirtualDisk } from './virtual-disk.js';
@@ -80,7 +80,7 @@ export class Machine {
   /** It lost its disk, and with it its identity. */
   isWiped = false;
   /** Records that rotted in its store, as they were written; the rot shows when one is read. */
-  readonly rotten: { readonly record: StoreRecord; readonly timeUs: number }[] = [];
+  readonly rotten: RottenRecord[] = [];
   /** It ended by itself as it must, and is not started again. */
   isGone = false;
   /** It was a member of a formed cluster once. */
@@ -191,9 +191,7 @@ export class Machine {
       this.wasDamaged = true;
       this.context.count(`damage: ${damage}`);
     }
-    if (done?.rotten !== undefined) {
-      this.rotten.push({ record: done.rotten, timeUs: this.context.scheduler.nowUs });
-    }
+    if (done?.rotten !== undefined) this.rotten.push(done.rotten);
     this.isWiped = damageOutcomes[damage] === 'stops';
     this.startIn(downMs);
   }

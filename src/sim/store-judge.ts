@@ -2,12 +2,12 @@
 // beside them. A value that rotted (a fault of the plan) counts as what was written: the rot shows when the
 // value is read, and it may have been superseded before that.
 
-import type { ByteString } from '../base/bytes.js';
 import type { StoreRecord } from '../kv/store.js';
 import { checkReplicas } from './checkers/replica-equality.js';
 import type { Violations } from './checkers/violations.js';
 import type { VersionFact } from './checkers/witness.js';
 import type { Machine } from './machine.js';
+import type { RottenRecord } from './machine-damage.js';
 import { factsOf } from './store-facts.js';
 
 /** Returns the history that the core agrees on. */
@@ -16,13 +16,10 @@ export function judgeStores(
   machines: readonly Machine[],
   violations: Violations,
 ): VersionFact[] {
-  const written = new Map<ByteString, StoreRecord>();
-  const rotten = machines.flatMap((machine) => machine.rotten).sort((a, b) => a.timeUs - b.timeUs);
-  // What rots for the second time was not what was written even before.
-  for (const { record } of rotten) if (!written.has(record.key)) written.set(record.key, record);
+  const rotten = machines.flatMap((machine) => machine.rotten);
   const recordsOf = (machine: Machine): StoreRecord[] => {
     const records = machine.records();
-    return written.size === 0 ? records : records.map((record) => written.get(record.key) ?? record);
+    return rotten.length === 0 ? records : records.map((record) => asWritten(record, rotten));
   };
   const replicas = core.map((machine) => ({ name: machine.name, records: recordsOf(machine) }));
   checkReplicas(replicas, violations);
@@ -41,4 +38,14 @@ export function judgeStores(
     violations.add('stateMachineSafety', machine.name, 'its history is no prefix of the others');
   }
   return first;
+}
+
+/** What was written where only rot is left; the same record may have rotted more than once. */
+function asWritten(record: StoreRecord, rotten: readonly RottenRecord[]): StoreRecord {
+  for (const { written, isNow } of rotten) {
+    if (written.key === record.key && Buffer.compare(isNow, record.value) === 0) {
+      return asWritten(written, rotten);
+    }
+  }
+  return record;
 }

@@ -70,7 +70,8 @@ export class World {
    */
   step(untilUs: number): ScheduledEvent | 'escaped' | undefined {
     let event: ScheduledEvent | undefined;
-    this.sentNow = [];
+    // Most events send nothing.
+    if (this.sentNow.length > 0) this.sentNow = [];
     try {
       event = this.scheduler.step(untilUs);
     } catch (error) {

@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
 import { versionKey } from '../../src/kv/schema.js';
+import { SnapshotReader } from '../../src/kv/snapshot-reader.js';
 import type { FakeStore } from './fake-store.js';
 import { Bench, del, openMachine, put, text } from './helpers.js';
 
@@ -56,6 +57,23 @@ describe('a value that rotted in the store', () => {
     rot(bench, 2);
     bench.run(put('b', 'again'));
     expect(text(bench.machine.get('b'))).toBe('again');
+  });
+});
+
+describe('a snapshot of a store in which something rotted', () => {
+  it('ends before a receiver has to refuse it, also for versions that nobody reads any more', () => {
+    for (const revision of [undefined, 1, 2, 5]) {
+      const bench = written();
+      if (revision !== undefined) rot(bench, revision);
+      const reader = new SnapshotReader(bench.store.openView(), { bytesMax: 1_000_000, recordsMax: 100 });
+      let damage: Error | undefined;
+      reader.beginHistory({ revision: 0, sub: 0 });
+      while (damage === undefined && reader.take() === 'fill') {
+        reader.fill((error) => (damage = error));
+        bench.store.drain();
+      }
+      expect(KvorumError.is(damage, 'CORRUPT')).toBe(revision !== undefined);
+    }
   });
 });
 

@@ -171,7 +171,7 @@ describe('entries read from disk', () => {
     expect(cluster.member('n1').applied.length).toBe(22);
   });
 
-  it('are asked for again after a read that failed, also under a leader that never falls silent', () => {
+  it('are asked for again by a follower whose read failed, also under a leader that stays', () => {
     const voters = ['n1', 'n2', 'n3'];
     const cluster = new VirtualCluster({ voters, config: { applyBytesMax: 30 }, recentMax: 0 });
     cluster.elect('n1');

@@ -20,8 +20,7 @@ describe('a core', () => {
   it('comes to rest beside a node in every state, also when that node led or was ahead of all', () => {
     for (const state of ['dead', 'cut', 'deaf', 'mute', 'flapping', 'sick'] as const) {
       for (const node of [0, 1, 2]) {
-        // Whoever leads is cut off for a while before that, and comes back with a higher term than the
-        // others.
+        // Whoever leads is cut off for a while before that.
         const ways = [
           [theLeader.name, 'n1'],
           [theLeader.name, 'n2'],
