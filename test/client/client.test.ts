@@ -342,7 +342,8 @@ describe('signals, status, close', () => {
     ]);
     expect(Object.keys(status.nodes[0] ?? {}).sort()).toEqual(
       [
-        ...['id', 'address', 'role', 'reachable', 'pid', 'term', 'commitIndex', 'appliedIndex', 'revision'],
+        ...['id', 'address', 'state', 'role', 'reachable', 'pid', 'term', 'commitIndex', 'appliedIndex'],
+        'revision',
         ...['stateHash', 'stateHashIndex', 'version', 'dbBytes', 'logBytes'],
       ].sort(),
     );

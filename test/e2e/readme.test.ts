@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { loadCommandName } from '../../src/cli/chaos-processes.js';
 import { exitCodes } from '../../src/cli/exit-codes.js';
 import { createProgram } from '../../src/cli/main.js';
 import {
@@ -101,7 +102,8 @@ describe('README', () => {
     const named = new Set([...readme.matchAll(/^\| `kvorum ([a-z]+)/gm)].map((match) => match[1]));
     expect([...named].sort()).toEqual(
       createProgram()
-        .commands.map((command) => command.name())
+        .commands.filter((command) => command.name() !== loadCommandName)
+        .map((command) => command.name())
         .sort(),
     );
     const codes = [...readme.matchAll(/^\| (\d+) \|/gm)].map((match) => Number(match[1]));
