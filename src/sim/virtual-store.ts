@@ -93,7 +93,11 @@ export class VirtualStore {
     const batch = this.batch;
     this.batch = undefined;
     this.onIdle = undefined;
-    if (batch === undefined) return;
+    if (batch !== undefined) this.settle(batch);
+  }
+
+  /** The dice say whether the batch was written. */
+  private settle(batch: BatchUnderWay): void {
     const survives = this.dice.chance(0.5);
     if (survives && batch.undo === undefined) this.apply(batch);
     if (!survives) this.revert(batch);
@@ -155,15 +159,14 @@ export class VirtualStore {
     this.later(process, batchUsMean, () => this.finish(batch, done), batchUsMin);
   }
 
+  /** A batch that fails is in whole or not at all, like one under way at a crash; a closing goes on after it. */
   private finish(batch: BatchUnderWay, done: Done): void {
-    if (this.failNextBatch) {
-      this.failNextBatch = false;
-      done(diskError('EIO', 'write a batch to', 'the store'));
-      return;
-    }
-    if (batch.undo === undefined) this.apply(batch);
     this.batch = undefined;
-    done(undefined);
+    const fails = this.failNextBatch;
+    this.failNextBatch = false;
+    if (fails) this.settle(batch);
+    else if (batch.undo === undefined) this.apply(batch);
+    done(fails ? diskError('EIO', 'write a batch to', 'the store') : undefined);
     const { onIdle } = this;
     this.onIdle = undefined;
     onIdle?.();
