@@ -38,10 +38,13 @@ export interface MachineContext {
 
 type StoresCopy = ReturnType<VirtualStores['copy']>;
 
+/** What a node logs when it begins to replace its damaged disk. */
+export const repairWords = 'all members were heard';
+
 /** What a node logs when it begins something that a crash may be planned into. */
 const phaseWords: Readonly<Record<NonNullable<CrashFault['during']>, string>> = {
   install: 'a snapshot has arrived in full',
-  recovery: 'all members were heard',
+  recovery: repairWords,
 };
 
 /** What a node logs when it takes its log or its store for damaged. */

@@ -11,7 +11,7 @@ import type { Raft } from '../raft/raft.js';
 import { RaftCheckers } from './checkers/raft-checkers.js';
 import { Violations } from './checkers/violations.js';
 import { CoverageMarks } from './coverage-marks.js';
-import { Machine, type MachineContext } from './machine.js';
+import { Machine, repairWords, type MachineContext } from './machine.js';
 import type { Plan } from './plan.js';
 import type { SimulationObserver } from './replay.js';
 import { type ScheduledEvent, Scheduler } from './scheduler.js';
@@ -143,6 +143,7 @@ export class World {
   private log(who: string, level: string, message: string, fields: unknown): void {
     this.trace.log(who, level, message, fields);
     if (level === 'world') return;
+    if (message.startsWith(repairWords)) this.checkers.repairBegins(who);
     this.marks.logged(message, this.machines.find(({ name }) => name === who)?.node?.raft);
   }
 }

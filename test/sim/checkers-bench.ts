@@ -41,6 +41,12 @@ export class Bench {
     return this;
   }
 
+  /** The node replaces its damaged disk, and is then as it is seen here. */
+  seeRepaired(nodeId: string, fake: Fake, incarnation: number): this {
+    this.checkers.repairBegins(nodeId);
+    return this.see(nodeId, fake, incarnation);
+  }
+
   send(message: Partial<Message> & { kind: Message['kind']; from: string; to: string; term: number }): this {
     this.checkers.sent(message as Message);
     return this;

@@ -124,27 +124,33 @@ describe('members that lost their disk', () => {
       .see('a', whole)
       .send(stored('a', 3))
       .send(granted('a', 'b', 2));
-    expect(bench.see('a', rebuilt, 2.001).see('a', rebuilt, 3).ids).toEqual([]);
+    expect(bench.seeRepaired('a', rebuilt, 2.001).see('a', rebuilt, 3).ids).toEqual([]);
   });
 
   it('also when the rebuilt member was not seen before it crashed again', () => {
     const bench = new Bench().see('b', whole).see('a', whole).send(stored('a', 3));
-    expect(bench.see('a', rebuilt, 3).ids).toEqual([]);
+    expect(bench.seeRepaired('a', rebuilt, 3).ids).toEqual([]);
+  });
+
+  it('also when the same happens before it has caught up', () => {
+    const bench = new Bench().see('b', whole).see('a', whole).seeRepaired('a', rebuilt, 2.001);
+    bench.see('a', { ...whole, votedFor: 'a', catchingUp: true }, 2.001).send(stored('a', 3));
+    expect(bench.seeRepaired('a', rebuilt, 4).ids).toEqual([]);
   });
 
   it('but not without saying so, and not what they acknowledge from then on', () => {
     const bench = (): Bench => new Bench().see('b', whole).see('a', whole).send(stored('a', 3));
     const silent = { ...rebuilt, catchingUp: false };
-    expect(bench().see('a', silent, 2.001).ids).toContain('durableAcknowledgement');
+    expect(bench().seeRepaired('a', silent, 2.001).ids).toContain('durableAcknowledgement');
     const later = bench()
-      .see('a', rebuilt, 2.001)
+      .seeRepaired('a', rebuilt, 2.001)
       .see('a', { ...whole, catchingUp: true }, 2.001);
     later.send(stored('a', 3));
     expect(later.see('a', rebuilt, 3).ids).toContain('durableAcknowledgement');
   });
 
   it('neither vote nor stand for election until they have caught up', () => {
-    const bench = (): Bench => new Bench().see('b', whole).see('a', whole).see('a', rebuilt, 2.001);
+    const bench = (): Bench => new Bench().see('b', whole).see('a', whole).seeRepaired('a', rebuilt, 2.001);
     expect(bench().send(granted('a', 'b', 3)).ids).toContain('catchingUpVote');
     const candidacy = { kind: 'requestVote', from: 'a', to: 'b', term: 3 } as const;
     expect(bench().send(candidacy).ids).toContain('catchingUpVote');
@@ -161,7 +167,7 @@ describe('members that lost their disk', () => {
       .send(granted('a', 'b', 1))
       .send(granted('a', 'b', 2));
     bench
-      .see('a', rebuilt, 2.001)
+      .seeRepaired('a', rebuilt, 2.001)
       .see('a', rebuilt, 3)
       .see('a', { ...whole, votedFor: 'a' }, 3);
     expect(bench.ids).toEqual([]);

@@ -66,6 +66,8 @@ export interface Observation {
   readonly lastIndex: LogIndex;
   readonly durableIndex: LogIndex;
   readonly isCatchingUp: boolean;
+  /** How often a damaged disk of this node was about to be replaced. */
+  readonly repairsBegun: number;
   readonly log: LogMirror;
   /** Entries from this index on were removed since; `undefined` when none were. */
   readonly truncatedFrom: LogIndex | undefined;
@@ -90,14 +92,11 @@ export interface RaftChecker {
 
 /**
  * Whether the member, seen for the first time, was made of a disk that had been damaged, so that it may have
- * forgotten what it promised: it catches up, which the one before did not do, or it is not the first of its
- * process although the process had no other before it.
+ * forgotten what it promised. A repair that was begun came to its end before: cut short, it leaves the damage
+ * to be found again, and no member.
  */
 export function isRebuilt(now: Observation, earlier: Observation | undefined): boolean {
-  if (!now.isCatchingUp) return false;
-  const process = Math.floor(now.incarnation);
-  const isFirst = earlier === undefined || Math.floor(earlier.incarnation) !== process;
-  return earlier?.isCatchingUp === false || (isFirst && now.incarnation !== process);
+  return now.isCatchingUp && now.repairsBegun > (earlier?.repairsBegun ?? 0);
 }
 
 export class LogMirror {

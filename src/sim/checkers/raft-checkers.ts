@@ -38,6 +38,7 @@ export class RaftCheckers {
   private readonly durableVotes: DurableVoteChecker;
   private readonly checkers: readonly RaftChecker[];
   private readonly watched = new Map<NodeId, Watched>();
+  private readonly repairsBegun = new Map<NodeId, number>();
 
   /**
    * `members`: names of all voters. `limits`: of what a leader may have in flight; not checked when absent.
@@ -89,6 +90,7 @@ export class RaftCheckers {
       lastIndex: raft.lastIndex,
       durableIndex: raft.durableIndex,
       isCatchingUp: raft.isCatchingUp,
+      repairsBegun: this.repairsBegun.get(nodeId) ?? 0,
       log: watched.log,
       truncatedFrom,
       appendedFrom,
@@ -112,6 +114,11 @@ export class RaftCheckers {
     const node = this.watched.get(message.from)?.last;
     if (node !== undefined) this.promises.sent(message, node, isCutShort);
     if (!isCutShort) this.durableVotes.sent(message);
+  }
+
+  /** The node, which has no member, is about to replace its damaged disk. */
+  repairBegins(nodeId: NodeId): void {
+    this.repairsBegun.set(nodeId, (this.repairsBegun.get(nodeId) ?? 0) + 1);
   }
 
   /** A member of the node was made and is as it began; its steps will be told. */
