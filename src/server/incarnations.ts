@@ -1,26 +1,27 @@
-// Which process of each member this node has heard. A member whose disk was damaged takes back what its
+// Which process of each member this node may hear. A member whose disk was damaged takes back what its
 // earlier processes acknowledged: what they sent and what is still on its way must not be heard after that.
-// Links are closed for it (peers.ts); here a late hello of an earlier process is recognised. Pure.
+// Which process is the living one says only who answers at the member's own address: whoever opens a link to
+// this node can claim to be any member. Must never hear a process that was not confirmed so once the member
+// has lost something, nor take anyone's word for such a loss. Pure.
 
 import type { NodeId } from '../base/env.js';
 import type { PeerHello } from '../wire/protocol.js';
 
-/** Earlier processes of a member that are remembered. More than can have messages on their way. */
-const earlierMax = 8;
-
 interface Heard {
-  incarnation: string;
-  /** What was reset is of an earlier process than this one. */
+  /** The process that answered last at the member's address. */
+  confirmed: string | undefined;
+  /** What the confirmed process has lost was taken back. */
   wasReset: boolean;
-  /** Processes before a reset, oldest first. */
-  readonly earlier: string[];
+  /** A process of it has lost something: those before it must not be heard any more. */
+  hasLost: boolean;
 }
 
 /**
- * `reset`: this process has lost what earlier ones acknowledged; said once for each process. `earlier`: the
- * hello is of a process before such a loss. `known`: nothing to do.
+ * `reset`: this process has lost what earlier ones acknowledged; said once for each process. `unconfirmed`: ask
+ * at the member's address, and hear nothing on this link until the same process has answered there. `known`:
+ * nothing to do.
  */
-export type HeardStep = 'reset' | 'earlier' | 'known';
+export type HeardStep = 'reset' | 'unconfirmed' | 'known';
 
 export class Incarnations {
   private readonly heardByPeer = new Map<NodeId, Heard>();
@@ -32,24 +33,20 @@ export class Incarnations {
   ): HeardStep {
     let heard = this.heardByPeer.get(nodeId);
     if (heard === undefined) {
-      heard = { incarnation, wasReset: false, earlier: [] };
+      heard = { confirmed: undefined, wasReset: false, hasLost: false };
       this.heardByPeer.set(nodeId, heard);
     }
-    const at = heard.earlier.indexOf(incarnation);
-    if (at >= 0 && !isDialed) return 'earlier';
-    if (at >= 0) heard.earlier.splice(at, 1);
-    if (incarnation !== heard.incarnation) {
-      if (catchingUp) remember(heard.earlier, heard.incarnation);
-      heard.incarnation = incarnation;
-      heard.wasReset = false;
+    if (!isDialed) {
+      // A process that restarted whole has taken nothing back: while the member never did, it is heard at once.
+      const isLoss = incarnation === heard.confirmed ? !heard.wasReset && catchingUp : catchingUp;
+      const mayBeEarlier = heard.hasLost && incarnation !== heard.confirmed;
+      return isLoss || mayBeEarlier ? 'unconfirmed' : 'known';
     }
+    if (incarnation !== heard.confirmed) heard.wasReset = false;
+    heard.confirmed = incarnation;
     if (!catchingUp || heard.wasReset) return 'known';
     heard.wasReset = true;
+    heard.hasLost = true;
     return 'reset';
   }
-}
-
-function remember(earlier: string[], incarnation: string): void {
-  earlier.push(incarnation);
-  if (earlier.length > earlierMax) earlier.shift();
 }

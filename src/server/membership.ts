@@ -163,8 +163,8 @@ export class Membership {
     return peerHelloOf(this.identity(), this.formation, raft?.currentTerm, catchingUp);
   }
 
-  /** Judges a peer's hello, and learns from it. */
-  judge(hello: PeerHello, isDialed: boolean): PeerRefusal | undefined {
+  /** Judges a peer's hello, and learns from it (peers.ts). */
+  judge(hello: PeerHello, isDialed: boolean): PeerRefusal | 'unconfirmed' | undefined {
     const refusal = refusePeer(this.identity(), this.formation, hello);
     if (refusal !== undefined) return refusal;
     return this.forming === undefined
@@ -187,13 +187,10 @@ export class Membership {
     return undefined;
   }
 
-  private hearMember(hello: PeerHello, isDialed: boolean): PeerRefusal | undefined {
+  private hearMember(hello: PeerHello, isDialed: boolean): 'unconfirmed' | undefined {
     const { nodeId, incarnation } = hello;
     const step = this.incarnations.heard(hello, isDialed);
-    if (step === 'earlier') {
-      const message = `this link is of a process of node ${nodeId} before its disk was damaged`;
-      return { kind: 'refusal', code: 'IDENTITY', message };
-    }
+    if (step === 'unconfirmed') return step;
     this.options.guard(() => {
       if (step === 'reset') {
         const fact = `node ${nodeId} has lost what it acknowledged: its disk was damaged`;
@@ -201,7 +198,8 @@ export class Membership {
         this.options.peers.closeEarlier(nodeId, incarnation);
         this.member?.peerReset(nodeId);
       }
-      this.recovery?.heard(hello);
+      // Terms are a member's own word: whoever opens a link may claim any.
+      if (isDialed) this.recovery?.heard(hello);
     });
     return undefined;
   }

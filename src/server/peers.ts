@@ -7,15 +7,19 @@ import type { LinkId, Logger, Network, NodeId, Timers } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import type { Message } from '../raft/messages.js';
 import { decodePeerFrames, encodePeerFrames, encodePeerMessages } from '../wire/peer-codec.js';
-import type { PeerFrame, PeerHello, PeerRaft, TransferFrame } from '../wire/protocol.js';
+import type { PeerFrame, PeerHello, PeerRaft, PeerRefusal, TransferFrame } from '../wire/protocol.js';
 
 export interface PeersOptions {
   readonly network: Network;
   readonly logger: Logger;
   readonly timers: Timers;
   hello(): PeerHello;
-  /** Judges a peer's hello; may learn from it. A refusal closes the link, its words go to the other side. */
-  judge(hello: PeerHello, isDialed: boolean): Extract<PeerFrame, { kind: 'refusal' }> | undefined;
+  /**
+   * Judges a peer's hello; may learn from it. A refusal closes the link, its words go to the other side.
+   * `unconfirmed`, never for a dialed link: nothing on it may be heard before the same process has answered on
+   * a link that this node dialed; it is judged again then.
+   */
+  judge(hello: PeerHello, isDialed: boolean): PeerRefusal | 'unconfirmed' | undefined;
   /** Messages may flow to the peer: both are members of the same formed cluster. */
   up(peer: NodeId): void;
   down(peer: NodeId): void;
@@ -33,6 +37,12 @@ export interface PeersOptions {
 const greetingTimeoutMs = 5_000;
 const notGreeted = 'no hello came in time';
 
+/** What a link may send that is not confirmed, bytes: a few frames of the largest size. */
+const heldBytesMax = 1_048_576;
+/** The own link to a peer is closed to ask who answers there at most this often: anyone can be the cause. */
+const confirmPauseMs = 1_000;
+const notConfirmed = 'its process did not answer at its address';
+
 interface Outbound {
   readonly peer: NodeId;
   readonly link: LinkId;
@@ -48,6 +58,8 @@ interface Inbound {
   incarnation: string;
   /** Both sides were members of the same formed cluster when they greeted each other. */
   isMember: boolean;
+  /** Said who it is, and is not heard before that is confirmed. Invariant: `peer` is undefined. */
+  unconfirmed: { readonly hello: PeerHello; readonly held: PeerFrame[]; heldBytes: number } | undefined;
 }
 
 export class Peers {
@@ -58,6 +70,8 @@ export class Peers {
   /** The newest link from each peer: the only one that is heard. */
   private readonly inboundByPeer = new Map<NodeId, Inbound>();
   private readonly outboxes = new Map<NodeId, PeerRaft[]>();
+  /** Peers that were asked who they are less than `confirmPauseMs` ago. */
+  private readonly confirming = new Set<NodeId>();
 
   constructor(options: PeersOptions) {
     this.options = options;
@@ -83,11 +97,17 @@ export class Peers {
   }
 
   accepted(link: LinkId): void {
-    const inbound: Inbound = { link, peer: undefined, incarnation: '', isMember: false };
+    const inbound: Inbound = {
+      link,
+      peer: undefined,
+      incarnation: '',
+      isMember: false,
+      unconfirmed: undefined,
+    };
     this.inboundByLink.set(link, inbound);
     this.options.timers.set(greetingTimeoutMs, () => {
-      if (inbound.peer === undefined && this.inboundByLink.get(link) === inbound)
-        this.close(link, notGreeted);
+      if (inbound.peer !== undefined || this.inboundByLink.get(link) !== inbound) return;
+      this.close(link, inbound.unconfirmed === undefined ? notGreeted : notConfirmed);
     });
   }
 
@@ -131,8 +151,10 @@ export class Peers {
   }
 
   receive(link: LinkId, message: Uint8Array): void {
-    try {
-      for (const frame of decodePeerFrames(message)) {
+    this.attempt(link, () => {
+      const frames = decodePeerFrames(message);
+      const frameBytes = message.length / frames.length;
+      for (const frame of frames) {
         const outbound = this.outboundByLink.get(link);
         if (outbound !== undefined) {
           this.receiveOutbound(outbound, frame);
@@ -140,13 +162,10 @@ export class Peers {
         }
         const inbound = this.inboundByLink.get(link);
         if (inbound === undefined) return;
-        this.receiveInbound(inbound, frame);
+        if (inbound.unconfirmed === undefined) this.receiveInbound(inbound, frame);
+        else hold(inbound.unconfirmed, frame, frameBytes);
       }
-    } catch (error) {
-      if (!KvorumError.is(error)) throw error;
-      this.options.logger.warn({ link, code: error.code }, `peer link closed: ${error.message}`);
-      this.close(link, error.message);
-    }
+    });
   }
 
   /** Closes every link, so that all say hello again. The network dials again by itself. */
@@ -165,6 +184,17 @@ export class Peers {
     }
   }
 
+  /** Runs what a link has brought; what is wrong with it closes that link. */
+  private attempt(link: LinkId, run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      if (!KvorumError.is(error)) throw error;
+      this.options.logger.warn({ link, code: error.code }, `peer link closed: ${error.message}`);
+      this.close(link, error.message);
+    }
+  }
+
   private receiveOutbound(outbound: Outbound, frame: PeerFrame): void {
     switch (frame.kind) {
       case 'hello': {
@@ -174,9 +204,11 @@ export class Peers {
         }
         outbound.answered = true;
         const refusal = this.options.judge(frame, true);
+        if (refusal === 'unconfirmed') throw new KvorumError('INTERNAL', 'an answer confirms itself');
         if (refusal !== undefined) throw new KvorumError(refusal.code, refusal.message);
         // Judging may have formed the cluster here, which closes all links to greet anew.
         if (this.outboundByLink.get(outbound.link) !== outbound) return;
+        this.options.timers.defer(() => this.hearConfirmed(outbound.peer));
         if (outbound.ready || frame.clusterId === undefined || this.options.hello().clusterId === undefined)
           return;
         outbound.ready = true;
@@ -197,21 +229,20 @@ export class Peers {
     switch (frame.kind) {
       case 'hello': {
         if (inbound.peer !== undefined) throw new KvorumError('PROTOCOL', 'a second hello on one peer link');
-        const refusal = this.options.judge(frame, false);
-        if (refusal !== undefined) {
+        const verdict = this.options.judge(frame, false);
+        if (verdict !== undefined && verdict !== 'unconfirmed') {
           // A node without its data learns from the hello that it had some, and stops by itself.
-          const frames = frame.clusterId === undefined ? [this.options.hello(), refusal] : [refusal];
+          const frames = frame.clusterId === undefined ? [this.options.hello(), verdict] : [verdict];
           this.options.network.send(inbound.link, encodePeerFrames(frames));
-          throw new KvorumError(refusal.code, refusal.message);
+          throw new KvorumError(verdict.code, verdict.message);
         }
         if (this.inboundByLink.get(inbound.link) !== inbound) return;
-        const older = this.inboundByPeer.get(frame.nodeId);
-        if (older !== undefined) this.close(older.link, 'replaced by a newer link of the same node');
-        inbound.peer = frame.nodeId;
-        inbound.incarnation = frame.incarnation;
-        inbound.isMember = frame.clusterId !== undefined && this.options.hello().clusterId !== undefined;
-        this.inboundByPeer.set(frame.nodeId, inbound);
+        if (verdict === undefined) this.hear(inbound, frame);
+        else inbound.unconfirmed = { hello: frame, held: [], heldBytes: 0 };
+        // Also to one that is not heard yet: two nodes that wait for each other to be confirmed would wait for
+        // ever.
         this.options.network.send(inbound.link, encodePeerFrames([this.options.hello()]));
+        if (verdict !== undefined) this.confirm(frame.nodeId, false);
         return;
       }
       case 'raft':
@@ -235,6 +266,60 @@ export class Peers {
     }
   }
 
+  /** From here on the peer is heard on this link, and on no other. */
+  private hear(inbound: Inbound, { nodeId, incarnation, clusterId }: PeerHello): void {
+    const older = this.inboundByPeer.get(nodeId);
+    if (older !== undefined) this.close(older.link, 'replaced by a newer link of the same node');
+    inbound.peer = nodeId;
+    inbound.incarnation = incarnation;
+    inbound.isMember = clusterId !== undefined && this.options.hello().clusterId !== undefined;
+    this.inboundByPeer.set(nodeId, inbound);
+  }
+
+  private unconfirmedOf(peer: NodeId): Inbound[] {
+    return [...this.inboundByLink.values()].filter(({ unconfirmed }) => unconfirmed?.hello.nodeId === peer);
+  }
+
+  /**
+   * Sees to it that the peer is asked at its own address. A link that was answered before says nothing of now,
+   * and one that is not answered in time was opened to a process that is gone.
+   */
+  private confirm(peer: NodeId, isOverdue: boolean): void {
+    if (this.confirming.has(peer)) return;
+    this.confirming.add(peer);
+    const outbound = this.outboundByPeer.get(peer);
+    if (outbound !== undefined && (outbound.answered || isOverdue)) {
+      this.close(outbound.link, 'opened again to learn which process answers');
+    }
+    this.options.timers.set(confirmPauseMs, () => {
+      this.confirming.delete(peer);
+      if (this.unconfirmedOf(peer).length > 0) this.confirm(peer, true);
+    });
+  }
+
+  /** The peer has answered at its address: of what it waited for, the same process's newest link is heard. */
+  private hearConfirmed(peer: NodeId): void {
+    for (const inbound of this.unconfirmedOf(peer)) {
+      const { unconfirmed, link } = inbound;
+      if (unconfirmed === undefined || this.inboundByLink.get(link) !== inbound) continue;
+      if (this.options.judge(unconfirmed.hello, false) !== undefined) {
+        this.options.logger.warn(
+          { link, peer },
+          `a link in the name of node ${peer} is closed: ${notConfirmed}`,
+        );
+        this.close(link, notConfirmed);
+        continue;
+      }
+      this.hear(inbound, unconfirmed.hello);
+      inbound.unconfirmed = undefined;
+      this.attempt(link, () => {
+        for (const frame of unconfirmed.held) {
+          if (this.inboundByLink.get(link) === inbound) this.receiveInbound(inbound, frame);
+        }
+      });
+    }
+  }
+
   private close(link: LinkId, reason: string): void {
     this.options.network.close(link, reason.slice(0, 120));
     this.closed(link);
@@ -254,4 +339,18 @@ export class Peers {
       this.inboundByPeer.delete(inbound.peer);
     }
   }
+}
+
+/** Keeps a frame for when its link is confirmed. Throws `OVERLOADED`. */
+function hold(
+  unconfirmed: { readonly held: PeerFrame[]; heldBytes: number },
+  frame: PeerFrame,
+  frameBytes: number,
+): void {
+  unconfirmed.heldBytes += frameBytes;
+  if (unconfirmed.heldBytes > heldBytesMax) {
+    const fact = `a link that is not confirmed has sent more than ${heldBytesMax} bytes`;
+    throw new KvorumError('OVERLOADED', fact);
+  }
+  unconfirmed.held.push(frame);
 }

@@ -300,8 +300,8 @@ export const snapshotMutants: readonly Mutant[] = [
       },
       {
         file: 'server/incarnations.ts',
-        find: "    if (at >= 0 && !isDialed) return 'earlier';\n",
-        replace: '',
+        find: 'const mayBeEarlier = heard.hasLost && incarnation !== heard.confirmed;',
+        replace: 'const mayBeEarlier = false;',
       },
     ],
   },

@@ -1,9 +1,11 @@
-// Frames of a transfer between members: they pass only between greeted members of a formed cluster, on the
-// sender's own link.
+// The links between members: frames of a transfer pass only between greeted members of a formed cluster, on
+// the sender's own link; and whoever claims to be another process of a member, or to have lost its data, is
+// heard once the member's own address has confirmed it.
 
 import { describe, expect, test } from 'vitest';
 import type { LinkId, Network } from '../../src/base/env.js';
 import { KvorumError } from '../../src/base/errors.js';
+import { Incarnations } from '../../src/server/incarnations.js';
 import { Peers } from '../../src/server/peers.js';
 import { decodePeerFrames, encodePeerFrames } from '../../src/wire/peer-codec.js';
 import {
@@ -41,9 +43,13 @@ class Bench {
   takesMore = true;
   onTransfer: () => void = () => undefined;
   readonly peers: Peers;
+  readonly time = new VirtualTime();
+  readonly resets: string[] = [];
+  readonly up: string[] = [];
+  private readonly incarnations = new Incarnations();
 
   constructor() {
-    const time = new VirtualTime();
+    const { time } = this;
     const nothing = (): void => undefined;
     const network: Network = {
       dial: nothing,
@@ -61,8 +67,16 @@ class Bench {
       logger: { debug: nothing, info: nothing, warn: nothing, error: nothing },
       timers: time.timers,
       hello: () => helloOf('n1', this.clusterId),
-      judge: () => undefined,
-      up: nothing,
+      judge: (hello, isDialed) => {
+        const step = this.incarnations.heard(hello, isDialed);
+        if (step === 'unconfirmed') return step;
+        if (step === 'reset') {
+          this.resets.push(hello.incarnation);
+          this.peers.closeEarlier(hello.nodeId, hello.incarnation);
+        }
+        return undefined;
+      },
+      up: (peer) => void this.up.push(peer),
       down: nothing,
       message: nothing,
       transfer: (peer, frame) => {
@@ -159,5 +173,113 @@ describe('a frame of a transfer is sent', () => {
     bench.takesMore = true;
     bench.peers.closed(1);
     expect(bench.peers.sendTransfer('n2', cursor)).toBe(false);
+  });
+});
+
+describe('who claims to be a member that has lost its data', () => {
+  const process = (letter: string, catchingUp = false): PeerHello => ({
+    ...helloOf('n2', 'c'),
+    incarnation: letter.repeat(32),
+    catchingUp,
+  });
+
+  /** Node n1 with links to and from the living process b of n2. */
+  function linked(): Bench {
+    const bench = new Bench();
+    bench.peers.dialed(1, 'n2');
+    bench.receive(1, process('b'));
+    bench.peers.accepted(2);
+    bench.receive(2, process('b'));
+    bench.time.run(0);
+    return bench;
+  }
+
+  test('is not heard, and does not keep the member from being heard', () => {
+    const bench = linked();
+    bench.peers.accepted(3);
+    bench.receive(3, process('f', true));
+    bench.receive(3, cursor);
+    // The own link is opened again: the member's address says that nothing has happened.
+    expect(bench.closed).toEqual([1]);
+    bench.receive(2, cursor);
+    bench.peers.dialed(4, 'n2');
+    bench.receive(4, process('b'));
+    bench.time.run(0);
+    expect(bench.closed).toEqual([1, 3]);
+    bench.peers.accepted(5);
+    bench.receive(5, process('b'));
+    bench.receive(5, cursor);
+    expect(bench.received).toHaveLength(2);
+    expect(bench.resets).toEqual([]);
+    expect(bench.up).toEqual(['n2', 'n2']);
+  });
+
+  test('is heard, with what it said meanwhile, when it is the member', () => {
+    const bench = linked();
+    bench.peers.accepted(3);
+    bench.receive(3, process('d', true));
+    bench.receive(3, cursor);
+    expect(bench.received).toEqual([]);
+    // It is answered all the same: it may wait for this node as this node does for it.
+    expect(bench.sent.some(({ link, frame }) => link === 3 && frame.kind === 'hello')).toBe(true);
+    bench.peers.dialed(4, 'n2');
+    bench.receive(4, process('d', true));
+    bench.time.run(0);
+    expect(bench.resets).toEqual(['d'.repeat(32)]);
+    expect(bench.received).toHaveLength(1);
+    expect(bench.closed).toEqual([1, 2]);
+    bench.receive(3, cursor);
+    expect(bench.received).toHaveLength(2);
+  });
+
+  test('leaves nothing of its earlier processes to be heard, whatever comes late', () => {
+    const bench = linked();
+    bench.peers.closed(1);
+    bench.peers.accepted(3);
+    bench.receive(3, process('b'));
+    bench.peers.dialed(4, 'n2');
+    bench.receive(4, process('d', true));
+    bench.peers.accepted(5);
+    bench.receive(5, process('b'), cursor);
+    bench.receive(3, cursor);
+    bench.time.run(10_000);
+    expect(bench.received).toEqual([]);
+    expect(bench.closed).toEqual(expect.arrayContaining([2, 3, 5]));
+  });
+
+  test('gives up when the address does not answer, and can be the cause of one new link in a second', () => {
+    const bench = linked();
+    for (let link = 10; link < 20; link++) {
+      bench.peers.accepted(link);
+      bench.receive(link, process('f', true));
+    }
+    expect(bench.closed).toEqual([1]);
+    bench.peers.dialed(4, 'n2');
+    bench.time.run(900);
+    expect(bench.closed).toEqual([1]);
+    // Nobody answers there: the link may lead to a process that is gone.
+    bench.time.run(200);
+    expect(bench.closed).toEqual([1, 4]);
+    bench.time.run(5_000);
+    expect(bench.closed).toEqual([1, 4, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
+  });
+
+  test('may send no more than a bound before it is confirmed', () => {
+    const bench = linked();
+    bench.peers.accepted(3);
+    bench.receive(3, process('f', true));
+    const value = new Uint8Array(200_000);
+    const records = [{ key: 'k', value }];
+    for (let sequence = 1; sequence <= 6; sequence++) {
+      bench.receive(3, {
+        kind: 'snapshotChunk',
+        transferId: 1,
+        sequence,
+        part: 'history',
+        records,
+        hash: '0'.repeat(16),
+      });
+    }
+    expect(bench.closed).toEqual([1, 3]);
   });
 });

@@ -84,38 +84,53 @@ describe('a member that recovers', () => {
 describe('the processes of a peer', () => {
   const hello = (incarnation: string, catchingUp = false) => ({ nodeId: 'n2', incarnation, catchingUp });
 
-  test('a loss is said once for each process, whatever link tells of it', () => {
+  test('a loss is said once for each process, by who answers at its address', () => {
     const heard = new Incarnations();
     expect(heard.heard(hello('a'), true)).toBe('known');
+    expect(heard.heard(hello('b', true), false)).toBe('unconfirmed');
     expect(heard.heard(hello('b', true), true)).toBe('reset');
     expect(heard.heard(hello('b', true), false)).toBe('known');
+    expect(heard.heard(hello('b', true), true)).toBe('known');
     expect(heard.heard(hello('b'), false)).toBe('known');
-    expect(heard.heard(hello('c', true), false)).toBe('reset');
+    expect(heard.heard(hello('c', true), false)).toBe('unconfirmed');
+    expect(heard.heard(hello('c', true), true)).toBe('reset');
   });
 
   test('a late link of a process before the loss is not heard', () => {
     const heard = new Incarnations();
     heard.heard(hello('a'), true);
+    heard.heard(hello('a2'), false);
     heard.heard(hello('b', true), true);
-    expect(heard.heard(hello('a'), false)).toBe('earlier');
+    for (const earlier of ['a', 'a2', 'never heard']) {
+      expect(heard.heard(hello(earlier), false)).toBe('unconfirmed');
+    }
     expect(heard.heard(hello('b', true), false)).toBe('known');
   });
 
   test('a restart without a loss makes no process an earlier one', () => {
     const heard = new Incarnations();
     heard.heard(hello('a'), true);
+    expect(heard.heard(hello('b'), false)).toBe('known');
     heard.heard(hello('b'), true);
     expect(heard.heard(hello('a'), false)).toBe('known');
   });
 
-  test('who answers a link that was dialed is alive, whatever was heard out of order', () => {
+  test('a restart after a loss is heard when it has answered at its address', () => {
     const heard = new Incarnations();
-    heard.heard(hello('new', true), true);
-    // The link of a process that died earlier is accepted late, and says that it recovers too.
-    expect(heard.heard(hello('old', true), false)).toBe('reset');
-    expect(heard.heard(hello('new', true), false)).toBe('earlier');
-    expect(heard.heard(hello('new', true), true)).toBe('reset');
-    expect(heard.heard(hello('new'), false)).toBe('known');
+    heard.heard(hello('a', true), true);
+    expect(heard.heard(hello('b'), false)).toBe('unconfirmed');
+    expect(heard.heard(hello('b'), true)).toBe('known');
+    expect(heard.heard(hello('b'), false)).toBe('known');
+    expect(heard.heard(hello('a'), false)).toBe('unconfirmed');
+  });
+
+  test('nobody else can say that a process has lost something, or is gone', () => {
+    const heard = new Incarnations();
+    heard.heard(hello('a'), true);
+    expect(heard.heard(hello('forged', true), false)).toBe('unconfirmed');
+    expect(heard.heard(hello('a', true), false)).toBe('unconfirmed');
+    expect(heard.heard(hello('a'), false)).toBe('known');
+    expect(heard.heard(hello('a'), true)).toBe('known');
   });
 });
 
