@@ -1,6 +1,7 @@
 // When a node leading must refuse growth: its log is at the quota, or its disk is nearly full. Refusing
 // early is what keeps a failed write, which ends a node, from happening; deleting, reading and replicating
-// go on for longer.
+// go on for longer. A full disk of one member must not keep the others from taking writes, so that a node
+// leading with one hands over.
 
 import type { Millis, NodeEnv } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
@@ -16,6 +17,9 @@ const lowSegments = 4;
 const fullSegments = 2;
 /** Room again only above this multiple of the mark, so that the verdict does not flicker. */
 const recoveredFactor = 1.25;
+/** From one attempt to hand over to the next: soon at first, rarely where all disks are full. */
+const yieldIntervalMsMin = 1_000;
+const yieldIntervalMsMax = 300_000;
 
 export class DiskSpace {
   private readonly env: NodeEnv;
@@ -24,6 +28,8 @@ export class DiskSpace {
   private freeBytes = Infinity;
   private isLow = false;
   private nextCheckMs: Millis = 0;
+  private nextYieldMs: Millis = 0;
+  private yieldIntervalMs = yieldIntervalMsMin;
 
   constructor(env: NodeEnv, wal: Wal, config: WalConfig) {
     this.env = env;
@@ -42,11 +48,21 @@ export class DiskSpace {
       const mark = lowSegments * this.config.segmentBytes * (this.isLow ? recoveredFactor : 1);
       if (freeBytes < mark === this.isLow) return;
       this.isLow = !this.isLow;
+      this.yieldIntervalMs = yieldIntervalMsMin;
       logger.warn(
         { freeBytes },
         this.isLow ? 'disk nearly full: puts are refused' : 'the disk has room again',
       );
     });
+  }
+
+  /** Whether a node leading should let another one lead. True once per interval, which grows. */
+  takeYield(): boolean {
+    const nowMs = this.env.clock.nowMs();
+    if (!this.isLow || nowMs < this.nextYieldMs) return false;
+    this.nextYieldMs = nowMs + this.yieldIntervalMs;
+    this.yieldIntervalMs = Math.min(2 * this.yieldIntervalMs, yieldIntervalMsMax);
+    return true;
   }
 
   /** Why a write cannot be taken: `NO_SPACE`, or `undefined` when it can. */

@@ -363,9 +363,17 @@ export class Member implements LoopSink {
   private tick(): void {
     this.clusterClock.advance();
     this.diskSpace.check();
+    if (this.raft.role === 'leader' && this.diskSpace.takeYield()) this.yieldLeadership();
     this.expiry.check();
     this.retention.check();
     this.catchUp?.check();
+  }
+
+  /** Its disk is nearly full: another member, which may have room, is to lead. */
+  private yieldLeadership(): void {
+    if (this.options.formation.members.length === 1) return;
+    this.options.env.logger.warn({}, 'disk nearly full: leadership is handed over');
+    this.loop.step({ kind: 'transferLeadership' });
   }
 
   private haltProtocol(): void {

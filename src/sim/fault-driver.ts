@@ -200,7 +200,9 @@ export class FaultDriver {
     this.healed = true;
     this.networkFaults.heal();
     for (const client of this.world.clients) client.resume();
-    const others = this.world.plan.core?.others ?? [];
+    // A cluster that is not formed needs all its members.
+    const isFormed = this.machines.every(({ wasMember }) => wasMember);
+    const others = isFormed ? (this.world.plan.core?.others ?? []) : [];
     for (const [position, machine] of this.machines.entries()) {
       const state = others.find(({ node }) => node === position)?.state;
       if (state === undefined) machine.heal();
@@ -215,6 +217,8 @@ export class FaultDriver {
     this.world.log(`${name} is ${state} for ever`);
     const nodes = this.machines.map((other) => other.name).filter((other) => other !== name);
     if (state === 'dead') machine.bury();
+    // One that leads and is alive, but too slow for any request, is not deposed.
+    machine.slowProcessor(0);
     if (state === 'dead' || state === 'sick') return;
     machine.heal();
     const outward = nodes.map((other): Way => [name, other]);

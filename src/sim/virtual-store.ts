@@ -159,7 +159,7 @@ export class VirtualStore {
     this.later(process, batchUsMean, () => this.finish(batch, done), batchUsMin);
   }
 
-  /** A batch that fails is in whole or not at all, like one under way at a crash; a closing goes on after it. */
+  /** A batch that fails is in whole or not at all, like one under way at a crash; after it the store closes. */
   private finish(batch: BatchUnderWay, done: Done): void {
     this.batch = undefined;
     const fails = this.failNextBatch;

@@ -298,6 +298,25 @@ describe('the virtual store', () => {
     expect(kept.size).toBe(2);
   });
 
+  it('is done with a batch that fails, which is in whole or not at all', () => {
+    const kept = new Set<boolean>();
+    for (let seed = 0; seed < 60; seed++) {
+      const scheduler = new Scheduler();
+      const machine = new VirtualStore(scheduler, seed, 'n1', storeTimes);
+      const store = machine.attach(processOn(scheduler));
+      const seen: string[] = [];
+      machine.failNextBatch = true;
+      store.writeBatch([put('a', 1), put('b', 1)], (error) => seen.push(String(error)));
+      store.close(() => seen.push('closed'));
+      runFor(scheduler, 10_000_000);
+      expect(seen).toEqual([expect.stringContaining('EIO'), 'closed']);
+      const state = machine.records().map(({ key }) => key);
+      expect([[], ['a', 'b']]).toContainEqual(state);
+      kept.add(state.length > 0);
+    }
+    expect(kept.size).toBe(2);
+  });
+
   it('reads ranges in byte order, both ways, as they were when asked for', () => {
     const scheduler = new Scheduler();
     const process = processOn(scheduler);

@@ -41,7 +41,26 @@ export const regressions: readonly Regression[] = [
       'anything again (seed 52)',
     plan: readsOfTheLogFail(),
   },
+  {
+    found: 'server: a leader whose disk was full kept the whole cluster from taking writes (seed 60029)',
+    plan: leaderWithFullDisk(),
+  },
 ];
+
+/** The disk of the leader fills and stays so for ever, while the others have room. */
+function leaderWithFullDisk(): Plan {
+  const { position: node } = theLeader;
+  const plan = withPuts(planWith(1, [{ kind: 'fullDisk', atMs: 6_000, untilMs: 8_000, node, freeBytes: 0 }]));
+  // Of the seed it leads.
+  return { ...plan, core: { nodes: [0, 1], others: [{ node: 2, state: 'sick' }] } };
+}
+
+function withPuts(plan: Plan): Plan {
+  const operations = Array.from({ length: 40 }, (_, i): PlannedOperation => {
+    return { atMs: 1_500 + 100 * i, client: 0, kind: 'put', key: 'key', condition: 'any', valueBytes: 50 };
+  });
+  return { ...plan, clients: [{ name: 'c1', concurrency: 4, timeoutMs: 5_000 }], operations };
+}
 
 /** Entries that are applied one by one, from the disk, whose reads fail now and then. */
 function readsOfTheLogFail(): Plan {
