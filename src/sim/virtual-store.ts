@@ -159,7 +159,7 @@ export class VirtualStore {
     this.later(process, batchUsMean, () => this.finish(batch, done), batchUsMin);
   }
 
-  /** A batch that fails is in whole or not at all, like one under way at a crash; after it the store closes. */
+  /** A batch that fails is in whole or not at all, as one under way at a crash; then the store can close. */
   private finish(batch: BatchUnderWay, done: Done): void {
     this.batch = undefined;
     const fails = this.failNextBatch;
