@@ -17,9 +17,9 @@ interface Heard {
 }
 
 /**
- * `reset`: this process has lost what earlier ones acknowledged; said once for each process. `unconfirmed`: ask
- * at the member's address, and hear nothing on this link until the same process has answered there. `known`:
- * nothing to do.
+ * `reset`: this process has lost what earlier ones acknowledged; said once for each process. `unconfirmed`:
+ * ask at the member's address, and hear nothing on this link until the same process has answered there.
+ * `known`: nothing to do.
  */
 export type HeardStep = 'reset' | 'unconfirmed' | 'known';
 
@@ -37,7 +37,8 @@ export class Incarnations {
       this.heardByPeer.set(nodeId, heard);
     }
     if (!isDialed) {
-      // A process that restarted whole has taken nothing back: while the member never did, it is heard at once.
+      // A process that restarted whole has taken nothing back: as long as the member never did, it is heard at
+      // once.
       const isLoss = incarnation === heard.confirmed ? !heard.wasReset && catchingUp : catchingUp;
       const mayBeEarlier = heard.hasLost && incarnation !== heard.confirmed;
       return isLoss || mayBeEarlier ? 'unconfirmed' : 'known';

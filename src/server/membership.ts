@@ -79,8 +79,11 @@ export class Membership {
   private own: OwnIdentity | undefined;
   private forming: Forming | undefined;
   private recovery: Recovery | undefined;
-  /** Store and log are being replaced, or what they replaced is being removed. */
-  private isReplacing = false;
+  /**
+   * How often store and log are being replaced, or what they replaced is being removed: an install may begin
+   * while the rest of a repair is still there.
+   */
+  private replacements = 0;
   private isEnding = false;
   private whenReplaced: (() => void) | undefined;
 
@@ -124,7 +127,7 @@ export class Membership {
   /** Calls `done` when nothing is being replaced; from then on nothing will be. */
   settle(done: () => void): void {
     this.isEnding = true;
-    if (this.isReplacing) this.whenReplaced = done;
+    if (this.replacements > 0) this.whenReplaced = done;
     else done();
   }
 
@@ -258,7 +261,7 @@ export class Membership {
     const hasStore = opened !== undefined;
     const rebuild = (floor: number): void => {
       if (this.isEnding) return;
-      this.isReplacing = true;
+      this.replacements++;
       rebuildPair(this.disk, { formation, current, damage, opened, floor }, (error, pair) => {
         if (pair === undefined) throw error ?? new KvorumError('INTERNAL', 'nothing was rebuilt');
         this.recovery = undefined;
@@ -316,7 +319,7 @@ export class Membership {
       raft: () => this.raft,
       send: (peer, frame) => peers.sendTransfer(peer, frame),
       begun: () => {
-        this.isReplacing = true;
+        this.replacements++;
         this.isInstalling = true;
       },
       endMember: (done) => {
@@ -347,8 +350,8 @@ export class Membership {
   }
 
   private replaced(done: () => void): void {
-    this.isReplacing = false;
+    this.replacements--;
     done();
-    this.whenReplaced?.();
+    if (this.replacements === 0) this.whenReplaced?.();
   }
 }

@@ -16,8 +16,8 @@ export interface PeersOptions {
   hello(): PeerHello;
   /**
    * Judges a peer's hello; may learn from it. A refusal closes the link, its words go to the other side.
-   * `unconfirmed`, never for a dialed link: nothing on it may be heard before the same process has answered on
-   * a link that this node dialed; it is judged again then.
+   * `unconfirmed`, never for a dialed link: nothing on it may be heard before the same process has answered
+   * on a link that this node dialed; it is judged again then.
    */
   judge(hello: PeerHello, isDialed: boolean): PeerRefusal | 'unconfirmed' | undefined;
   /** Messages may flow to the peer: both are members of the same formed cluster. */
@@ -239,8 +239,8 @@ export class Peers {
         if (this.inboundByLink.get(inbound.link) !== inbound) return;
         if (verdict === undefined) this.hear(inbound, frame);
         else inbound.unconfirmed = { hello: frame, held: [], heldBytes: 0 };
-        // Also to one that is not heard yet: two nodes that wait for each other to be confirmed would wait for
-        // ever.
+        // Also to one that is not heard yet: two nodes that each wait for the other to be confirmed would do so
+        // for ever.
         this.options.network.send(inbound.link, encodePeerFrames([this.options.hello()]));
         if (verdict !== undefined) this.confirm(frame.nodeId, false);
         return;
@@ -281,8 +281,8 @@ export class Peers {
   }
 
   /**
-   * Sees to it that the peer is asked at its own address. A link that was answered before says nothing of now,
-   * and one that is not answered in time was opened to a process that is gone.
+   * Sees to it that the peer is asked at its own address. A link that was answered before says nothing of
+   * now, and one that is not answered in time was opened to a process that is gone.
    */
   private confirm(peer: NodeId, isOverdue: boolean): void {
     if (this.confirming.has(peer)) return;

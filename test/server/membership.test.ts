@@ -1,0 +1,178 @@
+// A node that is told to stop while its store and log are being replaced: it waits until nothing is.
+
+import { describe, expect, it } from 'vitest';
+import type { Done } from '../../src/base/env.js';
+import { appliedKey } from '../../src/kv/schema.js';
+import type { OpenStore } from '../../src/kv/store.js';
+import type { Clients } from '../../src/server/clients.js';
+import { Membership } from '../../src/server/membership.js';
+import type { Peers } from '../../src/server/peers.js';
+import { writeDamage } from '../../src/storage/damage.js';
+import { protocolVersion, type PeerHello, type TransferFrame } from '../../src/wire/protocol.js';
+import { hashChunk } from '../../src/wire/transfer-codec.js';
+import { appliedAt, MemoryStores, PairBench } from './pair-world.js';
+
+/** Stores of which the test can hold back lists and openings. */
+class HeldStores extends MemoryStores {
+  holdsLists = false;
+  holdsOpenings = false;
+  readonly lists: (() => void)[] = [];
+  readonly openings: (() => void)[] = [];
+
+  override list(done: (error: Error | undefined, names: readonly string[]) => void): void {
+    if (this.holdsLists) this.lists.push(() => super.list(done));
+    else super.list(done);
+  }
+
+  override open(name: string, done: (error: Error | undefined, store: OpenStore | undefined) => void): void {
+    if (this.holdsOpenings) this.openings.push(() => super.open(name, done));
+    else super.open(name, done);
+  }
+}
+
+/** Member n1 of three, alone with what the test tells it. */
+class Bench {
+  readonly pair = PairBench.fresh(1);
+  readonly stores: HeldStores;
+  readonly sent: TransferFrame[] = [];
+  readonly failures: Error[] = [];
+  readonly membership: Membership;
+  settled = 0;
+
+  constructor() {
+    const { pair } = this;
+    const { timers } = pair.world.options();
+    this.stores = new HeldStores((callback) => timers.defer(callback));
+    for (const [name, snapshot] of pair.stores.contents) this.stores.contents.set(name, snapshot);
+    const { env, config } = pair.options;
+    const nothing = (): void => undefined;
+    const peers = {
+      isUp: () => false,
+      send: nothing,
+      sendTransfer: (_peer: string, frame: TransferFrame) => this.sent.push(frame) > 0,
+      reconnectAll: nothing,
+      closeEarlier: nothing,
+    };
+    const clients = { closeAll: nothing, notifyLeader: nothing };
+    this.membership = new Membership({
+      env,
+      stores: this.stores,
+      nodeId: 'n1',
+      members: pair.formation.members,
+      config,
+      clients: clients as unknown as Clients,
+      peers: peers as unknown as Peers,
+      status: () => expect.unreachable('nobody asks'),
+      fail: (error) => this.failures.push(error),
+      wake: nothing,
+      guard: (run) => run(),
+    });
+  }
+
+  open(): void {
+    this.membership.open(() => undefined);
+    this.run();
+  }
+
+  run(): void {
+    this.pair.world.run();
+  }
+
+  /** Node `nodeId` answers at its address. */
+  answer(nodeId: string): void {
+    const { clusterId, members } = this.pair.formation;
+    const hello: PeerHello = {
+      kind: 'hello',
+      protocolVersion,
+      nodeId,
+      instanceId: members[0]?.instanceId ?? '',
+      incarnation: nodeId.padEnd(32, '0'),
+      clusterId,
+      memberIds: members.map((member) => member.nodeId),
+      formation: undefined,
+      currentTerm: 7,
+      catchingUp: false,
+    };
+    expect(this.membership.judge(hello, true)).toBeUndefined();
+    this.run();
+  }
+
+  /** n2 sends a snapshot of an empty history; `beforeEnd`: it is not yet whole. */
+  sendSnapshot(appliedIndex: number, appliedTerm: number, beforeEnd = (): void => undefined): void {
+    const receiver = this.membership.installer?.receiver;
+    const transferId = 1;
+    receiver?.receive('n2', { kind: 'snapshotOffer', transferId, appliedIndex, appliedTerm, revision: 0 });
+    this.run();
+    expect(this.sent.at(-1)?.kind).toBe('snapshotCursor');
+    beforeEnd();
+    const records = appliedAt(appliedIndex, appliedTerm).filter(({ key }) => key === appliedKey);
+    const chunk = { transferId, sequence: 1, part: 'end', records } as const;
+    receiver?.receive('n2', { kind: 'snapshotChunk', ...chunk, hash: hashChunk('end', 1, records) });
+    this.run();
+    expect(this.sent.at(-1)).toMatchObject({ kind: 'snapshotResult', state: 'staged' });
+  }
+
+  settle(): void {
+    this.membership.settle(() => this.settled++);
+    this.run();
+  }
+
+  close(): void {
+    let closed: Parameters<Done>[0] | 'no' = 'no';
+    this.membership.close((error) => (closed = error));
+    this.run();
+    expect(closed).toBeUndefined();
+    expect(this.failures).toEqual([]);
+  }
+}
+
+const release = (held: (() => void)[]): void => held.splice(0).forEach((run) => run());
+
+describe('a node that stops while a snapshot is installed and the rest of a repair is removed', () => {
+  /** A member that was repaired, whose unused stores are still to be removed. */
+  function repaired(): Bench {
+    const bench = new Bench();
+    writeDamage(bench.pair.world.disk, { what: 'log', name: 'wal', message: 'bad' });
+    bench.open();
+    expect(bench.membership.standing).toBe('recovering');
+    bench.stores.holdsLists = true;
+    bench.answer('n2');
+    bench.answer('n3');
+    expect(bench.membership.standing).toBe('member');
+    expect(bench.stores.lists).toHaveLength(1);
+    return bench;
+  }
+
+  it('waits for the install when the rest is gone first', () => {
+    const bench = repaired();
+    bench.sendSnapshot(90, 8, () => (bench.stores.holdsOpenings = true));
+    expect(bench.stores.openings).toHaveLength(1);
+    bench.settle();
+    release(bench.stores.lists);
+    bench.run();
+    expect(bench.settled).toBe(0);
+    release(bench.stores.openings);
+    bench.run();
+    expect(bench.settled).toBe(0);
+    release(bench.stores.lists);
+    bench.run();
+    expect(bench.membership.current.store).toBe('db-2');
+    expect(bench.settled).toBe(1);
+    bench.close();
+  });
+
+  it('waits for the rest when the install is done first', () => {
+    const bench = repaired();
+    bench.sendSnapshot(90, 8);
+    expect(bench.membership.current.store).toBe('db-2');
+    const [ofRepair, ofInstall] = bench.stores.lists.splice(0);
+    ofInstall?.();
+    bench.run();
+    bench.settle();
+    expect(bench.settled).toBe(0);
+    ofRepair?.();
+    bench.run();
+    expect(bench.settled).toBe(1);
+    bench.close();
+  });
+});
