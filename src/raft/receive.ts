@@ -185,15 +185,17 @@ const termAheadMax = 2 ** 32;
 
 /** "At most one leader can be elected in a given term" (Figure 3.2): a second one is not a member's doing. */
 function checkLeader(state: RaftState, message: AppendEntries | Heartbeat): void {
-  if (message.term !== state.currentTerm) return;
+  if (message.term < state.currentTerm) return;
+  // Also in a later term than this one: what this disk acknowledged in it would have made it known here.
+  if (message.kind === 'heartbeat' && message.leaderCommit > state.log.lastIndex) {
+    const end = `the log here ends at ${state.log.lastIndex}, as if the disk were that of an earlier time`;
+    throw malformed(message, `says that entry ${message.leaderCommit} was acknowledged; ${end}`);
+  }
+  if (message.term > state.currentTerm) return;
   const { role, nodeId } = state;
   const leaderId = role.name === 'leader' ? nodeId : role.name === 'follower' ? role.leaderId : undefined;
   if (leaderId !== undefined && leaderId !== message.from) {
     throw malformed(message, `claims the term that ${leaderId} leads`);
-  }
-  if (message.kind === 'heartbeat' && message.leaderCommit > state.log.lastIndex) {
-    const end = `the log here ends at ${state.log.lastIndex}`;
-    throw malformed(message, `says that entry ${message.leaderCommit} was acknowledged; ${end}`);
   }
 }
 

@@ -193,6 +193,17 @@ describe('replication by the leader', () => {
     const round = { kind: 'message', message: { ...result, kind: 'heartbeatResult', round: 99 } } as const;
     expect(() => cluster.step('n1', round)).toThrow(/acknowledges round 99/);
   });
+
+  it('are not followed by who never acknowledged what a heartbeat says, in this term or a later one', () => {
+    const cluster = new VirtualCluster({ voters: ['n1', 'n2', 'n3'] });
+    for (const term of [1, 2]) {
+      const before = cluster.raft('n1').currentTerm;
+      const heartbeat = { kind: 'heartbeat', from: 'n2', to: 'n1', term, leaderCommit: 9, round: 1 } as const;
+      const hear = (): unknown => cluster.step('n1', { kind: 'message', message: heartbeat });
+      expect(hear).toThrow(/entry 9 was acknowledged; the log here ends at/);
+      expect(cluster.raft('n1').currentTerm).toBe(before);
+    }
+  });
 });
 
 describe('leadership transfer', () => {
