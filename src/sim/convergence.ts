@@ -14,6 +14,8 @@ export interface ConvergenceOptions {
   readonly machines: readonly Machine[];
   /** Those that must come to rest. */
   readonly core: readonly Machine[];
+  /** Whose leadership lasts: not that of a node whose links open and shut for ever. */
+  readonly mayLead: (machine: Machine) => boolean;
   readonly clients: readonly ClientWorkload[];
   readonly beginMs: number;
   readonly electionTimeoutMsMax: number;
@@ -143,6 +145,7 @@ export class ConvergenceChecker {
       });
       return views.join(', ');
     }
+    if (!this.options.mayLead(leader)) return `${leader.name} leads, which cannot last`;
     const { raft: first, stateMachine: firstState } = leader.node ?? {};
     const expected =
       `${first?.currentTerm}/${first?.lastIndex}/${first?.lastIndex}/${first?.lastIndex}/` +

@@ -73,7 +73,13 @@ class Simulation {
       ...{ scheduler, violations, machines, clients },
       ...times,
       core: this.core,
+      mayLead: (machine) => this.core.includes(machine) || this.isSick(machine),
     });
+  }
+
+  private isSick(machine: Machine): boolean {
+    const node = this.world.machines.indexOf(machine);
+    return this.plan.core?.others.some((other) => other.node === node && other.state === 'sick') === true;
   }
 
   /** The machines that must come to rest in the healed phase. */

@@ -61,15 +61,16 @@ export class VirtualStore {
         open();
         return this.values.get(key);
       },
+      // A scan that goes on when its store has been closed hears of it, and nobody else.
       fetchRange: (range, done) => {
-        open();
-        const records = this.range(range);
-        this.later(process, this.times.readUsMean, () => done(undefined, records));
+        const records = isOpen ? this.range(range) : [];
+        const error = isOpen ? undefined : closedError();
+        this.later(process, this.times.readUsMean, () => done(error, records));
       },
       fetchMany: (keys, done) => {
-        open();
-        const values = keys.map((key) => this.values.get(key));
-        this.later(process, this.times.readUsMean, () => done(undefined, values));
+        const values = isOpen ? keys.map((key) => this.values.get(key)) : [];
+        const error = isOpen ? undefined : closedError();
+        this.later(process, this.times.readUsMean, () => done(error, values));
       },
       writeBatch: (operations, done) => {
         open();
@@ -210,6 +211,10 @@ export class VirtualStore {
     const stuckUs = this.stuckUntilUs - this.scheduler.nowUs;
     this.scheduler.schedule(Math.max(stuckUs, Math.min(largestDelayUs, delayUs)), 'store', process, action);
   }
+}
+
+function closedError(): Error {
+  return diskError('EBADF', 'read', 'the store, which is closed');
 }
 
 /** The records of a range; `keys` are those of `values`, ascending. */
