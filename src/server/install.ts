@@ -2,15 +2,24 @@
 // "If existing log entry has same index and term as snapshot's last included entry, retain log entries
 // following it"; otherwise "discard the entire log" (Figure 13 of the paper, §7): then a new log, which
 // begins after the snapshot, is made beside the old one, and one file changes from the old pair to the new
-// (storage/current.ts). Must never stop the member before the new store was opened and looked at, nor make a
-// promise of the member's smaller. A crash at any step leaves the old pair or the new one.
+// (storage/current.ts). Must never stop the member before the new store was opened and looked at and all room
+// on the disk was taken, nor make a promise of the member's smaller. A crash at any step leaves the old pair
+// or the new one.
 
 import { assert } from '../base/assert.js';
 import { KvorumError } from '../base/errors.js';
 import type { Raft } from '../raft/raft.js';
 import { installedState } from '../raft/snapshot.js';
 import type { HardState, LogIndex, NodeId, Term } from '../raft/types.js';
-import { stagingStoreName, writeCurrent, type Current } from '../storage/current.js';
+import {
+  clearLog,
+  commitCurrent,
+  nextLogName,
+  prepareCurrent,
+  stagingStoreName,
+  type Current,
+} from '../storage/current.js';
+import { isNoSpace } from '../storage/no-space.js';
 import type { Formation } from '../wire/entry-codec.js';
 import type { TransferFrame } from '../wire/protocol.js';
 import { makeNextLog, openLog } from './boot.js';
@@ -27,6 +36,8 @@ export interface InstallHost {
   send(peer: NodeId, frame: TransferFrame): boolean;
   /** From here until `ended` the node does not stop. */
   begun(): void;
+  /** What the member has promised so far. */
+  promised(): HardState;
   /** Ends the member: no more steps and messages, log and store closed. Then its last promises. */
   endMember(done: (error: Error | undefined, hardState: HardState | undefined) => void): void;
   /**
@@ -34,6 +45,9 @@ export interface InstallHost {
    */
   ended(pair: NewPair | undefined, released: () => void): void;
 }
+
+/** After a snapshot had to be given up because the disk was full, none is taken for this long. */
+const noSpacePauseMs = 10_000;
 
 /** Receives snapshots for a node, one after the other, and installs those that it needs. */
 export class Installer {
@@ -72,6 +86,7 @@ export class Installer {
       formation,
       current: host.current(),
       isNeeded: (index: LogIndex, term: Term) => this.isNeeded(index, term),
+      promised: () => host.promised(),
       end: (done: EndDone) => {
         const { logger } = this.options.env;
         logger.info(
@@ -81,14 +96,23 @@ export class Installer {
         host.endMember(done);
       },
     };
-    installSnapshot(this.options, member, staged, (error, pair) => {
-      if (error !== undefined) throw error;
-      if (pair !== undefined) this.options.env.logger.info({ ...staged }, 'the snapshot is installed');
-      host.ended(pair, released);
+    const { logger, timers } = this.options.env;
+    installSnapshot(this.options, member, staged, (error, outcome) => {
+      if (outcome === undefined) throw error ?? new KvorumError('INTERNAL', 'an install had no outcome');
+      switch (outcome.kind) {
+        case 'installed':
+          logger.info({ ...staged }, 'the snapshot is installed');
+          return host.ended(outcome.pair, released);
+        case 'discarded':
+          return host.ended(undefined, released);
+        case 'noSpace':
+          return host.ended(undefined, () => void timers.set(noSpacePauseMs, released));
+      }
     });
   }
 }
 
+type InstallDone = (error: Error | undefined, outcome: InstallOutcome | undefined) => void;
 type EndDone = (error: Error | undefined, hardState: HardState | undefined) => void;
 
 /** What an install needs of the member that it replaces. */
@@ -97,27 +121,35 @@ export interface ReplacedMember {
   readonly current: Current;
   /** Whether the own log neither holds the entry of this index and term nor has it behind it. */
   isNeeded(index: LogIndex, term: Term): boolean;
+  /** What the member has promised so far. */
+  promised(): HardState;
   end(done: EndDone): void;
 }
 
-/**
- * `done` gets the pair in use from now on; or `undefined` when the member goes on as it is, the staging store
- * being removed. An error is the end of the node.
- */
+/** Unless it was installed the member goes on as it is, and the staging store was removed. */
+export type InstallOutcome =
+  /** `pair` is in use from now on. */
+  | { readonly kind: 'installed'; readonly pair: NewPair }
+  /** It was not needed, or could not be used. */
+  | { readonly kind: 'discarded' }
+  /** The disk has no room for the new log. */
+  | { readonly kind: 'noSpace' };
+
+/** An error is the end of the node. */
 export function installSnapshot(
   options: PairOptions,
   host: ReplacedMember,
   staged: StagedSnapshot,
-  done: (error: Error | undefined, pair: NewPair | undefined) => void,
+  done: InstallDone,
 ): void {
   const { stores } = options;
   const { storeName, index, term } = staged;
   const { logger } = options.env;
-  const discard = (): void => {
+  const discard = (kind: 'discarded' | 'noSpace' = 'discarded'): void => {
     stores.remove(storeName, (error) => {
       // What is left of it is where the next transfer goes on, or is removed at the next start.
       if (error !== undefined) logger.warn({}, `the snapshot cannot be removed: ${error.message}`);
-      done(undefined, undefined);
+      done(undefined, { kind });
     });
   };
   if (!host.isNeeded(index, term)) {
@@ -132,7 +164,7 @@ export function installSnapshot(
         return;
       }
       logger.error({ store: storeName }, `the snapshot is not used: ${error.message}`);
-      discard();
+      discard(isNoSpace(error) ? 'noSpace' : 'discarded');
       return;
     }
     const { appliedIndex, appliedTerm } = opened.stateMachine;
@@ -140,32 +172,59 @@ export function installSnapshot(
       appliedIndex === index && appliedTerm === term,
       `the store ${storeName} is the state at ${appliedIndex}, not ${index}`,
     );
+    const close = (then: () => void): void => {
+      opened.store.close((closeError) => (closeError === undefined ? then() : done(closeError, undefined)));
+    };
     // The member went on while the store was opened, and may have got there by itself.
-    if (host.isNeeded(index, term)) replace(options, host, staged, opened, done);
-    else
-      opened.store.close((closeError) =>
-        closeError === undefined ? discard() : done(closeError, undefined),
-      );
+    if (!host.isNeeded(index, term)) close(discard);
+    else replace(options, host, staged, opened, done, () => close(() => discard('noSpace')));
   });
 }
 
+/** `noRoom`: the disk is full; nothing was changed, and the member goes on. */
 function replace(
   options: PairOptions,
   host: ReplacedMember,
   { storeName, index, term }: StagedSnapshot,
   opened: OpenedStore,
-  done: (error: Error | undefined, pair: NewPair | undefined) => void,
+  done: InstallDone,
+  noRoom: () => void,
 ): void {
+  const { formation, current } = host;
+  const { disk, logger } = options.env;
+  const makeLog = (promised: HardState): string => {
+    const { hardState } = installedState(promised, { index, term, senderTerm: term });
+    return makeNextLog(options, formation, current, hardState, { index, term });
+  };
+  const next = { store: storeName, log: nextLogName(current), catchingUp: current.catchingUp };
+  const before = host.promised();
+  try {
+    makeLog(before);
+    prepareCurrent(disk, next);
+  } catch (error) {
+    if (!isNoSpace(error)) throw error;
+    clearLog(disk, next.log);
+    const advice = 'the member goes on without it, and tries again: free the disk';
+    logger.error(
+      { store: storeName },
+      `no room to install a snapshot: ${(error as Error).message}; ${advice}`,
+    );
+    noRoom();
+    return;
+  }
   host.end((error, promised) => {
     if (promised === undefined) {
       done(error, undefined);
       return;
     }
-    const { formation, current } = host;
-    const { hardState } = installedState(promised, { index, term, senderTerm: term });
-    const log = makeNextLog(options, formation, current, hardState, { index, term });
-    const next: Current = { store: storeName, log, catchingUp: current.catchingUp };
-    writeCurrent(options.env.disk, next);
-    done(undefined, { current: next, opened, log: openLog(options, formation, next, index) });
+    // A member makes no promise on its way out. If it did, it must keep it.
+    if (!isSame(promised, before)) makeLog(promised);
+    commitCurrent(disk);
+    const pair = { current: next, opened, log: openLog(options, formation, next, index) };
+    done(undefined, { kind: 'installed', pair });
   });
+}
+
+function isSame(a: HardState, b: HardState): boolean {
+  return a.currentTerm === b.currentTerm && a.votedFor === b.votedFor && a.commitIndex === b.commitIndex;
 }

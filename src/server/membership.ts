@@ -11,6 +11,7 @@ import type { Stores } from '../kv/store.js';
 import type { Raft } from '../raft/raft.js';
 import { clearLog, nextLogName, writeCurrent, type Current } from '../storage/current.js';
 import { damageOf, writeDamage } from '../storage/damage.js';
+import { isNoSpace } from '../storage/no-space.js';
 import { decodeFormation, type Formation } from '../wire/entry-codec.js';
 import type { Member as ClusterMember, NodeStatus, PeerHello, PeerRefusal } from '../wire/protocol.js';
 import { formOnDisk, openFolder, warnOfDifferences, type OpenedLog } from './boot.js';
@@ -58,6 +59,8 @@ export type Standing = 'opening' | 'forming' | 'recovering' | 'member';
 
 const missingMembersLogMs = 5_000;
 const idBytes = 16;
+/** Until a repair that found the disk full is tried again. */
+const noSpacePauseMs = 10_000;
 
 export class Membership {
   standing: Standing = 'opening';
@@ -263,7 +266,14 @@ export class Membership {
       if (this.isEnding) return;
       this.replacements++;
       rebuildPair(this.disk, { formation, current, damage, opened, floor }, (error, pair) => {
-        if (pair === undefined) throw error ?? new KvorumError('INTERNAL', 'nothing was rebuilt');
+        if (pair === undefined) {
+          if (!isNoSpace(error)) throw error ?? new KvorumError('INTERNAL', 'nothing was rebuilt');
+          const problem = `no room on the disk to replace what is damaged: ${error?.message ?? ''}`;
+          logger.error({}, `${problem}; it is tried again every ${noSpacePauseMs} ms: free the disk`);
+          timers.set(noSpacePauseMs, () => rebuild(floor));
+          this.replaced(() => undefined);
+          return;
+        }
         this.recovery = undefined;
         this.replacePair(formation, pair, () => undefined);
         // All links were greeted by a node without a term.
@@ -322,6 +332,7 @@ export class Membership {
         this.replacements++;
         this.isInstalling = true;
       },
+      promised: () => this.runningMember().promises,
       endMember: (done) => {
         clients.closeAll('the node installs a snapshot');
         this.close((error) => {
@@ -337,6 +348,11 @@ export class Membership {
         else this.replaced(released);
       },
     });
+  }
+
+  private runningMember(): Member {
+    if (this.member === undefined) throw new KvorumError('INTERNAL', 'there is no member');
+    return this.member;
   }
 
   /** The member goes on with another store and log; what it had before is removed, then `done`. */

@@ -4,8 +4,9 @@
 
 import { KvorumError } from '../base/errors.js';
 import type { Term } from '../raft/types.js';
-import { stagingStoreName, writeCurrent, type Current } from '../storage/current.js';
+import { commitCurrent, prepareCurrent, stagingStoreName, type Current } from '../storage/current.js';
 import { clearDamage, type Damage } from '../storage/damage.js';
+import { isNoSpace } from '../storage/no-space.js';
 import type { LogBase } from '../storage/wal.js';
 import type { Formation } from '../wire/entry-codec.js';
 import { formationTerm, makeNextLog, openLog, type OpenedLog } from './boot.js';
@@ -28,7 +29,10 @@ export interface NewPair {
   readonly log: OpenedLog;
 }
 
-/** `done` gets `DISK` when the disk refuses. */
+/**
+ * `done` gets `DISK` when the disk refuses. If it was full (no-space.ts) nothing was changed: it can be tried
+ * again.
+ */
 export function rebuildPair(
   options: PairOptions,
   request: RebuildRequest,
@@ -36,7 +40,9 @@ export function rebuildPair(
 ): void {
   const { current, opened } = request;
   if (opened !== undefined) {
-    done(undefined, beginAnew(options, request, current.store, opened));
+    const next = prepare(options, request, current.store, opened);
+    if (next instanceof KvorumError) done(next, undefined);
+    else done(undefined, begin(options, request, next, opened));
     return;
   }
   const { stores } = options;
@@ -48,29 +54,52 @@ export function rebuildPair(
       return;
     }
     openStore(stores, name, (error, empty) => {
-      if (empty === undefined) done(error, undefined);
-      else done(undefined, beginAnew(options, request, name, empty));
+      if (empty === undefined) {
+        done(error, undefined);
+        return;
+      }
+      const next = prepare(options, request, name, empty);
+      if (next instanceof KvorumError) empty.store.close((closeError) => done(closeError ?? next, undefined));
+      else done(undefined, begin(options, request, next, empty));
     });
   });
 }
 
-function beginAnew(
+/** Takes all the room on the disk that the new pair needs, or gives the error that there is none. */
+function prepare(
   options: PairOptions,
   { formation, current, floor }: RebuildRequest,
   store: string,
   opened: OpenedStore,
-): NewPair {
+): Current | KvorumError {
   const { disk } = options.env;
   const { appliedIndex: index, appliedTerm: term } = opened.stateMachine;
   const base: LogBase | undefined = index > 0 ? { index, term } : undefined;
   // A vote for itself is a vote for nobody else: in the floor's term this node gives none.
   const currentTerm = Math.max(floor, base?.term ?? formationTerm);
   const hardState = { currentTerm, votedFor: options.nodeId, commitIndex: base?.index ?? 1 };
-  const log = makeNextLog(options, formation, current, hardState, base);
-  const next: Current = { store, log, catchingUp: true };
-  writeCurrent(disk, next);
+  try {
+    const log = makeNextLog(options, formation, current, hardState, base);
+    const next: Current = { store, log, catchingUp: true };
+    prepareCurrent(disk, next);
+    return next;
+  } catch (error) {
+    if (!KvorumError.is(error) || !isNoSpace(error)) throw error;
+    return error;
+  }
+}
+
+/** The change itself. */
+function begin(
+  options: PairOptions,
+  { formation }: RebuildRequest,
+  next: Current,
+  opened: OpenedStore,
+): NewPair {
+  const { disk } = options.env;
+  commitCurrent(disk);
   clearDamage(disk);
-  return { current: next, opened, log: openLog(options, formation, next, index) };
+  return { current: next, opened, log: openLog(options, formation, next, opened.stateMachine.appliedIndex) };
 }
 
 /** The error to stop with where nobody can give back what is damaged. */

@@ -8,7 +8,7 @@ import type { Clock, Done, Logger, Millis, NodeId, TimerHandle, Timers } from '.
 import { KvorumError } from '../base/errors.js';
 import type { SnapshotEnd, SnapshotWriter } from '../kv/snapshot.js';
 import type { StoreOperation, Stores } from '../kv/store.js';
-import { errnoOf } from '../storage/wal-segments.js';
+import { isNoSpace } from '../storage/no-space.js';
 import type { SnapshotChunk, SnapshotOffer, SnapshotResult, TransferFrame } from '../wire/protocol.js';
 import { hashChunk } from '../wire/transfer-codec.js';
 import { windowChunks } from './snapshot-outgoing.js';
@@ -128,7 +128,14 @@ export class SnapshotReceiver {
 
   private receiveOffer(peer: NodeId, offer: SnapshotOffer): void {
     const { appliedIndex, appliedTerm, transferId } = offer;
-    if (this.handedOver) return this.answer(peer, transferId, 0, 'refused', 'a snapshot is being installed');
+    if (this.handedOver)
+      return this.answer(
+        peer,
+        transferId,
+        0,
+        'refused',
+        'a snapshot is being installed, or there is no room for one',
+      );
     if (!this.options.isNeeded(appliedIndex, appliedTerm)) {
       return this.answer(peer, transferId, 0, 'refused', 'this node does not need it');
     }
@@ -344,12 +351,6 @@ function take(writer: SnapshotWriter | undefined, { part, sequence, records, has
       return { end, operations: end.operations };
     }
   }
-}
-
-function isNoSpace(error: Error): boolean {
-  if (KvorumError.is(error, 'NO_SPACE')) return true;
-  // LevelDB gives the system's words instead of its name for them.
-  return /ENOSPC|EDQUOT|No space left|quota exceeded/i.test(errnoOf(error) ?? '');
 }
 
 function bytesOf(chunk: SnapshotChunk): number {

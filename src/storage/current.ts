@@ -6,7 +6,7 @@
 
 import type { Disk } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
-import { readJsonFile, writeJsonFile } from './json-file.js';
+import { commitJsonFile, prepareJsonFile, readJsonFile, writeJsonFile } from './json-file.js';
 
 export interface Current {
   /** `db`, or `db-2`, `db-3` … */
@@ -38,6 +38,16 @@ export function readCurrent(disk: Disk): Current {
 /** Makes the change, durably. What it names must be durable already. Throws `DISK`. */
 export function writeCurrent(disk: Disk, current: Current): void {
   writeJsonFile(disk, path, formatVersion, { ...current });
+}
+
+/** As `writeCurrent` without the change itself, which `commitCurrent` makes and takes no more room for. */
+export function prepareCurrent(disk: Disk, current: Current): void {
+  prepareJsonFile(disk, path, formatVersion, { ...current });
+}
+
+/** Makes the change that was prepared, durably. Throws `DISK`. */
+export function commitCurrent(disk: Disk): void {
+  commitJsonFile(disk, path);
 }
 
 /**

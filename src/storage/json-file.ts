@@ -39,7 +39,21 @@ export function writeJsonFile(
   formatVersion: number,
   fields: Record<string, unknown>,
 ): void {
-  const unfinished = `${path}.tmp`;
+  prepareJsonFile(disk, path, formatVersion, fields);
+  commitJsonFile(disk, path);
+}
+
+/**
+ * Makes the object durable beside the file, which stays as it is: what follows takes no more room on the disk.
+ * Throws `DISK`.
+ */
+export function prepareJsonFile(
+  disk: Disk,
+  path: string,
+  formatVersion: number,
+  fields: Record<string, unknown>,
+): void {
+  const unfinished = unfinishedPath(path);
   if (disk.existsSync(unfinished)) disk.removeSync(unfinished);
   const file = disk.openSync(unfinished, { create: true });
   try {
@@ -48,8 +62,16 @@ export function writeJsonFile(
   } finally {
     file.closeSync();
   }
-  disk.renameSync(unfinished, path);
+}
+
+/** Puts what was prepared in the place of the file, durably. Throws `DISK`. */
+export function commitJsonFile(disk: Disk, path: string): void {
+  disk.renameSync(unfinishedPath(path), path);
   disk.syncDirectorySync('.');
+}
+
+function unfinishedPath(path: string): string {
+  return `${path}.tmp`;
 }
 
 function parseObject(path: string, text: string): Record<string, unknown> {

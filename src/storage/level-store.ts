@@ -241,7 +241,7 @@ function openError(directory: string, error: unknown): KvorumError {
   const code = codeOf(cause);
   if (code === 'LEVEL_LOCKED') return folderInUse(directory, error);
   if (code === 'LEVEL_CORRUPTION') return damaged(directory, reason, cause);
-  const details = { path: directory };
+  const details = { path: directory, errno: reason };
   return new KvorumError('DISK', `the store in ${directory} cannot be opened: ${reason}`, { details, cause });
 }
 

@@ -37,11 +37,8 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: install,
-        find: '    const log = makeNextLog(options, formation, current, hardState, { index, term });\n',
-        replace:
-          '    const longer = host.lastIndex() > index;\n' +
-          '    const log = longer ? current.log\n' +
-          '      : makeNextLog(options, formation, current, hardState, { index, term });\n',
+        find: 'log: nextLogName(current), catchingUp',
+        replace: 'log: host.lastIndex() > index ? current.log : nextLogName(current), catchingUp',
       },
       {
         file: install,
@@ -112,11 +109,10 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: install,
-        find: '    const log = makeNextLog(options, formation, current, hardState, { index, term });\n',
+        find: '    makeLog(before);\n    prepareCurrent(disk, next);\n',
         replace:
-          "    const log = current.log === 'wal' ? 'wal-2' : 'wal';\n" +
-          '    writeCurrent(options.env.disk, { store: storeName, log, catchingUp: current.catchingUp });\n' +
-          '    makeNextLog(options, formation, current, hardState, { index, term });\n',
+          '    prepareCurrent(disk, next);\n    commitCurrent(disk);\n' +
+          '    makeLog(before);\n    prepareCurrent(disk, next);\n',
       },
     ],
   },
@@ -322,8 +318,8 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'storage/json-file.ts',
-        find: "  disk.renameSync(unfinished, path);\n  disk.syncDirectorySync('.');\n",
-        replace: '  disk.renameSync(unfinished, path);\n',
+        find: "  disk.renameSync(unfinishedPath(path), path);\n  disk.syncDirectorySync('.');\n",
+        replace: '  disk.renameSync(unfinishedPath(path), path);\n',
       },
     ],
   },

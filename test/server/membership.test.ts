@@ -1,4 +1,4 @@
-// A node that is told to stop while its store and log are being replaced: it waits until nothing is.
+// A node whose store and log are replaced: a stop waits until it is over, a full disk until there is room.
 
 import { describe, expect, it } from 'vitest';
 import type { Done } from '../../src/base/env.js';
@@ -172,6 +172,54 @@ describe('a node that stops while a snapshot is installed and the rest of a repa
     expect(bench.settled).toBe(0);
     ofRepair?.();
     bench.run();
+    expect(bench.settled).toBe(1);
+    bench.close();
+  });
+});
+
+describe('a full disk', () => {
+  it('makes a repair wait until there is room', () => {
+    const bench = new Bench();
+    const { world } = bench.pair;
+    writeDamage(world.disk, { what: 'log', name: 'wal', message: 'bad' });
+    bench.open();
+    world.disk.capacityBytes = 0;
+    bench.answer('n2');
+    bench.answer('n3');
+    world.advance(25_000);
+    expect(bench.membership.standing).toBe('recovering');
+    world.disk.capacityBytes = Number.POSITIVE_INFINITY;
+    world.advance(10_000);
+    expect(bench.membership.standing).toBe('member');
+    expect(bench.membership.current).toEqual({ store: 'db', log: 'wal-2', catchingUp: true });
+    bench.settle();
+    expect(bench.settled).toBe(1);
+    bench.close();
+  });
+
+  it('gives up a snapshot, takes none for a while, and the member goes on', () => {
+    const bench = new Bench();
+    bench.open();
+    const { world } = bench.pair;
+    const { member } = bench.membership;
+    bench.sendSnapshot(90, 8, () => (world.disk.capacityBytes = 0));
+    expect(bench.membership.current.store).toBe('db');
+    expect(bench.membership.member).toBe(member);
+    expect(member?.isHalted).toBe(false);
+    world.disk.capacityBytes = Number.POSITIVE_INFINITY;
+    const { receiver } = bench.membership.installer ?? expect.unreachable();
+    receiver.receive('n2', {
+      kind: 'snapshotOffer',
+      transferId: 2,
+      appliedIndex: 91,
+      appliedTerm: 8,
+      revision: 0,
+    });
+    expect(bench.sent.at(-1)).toMatchObject({ kind: 'snapshotResult', state: 'refused' });
+    world.advance(10_000);
+    bench.sendSnapshot(90, 8);
+    expect(bench.membership.current.store).toBe('db-2');
+    bench.settle();
     expect(bench.settled).toBe(1);
     bench.close();
   });

@@ -4,11 +4,12 @@
 import { describe, expect, it } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
 import { openFolder } from '../../src/server/boot.js';
-import { installSnapshot } from '../../src/server/install.js';
+import { installSnapshot, type InstallOutcome, type ReplacedMember } from '../../src/server/install.js';
 import { openStore } from '../../src/server/pair.js';
-import { rebuildPair, type NewPair } from '../../src/server/rebuild.js';
+import { rebuildPair } from '../../src/server/rebuild.js';
 import { readCurrent } from '../../src/storage/current.js';
 import { writeDamage, type Damage } from '../../src/storage/damage.js';
+import { isNoSpace } from '../../src/storage/no-space.js';
 import { appliedAt, PairBench } from './pair-world.js';
 
 /** Runs `change` with a power cut after each step of it; returns what the starts after that found. */
@@ -40,23 +41,33 @@ describe('a snapshot that is installed', () => {
   const staged = { storeName: 'db-2', index: 90, term: 6 };
   const arrived = (bench: PairBench): void => void bench.stores.contents.set('db-2', appliedAt(90, 6));
 
-  function install(bench: PairBench, currentTerm: number, isNeeded: () => boolean): NewPair | undefined {
-    let ended: NewPair | 'kept' | undefined;
+  /** `lastTerm`: what the member says when it ends, which is `ending`. */
+  function install(
+    bench: PairBench,
+    currentTerm: number,
+    isNeeded: () => boolean,
+    lastTerm: number | 'never asked' = currentTerm,
+    ending = (): void => undefined,
+  ): InstallOutcome['kind'] | undefined {
+    let ended: InstallOutcome | undefined;
     const promised = { currentTerm, votedFor: 'n3', commitIndex: 5 };
-    const host = {
+    const host: ReplacedMember = {
       formation: bench.formation,
       current: readCurrent(bench.world.disk),
       isNeeded,
-      end: (done: (error: Error | undefined, hardState: typeof promised) => void) =>
-        done(undefined, promised),
+      promised: () => promised,
+      end: (done) => {
+        if (lastTerm === 'never asked') expect.unreachable('the member was ended');
+        ending();
+        done(undefined, { ...promised, currentTerm: lastTerm });
+      },
     };
-    installSnapshot(bench.options, host, staged, (error, pair) => {
+    installSnapshot(bench.options, host, staged, (error, outcome) => {
       expect(error).toBeUndefined();
-      ended = pair ?? 'kept';
+      ended = outcome;
     });
     bench.world.run();
-    expect(ended).toBeDefined();
-    return ended === 'kept' ? undefined : ended;
+    return ended?.kind;
   }
 
   it('is there in whole or not at all, with the promises of the member', () => {
@@ -68,6 +79,36 @@ describe('a snapshot that is installed', () => {
   it('brings the member into the term of its last entry', () => {
     const states = found(arrived, (bench) => void install(bench, 4, () => true));
     expect([...states]).toContain('at last db-2 wal-2: applied 90, log 90/6..90, term 6 vote undefined');
+  });
+
+  it('keeps what a member promised on its way out', () => {
+    const bench = PairBench.fresh(1);
+    arrived(bench);
+    expect(install(bench, 8, () => true, 9)).toBe('installed');
+    expect(bench.describe()).toBe('db-2 wal-2: applied 90, log 90/6..90, term 9 vote n3');
+  });
+
+  it('is given up when the disk is full, and the member goes on', () => {
+    // From no byte to nearly all that the new log and the file that names it take.
+    for (const spareBytes of [0, 40_000, 65_536, 65_600]) {
+      const bench = PairBench.fresh(1);
+      arrived(bench);
+      const { disk } = bench.world;
+      disk.capacityBytes = bench.world.disk.usedBytes + spareBytes;
+      expect(install(bench, 8, () => true, 'never asked')).toBe('noSpace');
+      expect([...bench.stores.contents.keys()]).toEqual(['db']);
+      expect(disk.listSync('wal-2')).toEqual([]);
+      disk.capacityBytes = Number.POSITIVE_INFINITY;
+      expect(bench.describe()).toBe(old);
+    }
+  });
+
+  it('needs no more room once the member was ended', () => {
+    const bench = PairBench.fresh(1);
+    arrived(bench);
+    const full = (): void => void (bench.world.disk.capacityBytes = 0);
+    expect(install(bench, 8, () => true, 8, full)).toBe('installed');
+    expect(bench.describe()).toBe('db-2 wal-2: applied 90, log 90/6..90, term 8 vote n3');
   });
 
   it('leaves a member that catches up catching up', () => {
@@ -85,7 +126,7 @@ describe('a snapshot that is installed', () => {
     for (const answers of [[false], [true, false]]) {
       const bench = PairBench.fresh(1);
       arrived(bench);
-      expect(install(bench, 8, () => answers.shift() ?? false)).toBeUndefined();
+      expect(install(bench, 8, () => answers.shift() ?? false)).toBe('discarded');
       expect([...bench.stores.contents.keys()]).toEqual(['db']);
       expect(bench.describe()).toBe(old);
     }
@@ -95,7 +136,7 @@ describe('a snapshot that is installed', () => {
     const bench = PairBench.fresh(1);
     arrived(bench);
     bench.stores.damaged.add('db-2');
-    expect(install(bench, 8, () => true)).toBeUndefined();
+    expect(install(bench, 8, () => true)).toBe('discarded');
     expect(bench.describe()).toBe(old);
   });
 
@@ -104,33 +145,34 @@ describe('a snapshot that is installed', () => {
     arrived(bench);
     bench.stores.openError = new KvorumError('DISK', 'the store db-2 cannot be opened: ENOSPC');
     bench.stores.removeError = new KvorumError('DISK', 'the store db-2 cannot be removed: EIO');
-    expect(install(bench, 8, () => true)).toBeUndefined();
+    expect(install(bench, 8, () => true)).toBe('discarded');
     expect([...bench.stores.contents.keys()]).toEqual(['db', 'db-2']);
     expect(bench.describe()).toBe(old);
   });
 });
 
-function rebuild(bench: PairBench, damage: Damage, hasStore: boolean): void {
+/** Whether there was room for it. */
+function rebuild(bench: PairBench, damage: Damage, hasStore: boolean): boolean {
   const { current } = openFolder(bench.options);
   const { formation } = bench;
-  let ended = false;
+  let outcome: Error | 'rebuilt' | undefined;
   const begin = (opened: Parameters<typeof rebuildPair>[1]['opened']): void => {
     rebuildPair(bench.options, { formation, current, damage, opened, floor: 7 }, (error) => {
-      expect(error).toBeUndefined();
-      ended = true;
+      outcome = error ?? 'rebuilt';
     });
   };
   if (hasStore) openStore(bench.stores, current.store, (_error, opened) => begin(opened));
   else begin(undefined);
   bench.world.run();
-  expect(ended).toBe(true);
+  if (outcome !== 'rebuilt') expect(isNoSpace(outcome)).toBe(true);
+  return outcome === 'rebuilt';
 }
 
 describe('a damaged disk that is repaired', () => {
   it('keeps its store when the log is damaged, and promises nothing it may have forgotten', () => {
     const damage = { what: 'log', name: 'wal', message: 'bad' } as const;
     const prepare = (bench: PairBench): void => writeDamage(bench.world.disk, damage);
-    const states = found(prepare, (bench) => rebuild(bench, damage, true));
+    const states = found(prepare, (bench) => void rebuild(bench, damage, true));
     const after = 'db wal-2 catching up: applied 5, log 5/2..5, term 7 vote n1';
     expect([...states].sort()).toEqual([`at last ${after}`, 'db wal: damaged log'].sort());
   });
@@ -142,9 +184,27 @@ describe('a damaged disk that is repaired', () => {
       // A part of a snapshot is there: it is not the beginning of anything.
       bench.stores.contents.set('db-2', appliedAt(90, 6));
     };
-    const states = found(prepare, (bench) => rebuild(bench, damage, false));
+    const states = found(prepare, (bench) => void rebuild(bench, damage, false));
     const after = 'db-2 wal-2 catching up: applied 0, log 0/0..1, term 7 vote n1';
     expect([...states].sort()).toEqual([`at last ${after}`, 'db wal: damaged store'].sort());
+  });
+
+  it('waits for room on a full disk with nothing changed', () => {
+    for (const hasStore of [true, false]) {
+      const bench = PairBench.fresh(1);
+      const what = hasStore ? 'log' : 'store';
+      const damage: Damage = { what, name: hasStore ? 'wal' : 'db', message: 'bad' };
+      writeDamage(bench.world.disk, damage);
+      if (!hasStore) bench.stores.damaged.add('db');
+      for (const spareBytes of [0, 65_600]) {
+        bench.world.disk.capacityBytes = bench.world.disk.usedBytes + spareBytes;
+        expect(rebuild(bench, damage, hasStore)).toBe(false);
+        expect(bench.afterPowerCut(7).describe()).toBe(`db wal: damaged ${what}`);
+      }
+      bench.world.disk.capacityBytes = Number.POSITIVE_INFINITY;
+      expect(rebuild(bench, damage, hasStore)).toBe(true);
+      expect(bench.describe()).toMatch(/catching up: applied [05], log .*, term 7 vote n1/);
+    }
   });
 
   it('is found at the start: a bad log, a log that is gone, a store that does not open, a note', () => {

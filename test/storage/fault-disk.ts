@@ -136,9 +136,8 @@ export class FaultDisk implements Disk {
   ): void {
     this.async(done as Done, () => {
       this.check('createZeroed', path);
-      const used = [...this.files.values()].reduce((sum, contents) => sum + contents.current.length, 0);
       const file = this.openSync(path, { create: true });
-      if (used + bytes > this.capacityBytes) throw diskError('ENOSPC', 'write to', path);
+      this.take(bytes, path);
       file.writeSync(0, Buffer.alloc(bytes));
       file.syncSync();
       done(undefined, file);
@@ -211,6 +210,16 @@ export class FaultDisk implements Disk {
     if (errno !== undefined) throw diskError(errno, operation, path);
   }
 
+  /** All files, bytes. */
+  get usedBytes(): number {
+    return [...this.files.values()].reduce((sum, contents) => sum + contents.current.length, 0);
+  }
+
+  /** A file is about to grow. */
+  take(bytes: number, path: string): void {
+    if (bytes > 0 && this.usedBytes + bytes > this.capacityBytes) throw diskError('ENOSPC', 'write to', path);
+  }
+
   private rename(change: PendingName): void {
     if (change.remove !== undefined) this.files.delete(change.remove);
     if (change.set !== undefined) this.files.set(change.set[0], change.set[1]);
@@ -257,6 +266,7 @@ class FaultFile implements DiskFile {
 
   writeSync(offset: number, bytes: Uint8Array): void {
     this.use('write');
+    this.disk.take(offset + bytes.length - this.sizeSync(), this.path);
     this.contents.write(offset, bytes);
     this.disk.onChange();
   }

@@ -89,6 +89,13 @@ describe('LevelStore', () => {
     await close(store);
   });
 
+  it("names the system's reason when it cannot be opened, so that a full disk is told from others", async () => {
+    const path = join(folder, 'a file');
+    writeFileSync(path, '');
+    const reason = { code: 'DISK', details: { path, errno: expect.stringMatching(/ENOTDIR/) as unknown } };
+    await expect(openLevelStore(path)).rejects.toMatchObject(reason);
+  });
+
   it('reports a damaged store as CORRUPT', async () => {
     const directory = join(folder, 'damaged');
     const store = await openLevelStore(directory);
