@@ -15,6 +15,8 @@ export interface PausableClient {
   readonly name: string;
   pause(): void;
   resume(): void;
+  /** From now on it reads where an answer in time is promised. */
+  readFromLeader(): void;
 }
 
 /** How often it is looked for a calm moment. */
@@ -23,6 +25,9 @@ const calmPollMs = 20;
 /** A node outside the core comes and goes about as fast as an election. */
 const flapPeriodMs = 900;
 const flapShutMs = 500;
+
+/** Longer than any run. */
+const foreverMs = 1e9;
 
 /** What faults are done to. */
 export interface FaultedWorld {
@@ -142,8 +147,7 @@ export class FaultDriver {
         });
         return;
       case 'stuckDisk':
-        machine.disk.stuckUntilUs = this.scheduler.nowUs + fault.forMs * 1000;
-        machine.stores.stuckUntilUs = machine.disk.stuckUntilUs;
+        machine.stickDisk(fault.forMs);
         return;
       case 'failDisk':
         machine.failDisk(fault.operation);
@@ -203,6 +207,8 @@ export class FaultDriver {
     // A cluster that is not formed needs all its members.
     const isFormed = this.machines.every(({ wasMember }) => wasMember);
     const others = isFormed ? (this.world.plan.core?.others ?? []) : [];
+    // The node nearest to a client may be one that never has an answer again.
+    if (others.length > 0) for (const client of this.world.clients) client.readFromLeader();
     for (const [position, machine] of this.machines.entries()) {
       const state = others.find(({ node }) => node === position)?.state;
       if (state === undefined) machine.heal();
@@ -221,6 +227,7 @@ export class FaultDriver {
     machine.slowProcessor(0);
     if (state === 'dead' || state === 'sick') return;
     machine.heal();
+    if (state === 'stuck') machine.stickDisk(foreverMs);
     const outward = nodes.map((other): Way => [name, other]);
     const inward = nodes.map((other): Way => [other, name]);
     const clients = this.world.clients.map((client) => client.name);

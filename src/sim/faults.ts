@@ -191,7 +191,9 @@ export type Aftermath =
   /** Its ways open and close all the time. */
   | 'flapping'
   /** Its ways are open; what is wrong with its machine stays wrong. */
-  | 'sick';
+  | 'sick'
+  /** Its ways are open; nothing that it gives to its disk is ever completed. */
+  | 'stuck';
 
 /**
  * The part of the cluster that must come to rest by itself: everything else that is wrong stays wrong for

@@ -278,6 +278,12 @@ export class Machine {
     if (this.process !== undefined) this.process.eventCostUs = this.plan.eventCostUs + byUs;
   }
 
+  /** Nothing that is given to its disk or store is completed for so long. */
+  stickDisk(forMs: number): void {
+    this.disk.stuckUntilUs = this.context.scheduler.nowUs + forMs * 1000;
+    this.stores.stuckUntilUs = this.disk.stuckUntilUs;
+  }
+
   limitDisk(freeBytes: number): void {
     this.disk.capacityBytes = this.disk.usedBytes() + freeBytes;
   }

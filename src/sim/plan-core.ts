@@ -6,7 +6,7 @@ import type { Prng } from '../base/prng.js';
 import { damagedBy, goneBy } from './fault-atlas.js';
 import type { Aftermath, CorePlan, Fault } from './faults.js';
 
-const aftermaths: readonly Aftermath[] = ['dead', 'cut', 'deaf', 'mute', 'flapping', 'sick'];
+const aftermaths: readonly Aftermath[] = ['dead', 'cut', 'deaf', 'mute', 'flapping', 'sick', 'stuck'];
 
 /** `undefined`: everything heals. */
 export function planCore(random: Prng, nodes: number, faults: readonly Fault[]): CorePlan | undefined {
@@ -14,9 +14,9 @@ export function planCore(random: Prng, nodes: number, faults: readonly Fault[]):
   const rolledBack = faults.flatMap((fault) => (fault.kind === 'rollback' ? [fault.node] : []));
   const gone = [...goneBy(faults), ...rolledBack];
   // Who refills itself needs an answer from every other member.
-  const mayLose = damagedBy(faults).length === 0 && nodes > 1 && random.chance(0.5);
   const left = new Set<number>(gone);
   const majority = Math.floor(nodes / 2) + 1;
+  const mayLose = damagedBy(faults).length === 0 && nodes > majority && random.chance(0.5);
   const losses = mayLose ? random.integer(1, nodes - majority) : 0;
   while (left.size < Math.max(losses, gone.length)) left.add(random.integer(0, nodes - 1));
   if (left.size === 0) return undefined;

@@ -7,6 +7,15 @@ import type { Prng } from '../base/prng.js';
 import { damageSwitchedOn, drawVictims } from './fault-atlas.js';
 import { theLeader, type DamageKind, type Fault } from './faults.js';
 import {
+  births,
+  blackout,
+  crash,
+  type FaultScope,
+  killsThenPower,
+  succession,
+  target,
+} from './plan-dramas.js';
+import {
   isolate,
   leaderAlone,
   leaderWithoutClients,
@@ -20,18 +29,6 @@ import {
   waysBetween,
 } from './plan-topologies.js';
 import type { LinkMode } from './virtual-connection.js';
-import type { UnsyncedFate } from './virtual-file.js';
-import type { EntryFate } from './virtual-folders.js';
-
-export interface FaultScope {
-  readonly safetyMs: number;
-  readonly peerMode: LinkMode;
-  /** Names of hosts. */
-  readonly nodes: readonly string[];
-  readonly clients: readonly string[];
-  /** Only these families; drawn when absent. */
-  readonly families?: readonly string[];
-}
 
 /** Draws what begins at `atMs` and is over by `endMs`; nothing when it has no meaning in this cluster. */
 type Family = (random: Prng, scope: FaultScope, atMs: number, endMs: number) => readonly Fault[];
@@ -49,6 +46,7 @@ const networkFamilies: Readonly<Record<string, Family>> = {
   deposition: (random, scope, atMs, untilMs) => [
     { kind: 'cut', atMs, untilMs, refuses: random.chance(0.5), ways: leaderAlone(random, scope) },
   ],
+  succession,
   oneWay: (random, { nodes }, atMs, untilMs) => [{ kind: 'cut', atMs, untilMs, ways: oneWay(random, nodes) }],
   patchwork: (random, { nodes }, atMs, untilMs) => [
     { kind: 'cut', atMs, untilMs, ways: patchwork(random, nodes) },
@@ -214,11 +212,9 @@ const lastingFamilies = { ...networkFamilies, ...processFamilies, ...diskFamilie
 export const familyNames: readonly string[] = [
   ...Object.keys(lastingFamilies),
   ...Object.keys(damageFamilies).filter((name) => kindsOf(name).length > 0),
+  'birth',
   'rollback',
 ];
-
-const unsyncedFates: readonly UnsyncedFate[] = ['none', 'prefix', 'subset', 'subset', 'all'];
-const entryFates: readonly EntryFate[] = ['none', 'prefix', 'subset', 'all'];
 
 /** Draws the families of a run and their faults, by ascending time. */
 export function planFaults(random: Prng, scope: FaultScope): { families: string[]; faults: Fault[] } {
@@ -242,6 +238,7 @@ export function planFaults(random: Prng, scope: FaultScope): { families: string[
     if (name === 'power' && random.chance(0.5)) faults.push(...blackout(random, scope));
     if (name === 'kill' && random.chance(0.5)) faults.push(...killsThenPower(random, scope));
   }
+  if (chosen.includes('birth')) faults.push(...births(random, scope));
   faults.push(...damages(random, scope, chosen));
   return { families: chosen, faults: faults.sort((a, b) => a.atMs - b.atMs) };
 }
@@ -275,7 +272,9 @@ function damages(random: Prng, scope: FaultScope, chosen: readonly string[]): Fa
       const damage = random.pick(kindsOf(name));
       const atMs = moment();
       const downMs = random.integer(100, 2_000);
-      const fault: Fault = { kind: 'damage', atMs, node, downMs, damage, position: random.fraction() };
+      // The newest is what the store has not yet written.
+      const position = random.chance(0.4) ? 1 - random.fraction() / 50 : random.fraction();
+      const fault: Fault = { kind: 'damage', atMs, node, downMs, damage, position };
       const again = { ...crash(random, scope, atMs, atMs + 400, 'power', random.integer(1, 25)), node };
       return random.chance(0.3) ? [{ ...again, during: 'recovery' }, fault] : [fault];
     }).flat(),
@@ -306,57 +305,4 @@ function storm(
     reordering: random.pick([0, 0.1, 0.5]),
     latencyFactor: random.pick([1, 5]),
   };
-}
-
-/** Every machine loses power at the same moment. */
-function blackout(random: Prng, scope: FaultScope): Fault[] {
-  const atMs = random.integer(3_000, Math.max(3_000, scope.safetyMs - 3_000));
-  return scope.nodes.map((_, node) => ({
-    kind: 'crash',
-    atMs,
-    node,
-    downMs: random.integer(200, 3_000),
-    machine: 'power',
-    unsynced: random.pick(unsyncedFates),
-    entries: random.pick(entryFates),
-    afterEffects: 0,
-  }));
-}
-
-/** A node is killed, starts on what the page cache kept, and loses power before it has written much. */
-function killsThenPower(random: Prng, { safetyMs, nodes }: FaultScope): Fault[] {
-  return Array.from({ length: Math.ceil(safetyMs / 5_000) }, () => {
-    const atMs = random.integer(2_000, Math.max(2_000, safetyMs - 3_000));
-    const fault = { kind: 'crash', node: random.integer(0, nodes.length - 1), afterEffects: 0 } as const;
-    const secondMs = atMs + 20 + random.integer(1, 150);
-    return [
-      { ...fault, atMs, downMs: 20, machine: 'kill', unsynced: 'none', entries: 'none' } as const,
-      { ...fault, atMs: secondMs, downMs: 500, machine: 'power', unsynced: 'none', entries: 'none' } as const,
-    ];
-  }).flat();
-}
-
-function crash(
-  random: Prng,
-  { nodes }: FaultScope,
-  atMs: number,
-  endMs: number,
-  machine: 'kill' | 'power',
-  afterEffects: number,
-): Extract<Fault, { readonly kind: 'crash' }> {
-  return {
-    kind: 'crash',
-    atMs,
-    node: target(random, nodes),
-    downMs: Math.max(50, endMs - atMs),
-    machine,
-    unsynced: random.pick(unsyncedFates),
-    entries: random.pick(entryFates),
-    afterEffects,
-  };
-}
-
-/** The position of any node, or of the leader. */
-function target(random: Prng, nodes: readonly string[]): number {
-  return random.chance(0.3) ? theLeader.position : random.integer(0, nodes.length - 1);
 }

@@ -42,7 +42,12 @@ const machineShape: Shape<MachinePlan> = {
   startAtMs: time,
 };
 
-const clientShape: Shape<ClientPlan> = { name: text, concurrency: positive, timeoutMs: positive };
+const clientShape: Shape<ClientPlan> = {
+  name: text,
+  concurrency: positive,
+  timeoutMs: positive,
+  readFrom: optional(oneOf('leader', 'nearest')),
+};
 
 const operationShape: Shape<PlannedOperation> = {
   atMs: time,
@@ -78,7 +83,7 @@ const coreShape: Shape<CorePlan> = {
   others: list(
     objectOf<CorePlan['others'][number]>({
       node: integer,
-      state: oneOf('dead', 'cut', 'deaf', 'mute', 'flapping', 'sick'),
+      state: oneOf('dead', 'cut', 'deaf', 'mute', 'flapping', 'sick', 'stuck'),
     }),
   ),
 };

@@ -42,14 +42,30 @@ export function patchwork(random: Prng, nodes: readonly string[]): Way[] {
   return nodes.flatMap((a) => nodes.filter((b) => a !== b && random.chance(0.25)).map((b): Way => [a, b]));
 }
 
-/** The leader alone on one side; each client on its side, on the other one, or where it reaches both. */
-export function leaderAlone(random: Prng, { nodes, clients }: Hosts): Way[] {
+/**
+ * The leader alone on one side, or, of five and more, with one of its followers; each client on its side, on
+ * the other one, or where it reaches both.
+ */
+export function leaderAlone(random: Prng, hosts: Hosts): Way[] {
+  const { nodes, clients } = hosts;
+  if (nodes.length > 4 && random.chance(0.5)) return leaderWithOne(random, hosts);
   const sides = clients.map((name) => ({ name, side: random.pick(['leader', 'followers', 'both']) }));
   const outward = random.chance(0.2);
   return [
     ...nodes.flatMap((name): Way[] => (outward ? [[theLeader.name, name]] : bothWays(theLeader.name, name))),
     ...sides.flatMap(({ name, side }) => (side === 'followers' ? bothWays(theLeader.name, name) : [])),
     ...sides.flatMap(({ name, side }) => (side === 'leader' ? bothWays(theFollowers, name) : [])),
+  ];
+}
+
+/** The leader and a node, which may be the leader itself, without the others. */
+function leaderWithOne(random: Prng, { nodes, clients }: Hosts): Way[] {
+  const companion = random.pick(nodes);
+  const others = nodes.filter((name) => name !== companion);
+  const cutOff = clients.filter(() => random.chance(0.3));
+  return [
+    ...waysBetween([theLeader.name, companion], others),
+    ...waysBetween(cutOff, [theLeader.name, companion]),
   ];
 }
 

@@ -2,6 +2,7 @@
 // cluster is formed, so that they have to wait or to fail honestly.
 
 import type { Prng } from '../base/prng.js';
+import type { Fault } from './faults.js';
 import type { ClientPlan, PlannedOperation } from './plan.js';
 
 export function planClients(random: Prng): ClientPlan[] {
@@ -9,8 +10,12 @@ export function planClients(random: Prng): ClientPlan[] {
     name: `c${i + 1}`,
     concurrency: random.pick([1, 2, 8]),
     timeoutMs: random.pick([1_000, 5_000, 20_000]),
+    ...(random.chance(0.5) ? { readFrom: 'nearest' } : {}),
   }));
 }
+
+/** How soon after a moment requests come: within the time that a leader without a quorum goes on. */
+const closeMs = 300;
 
 /** Long runs ask less in a second: what they are for is time, not work. */
 const longRunMs = 100_000;
@@ -19,18 +24,22 @@ export function planOperations(
   random: Prng,
   clients: readonly ClientPlan[],
   safetyMs: number,
+  faults: readonly Fault[],
 ): PlannedOperation[] {
   const perSecond = random.pick(safetyMs > longRunMs ? [1, 2] : [2, 5, 10]);
   const keys = Array.from({ length: random.integer(2, 8) }, (_, i) => `key/${i}`);
   const readShare = random.pick([0.2, 0.5]);
   const valueBytesMax = random.pick([16, 16, 300, 20_000]);
+  // Where something breaks or heals is where old and new meet: in half of the runs most requests come there.
+  const moments = random.chance(0.5) ? momentsOf(faults, safetyMs) : [];
   const operations: PlannedOperation[] = [];
   for (const client of clients.keys()) {
     let atMs = random.integer(0, 1_000);
     while (atMs < safetyMs) {
       const isRead = random.chance(readShare);
+      const isMoved = moments.length > 0 && random.chance(0.7);
       operations.push({
-        atMs,
+        atMs: isMoved ? Math.min(safetyMs - 1, random.pick(moments) + random.integer(0, closeMs)) : atMs,
         client,
         kind: isRead ? (random.chance(0.25) ? 'range' : 'get') : random.chance(0.2) ? 'delete' : 'put',
         key: random.pick(keys),
@@ -41,4 +50,12 @@ export function planOperations(
     }
   }
   return operations.sort((a, b) => a.atMs - b.atMs);
+}
+
+/** Some of the times at which a cut begins or ends, or a crash or pause begins: few, so that requests meet. */
+function momentsOf(faults: readonly Fault[], safetyMs: number): number[] {
+  const cuts = faults.filter(({ kind }) => kind === 'cut');
+  return [...faults.filter(({ kind }) => kind === 'crash' || kind === 'pause'), ...cuts]
+    .flatMap((fault) => ('untilMs' in fault ? [fault.atMs, fault.untilMs] : [fault.atMs]))
+    .filter((atMs) => atMs > 0 && atMs < safetyMs);
 }

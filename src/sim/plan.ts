@@ -70,6 +70,8 @@ export interface ClientPlan {
   /** Operations that may wait for an answer at once. */
   readonly concurrency: number;
   readonly timeoutMs: number;
+  /** Whom it asks to read; the leader when absent. */
+  readonly readFrom?: 'leader' | 'nearest';
 }
 
 export interface Plan {
@@ -140,7 +142,7 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
     knobs: { ...planKnobs(world), ...planTimeouts(world, isQuick && !isBusy) },
     machines,
     clients,
-    operations: planOperations(new Prng(seed ^ 0x55555555), clients, safetyMs),
+    operations: planOperations(new Prng(seed ^ 0x55555555), clients, safetyMs, faults),
     families,
     faults,
     ...(core === undefined ? {} : { core }),
@@ -173,8 +175,15 @@ function planDisk(random: Prng): DiskTimes {
   };
 }
 
-/** Three and five are what is run; one has nobody to lean on, seven has the most ways to disagree. */
-const clusterSizes: readonly number[] = [1, ...Array<number>(10).fill(3), ...Array<number>(7).fill(5), 7, 7];
+/**
+ * Three and five are what is run; one has nobody to lean on, seven has the most ways to disagree, and half of
+ * an even number is no majority.
+ */
+const clusterSizes: readonly number[] = [
+  ...[1, 2, 4, 4, 7, 7],
+  ...Array<number>(10).fill(3),
+  ...Array<number>(7).fill(5),
+];
 
 function planMachines(random: Prng, nodes: number | undefined): MachinePlan[] {
   const drawn = random.pick(clusterSizes);

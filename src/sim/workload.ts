@@ -40,10 +40,12 @@ export class ClientWorkload {
   private readonly open = new Set<OperationRecord>();
   private planned: number;
   private pausedAtUs: number | undefined;
+  private readFrom: 'leader' | 'nearest';
 
   constructor(context: WorkloadContext, plan: ClientPlan, operations: readonly PlannedOperation[]) {
     this.context = context;
     this.plan = plan;
+    this.readFrom = plan.readFrom ?? 'leader';
     this.planned = operations.length;
     for (const operation of operations) {
       context.scheduler.schedule(operation.atMs * 1000, 'workload', context.process, () => {
@@ -86,12 +88,18 @@ export class ClientWorkload {
     process.resume('timersFirst');
   }
 
+  /** From now on it reads where an answer in time is promised. */
+  readFromLeader(): void {
+    this.readFrom = 'leader';
+  }
+
   /** Asks at once, outside the plan. */
   run(call: OperationCall, done: (operation: OperationRecord) => void): void {
     const { scheduler, history, engine } = this.context;
     const operation = history.begin(this.plan.name, call, scheduler.nowUs, this.plan.timeoutMs);
     this.open.add(operation);
-    engine.submit(requestOf(call), this.plan.timeoutMs, (answer) => {
+    const request = requestOf(call, this.readFrom);
+    engine.submit(request, this.plan.timeoutMs, (answer) => {
       this.open.delete(operation);
       operation.returnedUs = scheduler.nowUs;
       operation.result = resultOf(call, answer);
@@ -142,13 +150,8 @@ export class ClientWorkload {
   }
 }
 
-function requestOf(call: OperationCall): EngineRequest {
-  const read = {
-    consistency: { kind: 'linearizable' },
-    revision: 0,
-    minRevision: 0,
-    readFrom: 'leader',
-  } as const;
+function requestOf(call: OperationCall, readFrom: 'leader' | 'nearest'): EngineRequest {
+  const read = { consistency: { kind: 'linearizable' }, revision: 0, minRevision: 0, readFrom } as const;
   switch (call.kind) {
     case 'put':
       return {

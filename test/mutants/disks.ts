@@ -147,8 +147,22 @@ export const diskMutants: readonly Mutant[] = [
     name: 'the remains of a torn write are left in place',
     equivalent:
       'the remains carry the number of the batch that is written over them next and not its chain: ' +
-      'they are taken neither for it nor for a later one; zeros only keep them from being reported again',
+      'they are taken neither for it nor for a later one; zeros only keep them from being reported again (D4b ' +
+      'does not write over them)',
     edits: [{ file: recovery, find: '      zeroFill(segment.file, from, to);\n', replace: '' }],
+  },
+  {
+    id: 'D4b',
+    name: 'the log goes on behind the remains of a torn write',
+    edits: [
+      { file: recovery, find: '      zeroFill(segment.file, from, to);\n', replace: '' },
+      {
+        file: recovery,
+        find: '      active,\n      offset: this.offset,\n',
+        replace:
+          '      active,\n      offset: torn === undefined ? this.offset : Math.ceil(torn.to / 8) * 8,\n',
+      },
+    ],
   },
   {
     id: 'D5',
@@ -205,16 +219,21 @@ export const diskMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'sim/virtual-store.ts',
-        find: '    this.batch = undefined;\n    done(undefined);\n',
-        replace: '    this.batch = undefined;\n    this.unsynced = batch;\n    done(undefined);\n',
+        find: '    else if (batch.undo === undefined) this.apply(batch);\n',
+        replace:
+          '    else if (batch.undo === undefined) this.apply(batch);\n' +
+          '    if (!fails) this.unsynced = batch;\n',
       },
       {
         file: 'sim/virtual-store.ts',
-        find: '    if (batch === undefined) return;\n    const survives',
+        find: '    if (batch !== undefined) this.settle(batch);\n',
         replace:
-          '    if (this.unsynced !== undefined && this.dice.chance(0.5)) this.revert(this.unsynced);\n' +
+          '    const last = this.unsynced;\n' +
           '    this.unsynced = undefined;\n' +
-          '    if (batch === undefined) return;\n    const survives',
+          '    if (last !== undefined && this.dice.chance(0.5)) {\n' +
+          '      if (batch !== undefined) this.revert(batch);\n' +
+          '      this.revert(last);\n' +
+          '    } else if (batch !== undefined) this.settle(batch);\n',
       },
     ],
   },

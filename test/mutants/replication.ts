@@ -229,12 +229,23 @@ export const replicationMutants: readonly Mutant[] = [
     name: 'a promise of a term that is over is still sent when the disk is done',
     equivalent:
       'a promise that was true when it was made and arrives late is what a slow network does, too: ' +
-      'whoever voted since had the entry in its log then',
+      'whoever voted since had the entry in its log then (R7b sends it as one of the present term)',
     edits: [
       {
         file: 'server/loop.ts',
         find: 'if (message.term >= this.raft.currentTerm) this.sink.sendToPeer(message);',
         replace: 'this.sink.sendToPeer(message);',
+      },
+    ],
+  },
+  {
+    id: 'R7b',
+    name: 'a promise is sent with the term of the moment in which the disk is done',
+    edits: [
+      {
+        file: 'server/loop.ts',
+        find: 'if (message.term >= this.raft.currentTerm) this.sink.sendToPeer(message);',
+        replace: 'this.sink.sendToPeer({ ...message, term: this.raft.currentTerm });',
       },
     ],
   },

@@ -1,6 +1,6 @@
 // A bench for the checkers of the consensus: nodes made by hand, seen one after the other.
 
-import type { Output } from '../../src/raft/io.js';
+import type { Input, Output } from '../../src/raft/io.js';
 import type { Message } from '../../src/raft/messages.js';
 import type { LogEntry } from '../../src/raft/types.js';
 import type { RaftView, StateMachineView } from '../../src/sim/checkers/node-view.js';
@@ -63,6 +63,12 @@ export class Bench {
     const hardState = { currentTerm, votedFor, commitIndex: 0 };
     const persist = { term: currentTerm, index: 0, sequence };
     this.checkers.stepped(nodeId, { kind: 'timeout', now: 0 }, { ...noOutput, hardState, persist });
+    return this;
+  }
+
+  /** The core took that step. */
+  step(nodeId: string, input: Input, output: Partial<Output> = {}): this {
+    this.checkers.stepped(nodeId, input, { ...noOutput, ...output });
     return this;
   }
 

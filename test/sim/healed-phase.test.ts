@@ -18,7 +18,7 @@ const coreWithout = (nodes: number, states: Readonly<Record<number, Aftermath>>)
 
 describe('a core', () => {
   it('comes to rest beside a node in every state, also when that node led or was ahead of all', () => {
-    for (const state of ['dead', 'cut', 'deaf', 'mute', 'flapping', 'sick'] as const) {
+    for (const state of ['dead', 'cut', 'deaf', 'mute', 'flapping', 'sick', 'stuck'] as const) {
       for (const node of [0, 1, 2]) {
         // Whoever leads is cut off for a while before that.
         const ways = [

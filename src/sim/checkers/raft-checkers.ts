@@ -6,6 +6,7 @@ import type { Input, Output } from '../../raft/io.js';
 import type { Message } from '../../raft/messages.js';
 import { BoundsChecker, type InFlightLimits } from './bounds.js';
 import { CommittedChecker } from './committed.js';
+import { DurableLogChecker } from './durable-log.js';
 import { DurableVoteChecker } from './durable-votes.js';
 import { ElectionChecker } from './election.js';
 import { LogChecker } from './log.js';
@@ -18,7 +19,9 @@ import {
   type StateMachineView,
 } from './node-view.js';
 import { PromiseChecker } from './promises.js';
+import { ReadIndexChecker } from './read-index.js';
 import type { Violations } from './violations.js';
+import { VoteCountChecker } from './vote-count.js';
 
 interface Watched {
   readonly incarnation: number;
@@ -36,6 +39,9 @@ export class RaftCheckers {
   readonly committed: CommittedChecker;
   private readonly promises: PromiseChecker;
   private readonly durableVotes: DurableVoteChecker;
+  private readonly durableLogs: DurableLogChecker;
+  private readonly voteCounts: VoteCountChecker;
+  private readonly readIndexes: ReadIndexChecker;
   private readonly checkers: readonly RaftChecker[];
   private readonly watched = new Map<NodeId, Watched>();
   private readonly repairsBegun = new Map<NodeId, number>();
@@ -45,15 +51,19 @@ export class RaftCheckers {
    */
   constructor(violations: Violations, members: readonly NodeId[], limits?: InFlightLimits) {
     this.durableVotes = new DurableVoteChecker(violations);
+    this.durableLogs = new DurableLogChecker(violations);
+    this.voteCounts = new VoteCountChecker(violations, members);
     this.elections = new ElectionChecker(violations);
     this.logs = new LogChecker(violations);
     this.promises = new PromiseChecker(violations);
     this.committed = new CommittedChecker(violations, members, (nodeId) =>
       this.promises.acknowledgedIndexOf(nodeId),
     );
+    this.readIndexes = new ReadIndexChecker(violations, () => this.committed.lastIndex);
     this.checkers = [
       new MonotonicChecker(violations),
       this.elections,
+      this.voteCounts,
       this.logs,
       this.committed,
       this.promises,
@@ -122,13 +132,19 @@ export class RaftCheckers {
   }
 
   /** A member of the node was made and is as it began; its steps will be told. */
-  memberStarted(nodeId: NodeId, { currentTerm, votedFor }: RaftView): void {
-    this.durableVotes.memberStarted(nodeId, currentTerm, votedFor);
+  memberStarted(nodeId: NodeId, raft: RaftView): void {
+    this.durableVotes.memberStarted(nodeId, raft.currentTerm, raft.votedFor);
+    this.durableLogs.memberStarted(nodeId, raft);
+    this.voteCounts.memberStarted(nodeId);
+    this.readIndexes.memberStarted(nodeId);
   }
 
   /** The node's core took a step. */
   stepped(nodeId: NodeId, input: Input, output: Output): void {
     this.durableVotes.stepped(nodeId, input, output);
+    this.durableLogs.stepped(nodeId, input, output);
+    this.voteCounts.stepped(nodeId, input);
+    this.readIndexes.stepped(nodeId, input, output);
   }
 
   /**

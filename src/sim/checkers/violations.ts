@@ -15,6 +15,8 @@ export type InvariantId =
   | 'indexOrder'
   | 'durableVote'
   | 'durableAcknowledgement'
+  | 'durableLog'
+  | 'readIndex'
   | 'catchingUpVote'
   | 'replicaEquality'
   | 'bounds'

@@ -1,0 +1,81 @@
+// The checkers that follow a core step by step, each shown a world that breaks its property, made by hand,
+// and the same world without the break.
+
+import { describe, expect, it } from 'vitest';
+import type { Input, Persist } from '../../src/raft/io.js';
+import type { LogEntry } from '../../src/raft/types.js';
+import { Bench, type Fake } from './checkers-bench.js';
+
+const now = 0;
+
+describe('the votes of a new leader', () => {
+  const candidate: Fake = { role: 'candidate', term: 3, votedFor: 'a' };
+  const leader: Fake = { ...candidate, role: 'leader' };
+  const result = (kind: 'requestVoteResult' | 'preVoteResult', term: number, voteGranted: boolean): Input => {
+    return { kind: 'message', now, message: { kind, from: 'b', to: 'a', term, voteGranted } };
+  };
+  const elected = (...inputs: readonly Input[]): string[] => {
+    const bench = new Bench().start('a', candidate).see('a', candidate);
+    for (const input of inputs) bench.step('a', input);
+    return bench.see('a', leader).ids;
+  };
+
+  it('are those of a majority, of this term, and no pre-votes', () => {
+    expect(elected(result('requestVoteResult', 3, true))).toEqual([]);
+    expect(elected()).toEqual(['electionSafety']);
+    expect(elected(result('preVoteResult', 3, true))).toEqual(['electionSafety']);
+    expect(elected(result('requestVoteResult', 3, false))).toEqual(['electionSafety']);
+    expect(elected(result('requestVoteResult', 2, true))).toEqual(['electionSafety']);
+    const late = [result('requestVoteResult', 3, true), result('requestVoteResult', 2, true)];
+    expect(elected(...late)).toEqual([]);
+  });
+});
+
+describe('what a core takes for durable', () => {
+  const unit = (sequence: number): Persist => ({ term: 2, index: 2, sequence });
+  const entry = (index: number, term: number): LogEntry => {
+    return { index, term, kind: 'command', payload: new Uint8Array(0) };
+  };
+  /** Entry 2 of term 1 is replaced by one of term 2 while the disk still writes it. */
+  const replacing = (durable: number): Bench =>
+    new Bench()
+      .start('a', { term: 2, terms: [1], durable: 1 })
+      .start('a', { term: 2, terms: [1, 2], durable })
+      .step('a', { kind: 'timeout', now }, { persist: unit(1), entries: [entry(2, 1)], truncateSuffix: 2 })
+      .step('a', { kind: 'timeout', now }, { persist: unit(2), entries: [entry(2, 2)], truncateSuffix: 2 });
+
+  it('is what its disk was given and has completed', () => {
+    expect(replacing(1).persisted('a', 1).ids).toEqual([]);
+    expect(replacing(2).persisted('a', 1).ids).toEqual(['durableLog']);
+    expect(replacing(2).persisted('a', 2).ids).toEqual([]);
+  });
+});
+
+describe('the index of a read', () => {
+  const committed = (index: number): Fake => {
+    return { role: 'leader', term: 1, votedFor: 'a', terms: [1, 1, 1], committed: index };
+  };
+  const answered = (readIndex: number, commit: number): string[] =>
+    new Bench()
+      .see('b', { ...committed(commit), role: 'follower' })
+      .start('a', committed(1))
+      .step('a', { kind: 'readIndex', requestId: 7, now })
+      .see('b', { ...committed(3), role: 'follower' })
+      .step('a', { kind: 'timeout', now }, { reads: [{ requestId: 7, readIndex }] }).ids;
+
+  it('is at least what was committed anywhere when it was asked', () => {
+    expect(answered(2, 2)).toEqual([]);
+    expect(answered(3, 2)).toEqual([]);
+    expect(answered(1, 2)).toEqual(['readIndex']);
+  });
+
+  it('is forgotten with the member that was asked, and when the read fails', () => {
+    const bench = new Bench().see('b', committed(3)).start('a', committed(1));
+    bench.step('a', { kind: 'readIndex', requestId: 7, now }, { readsFailed: [7] });
+    bench.step('a', { kind: 'readIndex', requestId: 8, now }).start('a', committed(1));
+    for (const requestId of [7, 8]) {
+      bench.step('a', { kind: 'timeout', now }, { reads: [{ requestId, readIndex: 1 }] });
+    }
+    expect(bench.ids).toEqual([]);
+  });
+});
