@@ -13,10 +13,10 @@ const checkIntervalMs = 500;
 /** Deletes get this much more log than puts: they are how an operator makes room. */
 const quotaSlackFraction = 0.1;
 /** Free bytes below which puts, and below which all writes, are refused, in segments of the log. */
-const lowSegments = 4;
+export const lowSegments = 4;
 const fullSegments = 2;
 /** Room again only above this multiple of the mark, so that the verdict does not flicker. */
-const recoveredFactor = 1.25;
+export const recoveredFactor = 1.25;
 /** From one attempt to hand over to the next: soon at first, rarely where all disks are full. */
 const yieldIntervalMsMin = 1_000;
 const yieldIntervalMsMax = 300_000;

@@ -37,8 +37,7 @@ export class Incarnations {
       this.heardByPeer.set(nodeId, heard);
     }
     if (!isDialed) {
-      // A process that restarted whole has taken nothing back: as long as the member never did, it is heard at
-      // once.
+      // Who restarted whole has taken nothing back: it is heard at once while the member never did.
       const isLoss = incarnation === heard.confirmed ? !heard.wasReset && catchingUp : catchingUp;
       const mayBeEarlier = heard.hasLost && incarnation !== heard.confirmed;
       return isLoss || mayBeEarlier ? 'unconfirmed' : 'known';

@@ -26,6 +26,7 @@ import { makeNextLog, openLog } from './boot.js';
 import { openStore, type OpenedStore, type PairOptions } from './pair.js';
 import type { NewPair } from './rebuild.js';
 import { SnapshotReceiver, type StagedSnapshot } from './snapshot-receiver.js';
+import { StagingRoom } from './staging-room.js';
 
 /** The node whose member the snapshot is for. */
 export interface InstallHost {
@@ -59,11 +60,13 @@ export class Installer {
     this.options = options;
     this.host = host;
     const { clock, timers, logger } = options.env;
+    const room = new StagingRoom(options.env, options.config.wal.segmentBytes);
     this.receiver = new SnapshotReceiver({
       stores: options.stores,
       clock,
       timers,
       logger,
+      hasRoom: () => room.hasRoom(),
       stagingName: () => stagingStoreName(host.current()),
       isNeeded: (index, term) => this.isNeeded(index, term),
       send: (peer, frame) => host.send(peer, frame),

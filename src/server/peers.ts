@@ -239,8 +239,7 @@ export class Peers {
         if (this.inboundByLink.get(inbound.link) !== inbound) return;
         if (verdict === undefined) this.hear(inbound, frame);
         else inbound.unconfirmed = { hello: frame, held: [], heldBytes: 0 };
-        // Also to one that is not heard yet: two nodes that each wait for the other to be confirmed would do so
-        // for ever.
+        // Also to one that is not heard yet: two nodes that wait for each other would wait for ever.
         this.options.network.send(inbound.link, encodePeerFrames([this.options.hello()]));
         if (verdict !== undefined) this.confirm(frame.nodeId, false);
         return;

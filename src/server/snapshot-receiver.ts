@@ -11,6 +11,7 @@ import type { StoreOperation, Stores } from '../kv/store.js';
 import { isNoSpace } from '../storage/no-space.js';
 import type { SnapshotChunk, SnapshotOffer, SnapshotResult, TransferFrame } from '../wire/protocol.js';
 import { hashChunk } from '../wire/transfer-codec.js';
+import { QuietLog } from './quiet-log.js';
 import { windowChunks } from './snapshot-outgoing.js';
 import { StagingStore } from './snapshot-store.js';
 
@@ -26,6 +27,8 @@ export interface SnapshotReceiverOptions {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly logger: Logger;
+  /** Whether the disk has room for more than the member itself needs. Asked for each frame. */
+  hasRoom(): boolean;
   /** The store that snapshots are received into; the same until it was handed over and released. */
   stagingName(): string;
   /** Whether a snapshot of this index and term would help: the own log and store do not have it. */
@@ -41,6 +44,7 @@ export interface SnapshotReceiverOptions {
 /** A staging store that nothing came for in this time is removed. */
 const idleMs: Millis = 600_000;
 const checkIntervalMs: Millis = 30_000;
+const noRoom = 'the disk is nearly full';
 
 interface Incoming {
   readonly peer: NodeId;
@@ -56,6 +60,7 @@ interface Incoming {
 export class SnapshotReceiver {
   private readonly options: SnapshotReceiverOptions;
   private readonly staging: StagingStore;
+  private readonly log: QuietLog;
   private transfer: Incoming | undefined;
   /** The newest snapshot that was offered and needed. */
   private wanted: SnapshotOffer | undefined;
@@ -74,6 +79,7 @@ export class SnapshotReceiver {
   constructor(options: SnapshotReceiverOptions) {
     this.options = options;
     this.staging = new StagingStore(options.stores, () => options.stagingName());
+    this.log = new QuietLog(options.logger, options.clock);
     this.lastActivityMs = options.clock.nowMs();
     this.watch();
   }
@@ -128,23 +134,18 @@ export class SnapshotReceiver {
 
   private receiveOffer(peer: NodeId, offer: SnapshotOffer): void {
     const { appliedIndex, appliedTerm, transferId } = offer;
-    if (this.handedOver)
-      return this.answer(
-        peer,
-        transferId,
-        0,
-        'refused',
-        'a snapshot is being installed, or there is no room for one',
-      );
+    if (this.handedOver) return this.answer(peer, transferId, 0, 'refused', 'a snapshot is being installed');
     if (!this.options.isNeeded(appliedIndex, appliedTerm)) {
       return this.answer(peer, transferId, 0, 'refused', 'this node does not need it');
     }
+    if (!this.options.hasRoom()) return this.answer(peer, transferId, 0, 'refused', noRoom);
     if (this.transfer !== undefined) this.abandon(`node ${peer} offers another one`);
     this.noteActivity();
     this.begunCount++;
     this.wanted = offer;
     this.transfer = { peer, offer, isReady: false, next: 1, queue: [] };
-    this.options.logger.info({ peer, transferId, index: appliedIndex }, `node ${peer} sends a snapshot`);
+    const fields = { peer, transferId, index: appliedIndex };
+    this.log.write(`offer ${peer}`, 'info', fields, `node ${peer} sends a snapshot`);
   }
 
   private receiveChunk(peer: NodeId, { transferId, sequence, ...rest }: SnapshotChunk): void {
@@ -164,6 +165,8 @@ export class SnapshotReceiver {
       this.refuse(transfer, sequence, `chunk ${sequence} came where ${transfer.next} was due`);
       return;
     }
+    // What has arrived stays: once there is room, the next transfer goes on after it.
+    if (!this.options.hasRoom()) return this.refuse(transfer, sequence, noRoom);
     transfer.next++;
     transfer.queue.push({ transferId, sequence, ...rest });
   }
@@ -283,7 +286,7 @@ export class SnapshotReceiver {
     if (this.transfer === undefined) return;
     const { peer, offer } = this.transfer;
     const fields = { peer, transferId: offer.transferId };
-    this.options.logger.warn(fields, `the snapshot from node ${peer} ended: ${reason}`);
+    this.log.write(`end ${peer}`, 'warn', fields, `the snapshot from node ${peer} ended: ${reason}`);
     this.failedCount++;
     this.transfer = undefined;
   }

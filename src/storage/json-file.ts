@@ -56,8 +56,9 @@ export function prepareJsonFile(
   const unfinished = unfinishedPath(path);
   if (disk.existsSync(unfinished)) disk.removeSync(unfinished);
   const file = disk.openSync(unfinished, { create: true });
+  const text = JSON.stringify({ formatVersion, ...fields }, undefined, 2);
   try {
-    file.writeSync(0, Buffer.from(`${JSON.stringify({ formatVersion, ...fields }, undefined, 2)}\n`, 'utf8'));
+    file.writeSync(0, Buffer.from(`${text}\n`, 'utf8'));
     file.syncSync();
   } finally {
     file.closeSync();

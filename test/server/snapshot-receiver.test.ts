@@ -2,11 +2,13 @@
 // stops the node. Frames are made here, from a store that a real state machine wrote.
 
 import { describe, expect, test } from 'vitest';
+import type { Disk } from '../../src/base/env.js';
 import { KvorumError } from '../../src/base/errors.js';
 import { appliedKey, placeOf } from '../../src/kv/schema.js';
 import type { StoreRecord } from '../../src/kv/store.js';
 import type { SnapshotPart, TransferFrame } from '../../src/wire/protocol.js';
 import { hashChunk } from '../../src/wire/transfer-codec.js';
+import { StagingRoom } from '../../src/server/staging-room.js';
 import { dump, World, type Machine } from './snapshot-world.js';
 
 const minuteMs = 60_000;
@@ -183,6 +185,61 @@ describe('an offer', () => {
     stage.begin();
     stage.sendAll();
     expect(stage.target.staged.map(({ storeName }) => storeName)).toEqual(['db-2', 'db-3']);
+  });
+});
+
+describe('a disk that is nearly full', () => {
+  test('takes no offer, nor more of a transfer, and goes on where it was when there is room', () => {
+    const stage = new Stage();
+    stage.target.hasRoom = false;
+    stage.offer();
+    expect(stage.answers.at(-1)).toMatchObject({ kind: 'snapshotResult', state: 'refused' });
+    expect(stage.target.receiver.begun).toBe(0);
+    stage.target.hasRoom = true;
+    stage.begin();
+    const history = stage.history();
+    stage.chunk('history', history.slice(0, 10));
+    stage.run(50);
+    expect(stage.answers.at(-1)).toMatchObject({ state: 'written' });
+    stage.target.hasRoom = false;
+    stage.chunk('history', history.slice(10));
+    stage.run(50);
+    const refused = { sequence: 2, state: 'refused', message: 'the disk is nearly full' };
+    expect(stage.answers.at(-1)).toMatchObject(refused);
+    stage.target.hasRoom = true;
+    stage.begin();
+    const last = history[9]?.key ?? '';
+    expect(stage.answers.at(-1)).toMatchObject({ kind: 'snapshotCursor', ...placeOf(last) });
+  });
+
+  test('is told by the mark of the log, with one line in ten seconds', () => {
+    const { clock } = new World().time;
+    const disk = { freeBytes: 400, asked: 0 };
+    const lines: object[] = [];
+    const write = (fields: object, message: string): void => void lines.push({ ...fields, message });
+    const time = { nowMs: 0 };
+    const room = new StagingRoom(
+      {
+        clock: { ...clock, nowMs: () => time.nowMs },
+        logger: { debug: write, info: write, warn: write, error: write },
+        disk: { freeBytes: (done) => done(undefined, disk.freeBytes) } as Disk,
+      },
+      100,
+    );
+    const after = (ms: number, freeBytes: number): boolean => {
+      time.nowMs += ms;
+      disk.freeBytes = freeBytes;
+      room.hasRoom();
+      return room.hasRoom();
+    };
+    expect(after(100, 400)).toBe(true);
+    expect(after(100, 399)).toBe(false);
+    for (let i = 0; i < 50; i++) expect(after(100, 499)).toBe(false);
+    expect(lines).toHaveLength(1);
+    expect(after(5_100, 450)).toBe(false);
+    expect(lines.at(-1)).toMatchObject({ freeBytes: 450, keptFreeBytes: 400, omitted: 50 });
+    expect(after(100, 500)).toBe(true);
+    expect(lines).toHaveLength(3);
   });
 });
 

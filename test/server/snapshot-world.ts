@@ -179,6 +179,7 @@ export class Machine {
   sender: SnapshotSender;
   receiver: SnapshotReceiver;
   isNeeded = true;
+  hasRoom = true;
   matchIndex = 0;
   stagingNumber = 2;
   /** Opened so far by the sender. */
@@ -323,6 +324,7 @@ export class Machine {
       clock,
       timers,
       logger: loggerInto(this.lines),
+      hasRoom: () => this.hasRoom,
       stagingName: () => this.stagingName,
       isNeeded: () => this.isNeeded,
       send,

@@ -89,7 +89,7 @@ describe('LevelStore', () => {
     await close(store);
   });
 
-  it("names the system's reason when it cannot be opened, so that a full disk is told from others", async () => {
+  it("names the system's reason when it cannot be opened: a full disk is told from others", async () => {
     const path = join(folder, 'a file');
     writeFileSync(path, '');
     const reason = { code: 'DISK', details: { path, errno: expect.stringMatching(/ENOTDIR/) as unknown } };
