@@ -149,7 +149,7 @@ export class Member implements LoopSink {
 
   /** The peer lost what it acknowledged. Nothing that its earlier processes sent may be received any more. */
   peerReset(peer: NodeId): void {
-    this.sender.linkDown(peer);
+    this.sender.peerReset(peer);
     this.loop.step({ kind: 'peerReset', peer });
   }
 

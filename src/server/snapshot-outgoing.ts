@@ -45,8 +45,17 @@ export interface OutgoingOptions {
   send(frame: TransferFrame): boolean;
   /** The store gave back other bytes than were written to it. Comes after `ended`. */
   damaged(error: Error): void;
-  /** Called once, never before `start` returns. `refused`: by the peer, which may refuse again. */
-  ended(outcome: { readonly installed: boolean; readonly refused: boolean; readonly reason: string }): void;
+  /** Called once, never before `start` returns. */
+  ended(outcome: TransferOutcome): void;
+}
+
+export interface TransferOutcome {
+  readonly installed: boolean;
+  /** By the peer, which may refuse again. */
+  readonly refused: boolean;
+  /** The own store could not be read, and may not be the next time either. */
+  readonly unreadable: boolean;
+  readonly reason: string;
 }
 
 export class OutgoingSnapshot {
@@ -120,7 +129,12 @@ export class OutgoingSnapshot {
     }
     const { sequence, state } = frame;
     if (state === 'refused') {
-      this.end({ installed: false, refused: true, reason: `the peer refuses it: ${frame.message}` });
+      this.end({
+        installed: false,
+        refused: true,
+        unreadable: false,
+        reason: `the peer refuses it: ${frame.message}`,
+      });
       return;
     }
     const isEnd = this.part === 'end' && this.ready === undefined && sequence === this.sent;
@@ -129,7 +143,7 @@ export class OutgoingSnapshot {
     }
     this.acknowledged = sequence;
     this.hope();
-    if (isEnd) this.end({ installed: true, refused: false, reason: '' });
+    if (isEnd) this.end({ installed: true, refused: false, unreadable: false, reason: '' });
     else this.pump();
   }
 
@@ -253,7 +267,7 @@ export class OutgoingSnapshot {
       view = this.options.openView();
     } catch (error) {
       if (!KvorumError.is(error)) throw error;
-      this.options.timers.defer(() => this.fail(error.message));
+      this.options.timers.defer(() => this.fail(error.message, true));
       return;
     }
     const limits = { bytesMax: this.options.chunkBytesMax, recordsMax: chunkRecordsMax };
@@ -291,15 +305,15 @@ export class OutgoingSnapshot {
 
   /** Other bytes than were written come back for every peer, and for this node's own reads too. */
   private failRead(error: Error | undefined): void {
-    this.fail(error?.message ?? 'the store cannot be read');
+    this.fail(error?.message ?? 'the store cannot be read', true);
     if (KvorumError.is(error, 'CORRUPT')) this.options.damaged(error);
   }
 
-  private fail(reason: string): void {
-    this.end({ installed: false, refused: false, reason });
+  private fail(reason: string, unreadable = false): void {
+    this.end({ installed: false, refused: false, unreadable, reason });
   }
 
-  private end(outcome: Parameters<OutgoingOptions['ended']>[0]): void {
+  private end(outcome: TransferOutcome): void {
     if (this.state === 'over') return;
     this.cancel();
     this.options.ended(outcome);

@@ -6,7 +6,8 @@
 import type { Clock, Logger, Millis, NodeId, TimerHandle, Timers } from '../base/env.js';
 import type { StoreView } from '../kv/store.js';
 import type { SnapshotCursor, SnapshotResult, TransferFrame } from '../wire/protocol.js';
-import { chunkBytesDefault, OutgoingSnapshot } from './snapshot-outgoing.js';
+import { QuietLog } from './quiet-log.js';
+import { chunkBytesDefault, OutgoingSnapshot, type TransferOutcome } from './snapshot-outgoing.js';
 
 export interface SnapshotSenderOptions {
   readonly clock: Clock;
@@ -34,6 +35,9 @@ export interface SnapshotSenderOptions {
 const transfersMax = 2;
 /** A peer that refuses is not asked again at once: its disk may be full. */
 const refusedPauseMs: Millis = 1_000;
+/** Nor is an own disk that could not be read: it gets this long, and twice as long each time, up to a bound. */
+const unreadablePauseMsMin: Millis = 1_000;
+const unreadablePauseMsMax: Millis = 60_000;
 /** How long the log waits for a peer that has received a snapshot to go on after it. */
 const finishedPinMs: Millis = 60_000;
 
@@ -42,10 +46,13 @@ export class SnapshotSender {
   private readonly running = new Map<NodeId, OutgoingSnapshot>();
   /** Peers whose transfer begins when another one ends, in order. At most one entry per member. */
   private readonly waiting = new Set<NodeId>();
-  /** Peers that refused; when the timer fires they may be tried again. */
+  /** Peers that refused, or for whom the own store could not be read, until they may be tried again. */
   private readonly paused = new Map<NodeId, TimerHandle>();
   /** Peers that have the snapshot and not yet the entries after it. */
   private readonly finished = new Map<NodeId, { readonly index: number; readonly untilMs: Millis }>();
+  /** The next pause after the own store could not be read. */
+  private unreadablePauseMs = unreadablePauseMsMin;
+  private readonly log: QuietLog;
   private nextTransferId: number;
   private begunCount = 0;
   private installedCount = 0;
@@ -54,6 +61,7 @@ export class SnapshotSender {
 
   constructor(options: SnapshotSenderOptions) {
     this.options = options;
+    this.log = new QuietLog(options.logger, options.clock);
     this.nextTransferId = options.firstTransferId;
   }
 
@@ -117,6 +125,12 @@ export class SnapshotSender {
     if (this.forget(peer)) this.options.ended(peer, false);
   }
 
+  /** The peer has lost what it had, also the snapshots that it received. */
+  peerReset(peer: NodeId): void {
+    this.finished.delete(peer);
+    this.linkDown(peer);
+  }
+
   /** This node does not lead any more. `ended` follows for each, after this call. */
   cancelAll(): void {
     const peers = [...this.running.keys(), ...this.waiting, ...this.paused.keys()];
@@ -145,7 +159,7 @@ export class SnapshotSender {
   }
 
   private begin(peer: NodeId): void {
-    const { timers, viewEntriesMax, logger, chunkBytesMax = chunkBytesDefault } = this.options;
+    const { timers, viewEntriesMax, chunkBytesMax = chunkBytesDefault } = this.options;
     const transferId = this.nextTransferId++;
     const transfer = new OutgoingSnapshot({
       peer,
@@ -161,17 +175,14 @@ export class SnapshotSender {
     });
     this.running.set(peer, transfer);
     this.begunCount++;
-    logger.info({ peer, transferId }, `a snapshot is sent to node ${peer}`);
+    this.log.write(`begin ${peer}`, 'info', { peer, transferId }, `a snapshot is sent to node ${peer}`);
     transfer.start();
   }
 
-  private onEnded(
-    peer: NodeId,
-    transfer: OutgoingSnapshot,
-    outcome: { readonly installed: boolean; readonly refused: boolean; readonly reason: string },
-  ): void {
+  private onEnded(peer: NodeId, transfer: OutgoingSnapshot, outcome: TransferOutcome): void {
     const { clock, logger, timers } = this.options;
     const { transferId, bytesSent, pinnedIndex } = transfer;
+    const pauseMs = this.pauseAfter(outcome);
     this.drop(peer);
     if (outcome.installed) {
       this.installedCount++;
@@ -179,17 +190,28 @@ export class SnapshotSender {
       logger.info({ peer, transferId, index: pinnedIndex, bytesSent }, `node ${peer} holds the snapshot`);
     } else {
       this.failedCount++;
-      logger.warn({ peer, transferId, bytesSent }, `the snapshot for node ${peer} ended: ${outcome.reason}`);
+      const fields = { peer, transferId, bytesSent };
+      this.log.write(`end ${peer}`, 'warn', fields, `the snapshot for node ${peer} ended: ${outcome.reason}`);
     }
-    if (outcome.refused) {
+    if (pauseMs !== undefined) {
       const resume = (): void => {
         this.paused.delete(peer);
         this.options.ended(peer, false);
       };
-      this.paused.set(peer, timers.set(refusedPauseMs, resume));
+      this.paused.set(peer, timers.set(pauseMs, resume));
     }
     this.beginNext();
-    if (!outcome.refused) this.options.ended(peer, outcome.installed);
+    if (pauseMs === undefined) this.options.ended(peer, outcome.installed);
+  }
+
+  /** How long the peer is not tried again. */
+  private pauseAfter({ installed, refused, unreadable }: TransferOutcome): Millis | undefined {
+    if (installed) this.unreadablePauseMs = unreadablePauseMsMin;
+    if (refused) return refusedPauseMs;
+    if (!unreadable) return undefined;
+    const pauseMs = this.unreadablePauseMs;
+    this.unreadablePauseMs = Math.min(2 * pauseMs, unreadablePauseMsMax);
+    return pauseMs;
   }
 
   /** Ends what there is for a peer from outside. Whether there was anything. */

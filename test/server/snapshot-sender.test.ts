@@ -154,6 +154,8 @@ describe('a transfer ends without success', () => {
     stage.source.sender.start('n2');
     stage.run(10);
     expect(stage.offersTo('n2')).toBe(2);
+    // However often: who looks at the log need not read it all.
+    expect(stage.source.lines.filter((line) => line.includes('is sent to node n2'))).toHaveLength(1);
     // Gone during the pause: there is nothing to wait for.
     stage.answer('n2', 0, 'refused');
     stage.source.sender.linkDown('n2');
@@ -192,7 +194,7 @@ describe('a transfer ends without success', () => {
     const stage = new Stage(0);
     stage.source.sender.start('n2');
     expect(stage.source.ended).toEqual([]);
-    stage.run(10);
+    stage.run(1_010);
     expect(stage.source.ended).toEqual([{ peer: 'n2', installed: false }]);
     expect(stage.source.lines.join()).toMatch(/M\/applied.* is missing/);
   });
@@ -214,10 +216,38 @@ describe('a transfer ends without success', () => {
       stage.source.sender.start('n2');
       stage.run(10);
       stage.cursor('n2');
-      stage.run(10);
+      stage.run(1_010);
       expect(stage.source.ended).toEqual([{ peer: 'n2', installed: false }]);
       expect(stage.source.damage).toEqual(code === 'CORRUPT' ? [error] : []);
     }
+  });
+});
+
+describe('an own disk that cannot be read', () => {
+  test('is tried again after pauses that grow up to a minute, and from the beginning when it was read', () => {
+    const stage = new Stage();
+    const { sender, store, ended } = stage.source;
+    const openView = store.openView.bind(store);
+    let isBroken = true;
+    store.openView = () => {
+      if (isBroken) throw new KvorumError('DISK', 'EIO');
+      return openView();
+    };
+    const pause = (): number => {
+      const beganMs = stage.world.time.nowMs;
+      ended.splice(0);
+      sender.start('n2');
+      stage.world.time.run(100_000, () => ended.length > 0);
+      return Math.round((stage.world.time.nowMs - beganMs) / 1_000);
+    };
+    expect(Array.from({ length: 9 }, pause)).toEqual([1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    isBroken = false;
+    sender.start('n2');
+    stage.run(10);
+    stage.finish('n2');
+    isBroken = true;
+    expect(pause()).toBe(1);
+    expect(stage.source.lines.filter((line) => line.includes('EIO')).length).toBeLessThan(9);
   });
 });
 
@@ -270,6 +300,17 @@ describe('what the log keeps', () => {
     stage.source.matchIndex = 29;
     expect(stage.source.sender.pinnedIndex).toBe(30);
     stage.source.matchIndex = 30;
+    expect(stage.source.sender.pinnedIndex).toBeUndefined();
+  });
+
+  test('not for a peer that has lost what it had', () => {
+    const stage = new Stage();
+    stage.source.sender.start('n2');
+    stage.run(10);
+    stage.finish('n2');
+    stage.source.sender.linkDown('n2');
+    expect(stage.source.sender.pinnedIndex).toBe(30);
+    stage.source.sender.peerReset('n2');
     expect(stage.source.sender.pinnedIndex).toBeUndefined();
   });
 
