@@ -22,15 +22,21 @@ export class Hash64 {
   /** Adds the bytes and their count, so that neighbouring fields cannot run into each other. */
   bytes(bytes: Uint8Array): this {
     const whole = bytes.length & ~3;
+    // In variables for the length of the loop: every value that is read goes through it.
+    let { high, low } = this;
     let i = 0;
     for (; i < whole; i += 4) {
-      this.word(
+      const word =
         (bytes[i] as number) |
-          ((bytes[i + 1] as number) << 8) |
-          ((bytes[i + 2] as number) << 16) |
-          ((bytes[i + 3] as number) << 24),
-      );
+        ((bytes[i + 1] as number) << 8) |
+        ((bytes[i + 2] as number) << 16) |
+        ((bytes[i + 3] as number) << 24);
+      high = mixHigh(high, word);
+      low = mixLow(low, word ^ high);
     }
+    this.high = high;
+    this.low = low;
+    this.length += whole >> 2;
     let rest = 0;
     for (; i < bytes.length; i++) rest = (rest << 8) | (bytes[i] as number);
     this.word(rest);
@@ -59,16 +65,24 @@ export class Hash64 {
   }
 
   private word(value: number): void {
-    let k = Math.imul(value, 0xcc9e2d51);
-    k = Math.imul((k << 15) | (k >>> 17), 0x1b873593);
-    const high = this.high ^ k;
-    this.high = (Math.imul((high << 13) | (high >>> 19), 5) + 0xe6546b64) | 0;
-    let m = Math.imul(value ^ this.high, 0x85ebca6b);
-    m = Math.imul((m << 16) | (m >>> 16), 0xc2b2ae35);
-    const low = this.low ^ m;
-    this.low = (Math.imul((low << 11) | (low >>> 21), 5) + 0x38495ab5) | 0;
+    this.high = mixHigh(this.high, value);
+    this.low = mixLow(this.low, value ^ this.high);
     this.length++;
   }
+}
+
+function mixHigh(high: number, word: number): number {
+  let k = Math.imul(word, 0xcc9e2d51);
+  k = Math.imul((k << 15) | (k >>> 17), 0x1b873593);
+  const mixed = high ^ k;
+  return (Math.imul((mixed << 13) | (mixed >>> 19), 5) + 0xe6546b64) | 0;
+}
+
+function mixLow(low: number, word: number): number {
+  let m = Math.imul(word, 0x85ebca6b);
+  m = Math.imul((m << 16) | (m >>> 16), 0xc2b2ae35);
+  const mixed = low ^ m;
+  return (Math.imul((mixed << 11) | (mixed >>> 21), 5) + 0x38495ab5) | 0;
 }
 
 function finish(word: number): number {

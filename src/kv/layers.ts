@@ -10,10 +10,8 @@ import type { Revision, SessionId } from './commands.js';
 import {
   decodeLive,
   decodeTombstone,
-  decodeVersion,
   encodeLive,
   encodeTombstone,
-  encodeVersion,
   liveKey,
   tombstoneKey,
   versionKey,
@@ -22,6 +20,7 @@ import {
   type Version,
 } from './schema.js';
 import type { OrderedStore, StoreOperation, StoreRecord } from './store.js';
+import { decodeVersion, encodeVersion } from './version-record.js';
 
 /** Names an open fetch; given back when its results have been merged. */
 export type Hold = number;

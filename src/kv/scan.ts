@@ -10,8 +10,9 @@ import { KvorumError } from '../base/errors.js';
 import type { Revision } from './commands.js';
 import type { Candidate, Hold, KeySpan, Layers } from './layers.js';
 import { verified } from './reads.js';
-import { decodeVersion, liveRange, tombstoneRange, versionKey, type Head, type Version } from './schema.js';
+import { liveRange, tombstoneRange, versionKey, type Head, type Version } from './schema.js';
 import type { OrderedStore, StoreRecord } from './store.js';
+import { decodeVersion } from './version-record.js';
 
 export interface ScanPlan {
   readonly span: KeySpan;

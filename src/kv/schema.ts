@@ -12,8 +12,7 @@
 import { asBuffer, type ByteString } from '../base/bytes.js';
 import { KvorumError } from '../base/errors.js';
 import type { Revision } from './commands.js';
-import { checkBytes, checkOfVersion, isSealed, sealRecord } from './record-check.js';
-import { hashDeletion, hashRecord } from './state-hash.js';
+import { checkBytes, isSealed, sealRecord } from './record-check.js';
 import type { StoreRange } from './store.js';
 
 /** Raised when the meaning of any record changes. A store of a newer version is refused. */
@@ -84,17 +83,11 @@ const liveEnd = 'L0';
 const tombstoneEnd = 'T0';
 
 const prefixLength = 2;
-const kindPut = 1;
-const kindDelete = 2;
 const liveBytes = 48 + checkBytes;
 const tombstoneBytes = 12 + checkBytes;
 const appliedBytes = 60 + checkBytes;
 const stagingBytes = 24 + checkBytes;
 const versionKeyLength = 14;
-/** Length of a version record without key and value. */
-const versionHeaderBytes = 39 + checkBytes;
-const versionCheckOffset = 39;
-const noBytes = new Uint8Array(0);
 
 export function liveKey(key: ByteString): ByteString {
   return livePrefix + key;
@@ -234,78 +227,6 @@ export function decodeTombstone(record: Uint8Array, storeKey: ByteString): Head 
     hashHigh: 0,
     hashLow: 0,
   };
-}
-
-/** The key has at most 65,535 bytes, which `kvLimits` guarantees. The value is copied. */
-export function encodeVersion(version: Version): Uint8Array {
-  const { key, value, hashHigh, hashLow, deleted, previousRevision, previousSub } = version;
-  const bytes = Buffer.allocUnsafe(versionHeaderBytes + key.length + value.length);
-  bytes[0] = version.deleted ? kindDelete : kindPut;
-  writeNumber(bytes, version.previousRevision, 1);
-  bytes.writeUInt32BE(version.previousSub, 9);
-  writeNumber(bytes, version.createRevision, 13);
-  writeNumber(bytes, version.version, 21);
-  writeNumber(bytes, version.leaseId, 29);
-  bytes.writeUInt16BE(key.length, 37);
-  const check = checkOfVersion(key, [hashHigh, hashLow], deleted, previousRevision, previousSub);
-  bytes.writeUInt32BE(check, versionCheckOffset);
-  bytes.write(key, versionHeaderBytes, 'latin1');
-  if (value.length > 0) bytes.set(value, versionHeaderBytes + key.length);
-  return bytes;
-}
-
-/**
- * The version that was written as `key` at `revision`, `sub`; its value is a view into the record. Throws
- * CORRUPT when there is no such record, it is malformed, not as it was written, or belongs to another key.
- */
-export function decodeVersion(
-  record: Uint8Array | undefined,
-  key: ByteString,
-  revision: Revision,
-  sub: number,
-): Version {
-  const storeKey = versionKey(revision, sub);
-  if (record === undefined) throw corrupt(storeKey, 'is missing');
-  const bytes = asBuffer(record);
-  const kind = bytes[0];
-  if (bytes.length < versionHeaderBytes) throw corrupt(storeKey, `has only ${bytes.length} bytes`);
-  if (kind !== kindPut && kind !== kindDelete) throw corrupt(storeKey, `is of the unknown kind ${kind}`);
-  const valueOffset = versionHeaderBytes + bytes.readUInt16BE(37);
-  if (valueOffset > bytes.length) throw corrupt(storeKey, 'ends within its key');
-  if (bytes.toString('latin1', versionHeaderBytes, valueOffset) !== key) {
-    throw corrupt(storeKey, 'is of another key than the one that points to it');
-  }
-  const deleted = kind === kindDelete;
-  const value = bytes.length === valueOffset ? noBytes : bytes.subarray(valueOffset);
-  const previousRevision = readNumber(bytes, 1, storeKey);
-  const previousSub = bytes.readUInt32BE(9);
-  const createRevision = readNumber(bytes, 13, storeKey);
-  const [version, leaseId] = [readNumber(bytes, 21, storeKey), readNumber(bytes, 29, storeKey)];
-  const hash = deleted
-    ? hashDeletion(key, revision)
-    : hashRecord(key, value, createRevision, revision, version, leaseId);
-  const check = checkOfVersion(key, hash, deleted, previousRevision, previousSub);
-  const isEmpty = createRevision + version + leaseId + value.length === 0;
-  if (bytes.readUInt32BE(versionCheckOffset) !== check || (deleted && !isEmpty)) {
-    throw corrupt(storeKey, `of the key ${JSON.stringify(key.slice(0, 100))} is not as it was written`);
-  }
-  return {
-    ...{ deleted, sub, createRevision, version, leaseId, key, value, previousRevision, previousSub },
-    modRevision: revision,
-    valueBytes: value.length,
-    hashHigh: hash[0],
-    hashLow: hash[1],
-    clearsTombstone: false,
-  };
-}
-
-/** The key of the user that a record of `V/` is of. Throws CORRUPT; `storeKey` is for the message. */
-export function keyOfVersion(record: Uint8Array, storeKey: ByteString): ByteString {
-  const bytes = asBuffer(record);
-  if (bytes.length < versionHeaderBytes) throw corrupt(storeKey, `has only ${bytes.length} bytes`);
-  const end = versionHeaderBytes + bytes.readUInt16BE(37);
-  if (end > bytes.length) throw corrupt(storeKey, 'ends within its key');
-  return bytes.toString('latin1', versionHeaderBytes, end);
 }
 
 export function encodeStaging(record: StagingRecord): Uint8Array {

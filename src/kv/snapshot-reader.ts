@@ -10,9 +10,7 @@ import {
   appliedKey,
   corrupt,
   decodeApplied,
-  decodeVersion,
   historyAfter,
-  keyOfVersion,
   placeOf,
   sessionRange,
   withoutPrefix,
@@ -21,6 +19,7 @@ import {
 } from './schema.js';
 import { decodeSession } from './sessions.js';
 import type { StoreRange, StoreRecord, StoreView } from './store.js';
+import { decodeVersion, keyOfVersion } from './version-record.js';
 
 export interface ChunkLimits {
   /** Bytes of keys and values, or one larger record. */

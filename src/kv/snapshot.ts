@@ -14,11 +14,9 @@ import {
   decodeApplied,
   decodeLive,
   decodeTombstone,
-  decodeVersion,
   encodeLive,
   encodeStaging,
   encodeTombstone,
-  keyOfVersion,
   liveKey,
   placeOf,
   sessionKey,
@@ -34,6 +32,7 @@ import {
 import { decodeSession } from './sessions.js';
 import { ContentHash, hashHex } from './state-hash.js';
 import type { OrderedStore, StoreOperation, StoreRecord } from './store.js';
+import { decodeVersion, keyOfVersion } from './version-record.js';
 
 /** A snapshot that has arrived in full. */
 export interface SnapshotEnd {

@@ -3,8 +3,9 @@
 // clients.
 
 import { fromByteString } from '../base/bytes.js';
-import { decodeVersion, keyOfVersion, placeOf } from '../kv/schema.js';
+import { placeOf } from '../kv/schema.js';
 import type { StoreRecord } from '../kv/store.js';
+import { decodeVersion, keyOfVersion } from '../kv/version-record.js';
 import type { VersionFact } from './checkers/witness.js';
 
 const decoder = new TextDecoder();

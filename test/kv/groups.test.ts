@@ -6,15 +6,10 @@ import { asBuffer } from '../../src/base/bytes.js';
 import { KvorumError } from '../../src/base/errors.js';
 import { Layers } from '../../src/kv/layers.js';
 import { sealRecord } from '../../src/kv/record-check.js';
-import {
-  decodeApplied,
-  decodeLive,
-  decodeTombstone,
-  decodeVersion,
-  versionKey,
-} from '../../src/kv/schema.js';
+import { decodeApplied, decodeLive, decodeTombstone, versionKey } from '../../src/kv/schema.js';
 import { ContentHash, hashHex, hashRecord, StateHashes, stateHashesKept } from '../../src/kv/state-hash.js';
 import { StateMachine } from '../../src/kv/state-machine.js';
+import { decodeVersion } from '../../src/kv/version-record.js';
 import { FakeStore } from './fake-store.js';
 import {
   Bench,

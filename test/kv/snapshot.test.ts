@@ -10,7 +10,6 @@ import {
   decodeApplied,
   decodeLive,
   encodeApplied,
-  encodeVersion,
   liveKey,
   sessionKey,
   stagingKey,
@@ -22,6 +21,7 @@ import { SnapshotWriter } from '../../src/kv/snapshot.js';
 import { SnapshotReader } from '../../src/kv/snapshot-reader.js';
 import type { EntryToApply } from '../../src/kv/state-machine.js';
 import type { StoreRecord } from '../../src/kv/store.js';
+import { encodeVersion } from '../../src/kv/version-record.js';
 import { FakeStore } from './fake-store.js';
 import { Bench, bytes, command, del, deleteRange, put, sessionId } from './helpers.js';
 import {

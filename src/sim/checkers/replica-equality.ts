@@ -10,8 +10,6 @@ import {
   decodeApplied,
   decodeLive,
   decodeTombstone,
-  decodeVersion,
-  keyOfVersion,
   liveKey,
   placeOf,
   tombstoneKey,
@@ -19,6 +17,7 @@ import {
 } from '../../kv/schema.js';
 import { ContentHash, hashHex, hashRecord } from '../../kv/state-hash.js';
 import type { StoreRecord } from '../../kv/store.js';
+import { decodeVersion, keyOfVersion } from '../../kv/version-record.js';
 import type { Violations } from './violations.js';
 
 export interface Replica {
