@@ -12,31 +12,41 @@ import type { OpenStore, Stores } from '../kv/store.js';
 import { openLevelStore, type LevelStore } from './level-store.js';
 import { syncFolder } from './node-disk.js';
 
+interface Opened {
+  readonly name: string;
+  readonly opening: Promise<LevelStore>;
+  /** Set once it is being closed; the folder is free when it ends. */
+  closed: Promise<void> | undefined;
+}
+
 const storeName = /^db(-[1-9]\d*)?$/;
 const removedName = /^db(-[1-9]\d*)?\.removed$/;
 
 export class LevelStores implements Stores {
   private readonly dataDirectory: string;
-  /** Every store that was opened and not closed, with what its opening will give. */
-  private readonly opened = new Set<Promise<LevelStore>>();
+  /** Every store that was opened and whose folder is not free again. */
+  private readonly opened = new Set<Opened>();
 
-  /** `dataDirectory` exists, and this process holds its lock (folder-lock.ts). */
-  constructor(dataDirectory: string) {
+  private readonly sync: typeof syncFolder;
+
+  /**
+   * `dataDirectory` exists, and this process holds its lock (folder-lock.ts). `sync`: the system's, unless
+   * a test wants failures.
+   */
+  constructor(dataDirectory: string, sync = syncFolder) {
     this.dataDirectory = dataDirectory;
+    this.sync = sync;
   }
 
   open(name: string, done: (error: Error | undefined, store: OpenStore | undefined) => void): void {
-    const directory = join(this.dataDirectory, name);
-    const isNew = !existsSync(directory);
-    const opening = openLevelStore(directory).then(async (store) => {
-      if (isNew) await this.syncNames();
-      return store;
-    });
-    this.opened.add(opening);
-    opening.then(
-      (store) => setImmediate(done, undefined, this.tracked(opening, store)),
+    // One of the same name that is being closed still has the lock on the folder.
+    const closing = [...this.opened].filter((other) => other.name === name).map((other) => other.closed);
+    const opened: Opened = { name, opening: this.openWhole(name, closing), closed: undefined };
+    this.opened.add(opened);
+    opened.opening.then(
+      (store) => setImmediate(done, undefined, this.tracked(opened, store)),
       (error: unknown) => {
-        this.opened.delete(opening);
+        this.opened.delete(opened);
         setImmediate(done, asError(error), undefined);
       },
     );
@@ -56,19 +66,15 @@ export class LevelStores implements Stores {
     );
   }
 
-  /** Closes what a node that ended has left open. */
+  /** Closes what a node that ended has left open, and waits for what is being closed. */
   async closeAll(): Promise<void> {
-    for (const opening of [...this.opened]) {
-      const store = await opening.catch(() => undefined);
-      if (store === undefined || !this.opened.delete(opening)) continue;
-      await new Promise<void>((resolve, reject) => {
-        store.close((error) => (error === undefined ? resolve() : reject(error)));
-      });
+    for (const opened of [...this.opened]) {
+      const store = await opened.opening.catch(() => undefined);
+      if (store !== undefined) await this.closeOnce(opened, store);
     }
   }
 
-  /** The store, which is not this object's to close once its user closes it. */
-  private tracked(opening: Promise<LevelStore>, store: LevelStore): OpenStore {
+  private tracked(opened: Opened, store: LevelStore): OpenStore {
     return {
       getSync: (key) => store.getSync(key),
       fetchRange: (range, done) => store.fetchRange(range, done),
@@ -77,10 +83,35 @@ export class LevelStores implements Stores {
       openView: () => store.openView(),
       bytesOnDisk: () => store.bytesOnDisk(),
       close: (done) => {
-        this.opened.delete(opening);
-        store.close(done);
+        this.closeOnce(opened, store).then(
+          () => setImmediate(done, undefined),
+          (error: unknown) => setImmediate(done, asError(error)),
+        );
       },
     };
+  }
+
+  private closeOnce(opened: Opened, store: LevelStore): Promise<void> {
+    opened.closed ??= closeStore(store).finally(() => this.opened.delete(opened));
+    return opened.closed;
+  }
+
+  private async openWhole(
+    name: string,
+    closing: readonly (Promise<void> | undefined)[],
+  ): Promise<LevelStore> {
+    // Whatever became of it: LevelDB says by itself if the folder is not free.
+    await Promise.allSettled(closing);
+    const directory = join(this.dataDirectory, name);
+    const isNew = !existsSync(directory);
+    const store = await openLevelStore(directory);
+    try {
+      if (isNew) await this.syncNames();
+    } catch (error) {
+      await closeStore(store).catch(() => undefined);
+      throw error;
+    }
+    return store;
   }
 
   private async listAndClear(): Promise<string[]> {
@@ -105,7 +136,7 @@ export class LevelStores implements Stores {
 
   private syncNames(): Promise<void> {
     return new Promise((resolve, reject) => {
-      syncFolder(this.dataDirectory, '.', (error) => (error === undefined ? resolve() : reject(error)));
+      this.sync(this.dataDirectory, '.', (error) => (error === undefined ? resolve() : reject(error)));
     });
   }
 
@@ -115,6 +146,12 @@ export class LevelStores implements Stores {
     const details = { path: this.dataDirectory, errno: code ?? message };
     return new KvorumError('DISK', `cannot ${action} ${this.dataDirectory}: ${message}`, { details, cause });
   }
+}
+
+function closeStore(store: LevelStore): Promise<void> {
+  return new Promise((resolve, reject) => {
+    store.close((error) => (error === undefined ? resolve() : reject(error)));
+  });
 }
 
 function asError(error: unknown): Error {

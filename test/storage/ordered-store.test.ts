@@ -5,11 +5,11 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
 import type { OpenStore } from '../../src/kv/store.js';
 import { lockDataFolder } from '../../src/storage/folder-lock.js';
-import { openLevelStore } from '../../src/storage/level-store.js';
+import { LevelStore, openLevelStore } from '../../src/storage/level-store.js';
 import { LevelStores } from '../../src/storage/level-stores.js';
 import { MemoryStore } from './memory-store.js';
 import { close, describeOrderedStore, write } from './ordered-store.contract.js';
@@ -148,6 +148,39 @@ describe('LevelStores', () => {
     rmSync(join(directory, 'db-3.removed', 'CURRENT'));
     expect(await namesIn(stores)).toEqual(['db']);
     expect(readdirSync(directory)).toEqual(['db']);
+  });
+
+  it('open a store again as soon as it was told to close, and end only when it is closed', async () => {
+    const original = Object.getOwnPropertyDescriptor(LevelStore.prototype, 'close')
+      ?.value as LevelStore['close'];
+    // LevelDB may be busy for a while.
+    const slowly = vi.spyOn(LevelStore.prototype, 'close').mockImplementation(function (
+      this: LevelStore,
+      done,
+    ) {
+      setTimeout(() => original.call(this, done), 300);
+    });
+    const directory = dataFolder();
+    const stores = new LevelStores(directory);
+    const first = await openIn(stores, 'db');
+    await write(first, [{ type: 'put', key: 'a', value: Buffer.from('1') }]);
+    const closed = close(first);
+    const second = await openIn(stores, 'db');
+    expect(second.getSync('a')).toBeDefined();
+    await closed;
+    second.close(() => undefined);
+    await stores.closeAll();
+    const again = await openIn(new LevelStores(directory), 'db');
+    slowly.mockRestore();
+    await close(again);
+  });
+
+  it('leave nothing open when the name of a new store cannot be made durable', async () => {
+    const directory = dataFolder();
+    const failed = new KvorumError('DISK', 'EIO');
+    const stores = new LevelStores(directory, (_full, _path, done) => setImmediate(done, failed));
+    await expect(openIn(stores, 'db')).rejects.toBe(failed);
+    await close(await openIn(new LevelStores(directory), 'db'));
   });
 
   it('say that a damaged store is CORRUPT', async () => {
