@@ -78,7 +78,7 @@ export type CrashFault = OnNode & {
    */
   readonly afterEffects: number;
   /** Counts effects only from when the node begins this, by its own log; never when it does not. */
-  readonly during?: 'install' | 'recovery';
+  readonly during?: 'install' | 'recovery' | 'delivery';
   /**
    * The next starts end in the same way, each before its so-many-th effect: a crash loop, and what a start
    * leaves half done. A start with fewer effects is not disturbed.

@@ -32,7 +32,7 @@ const storms = { loss: fraction, duplication: fraction, reordering: fraction, la
 const crashes = { machine: oneOf('kill', 'power'), unsynced: unsyncedFates, entries: unsyncedFates };
 const crashMoments = {
   afterEffects: time,
-  during: optional(oneOf('install', 'recovery')),
+  during: optional(oneOf('install', 'recovery', 'delivery')),
   nextStarts: optional(list(time)),
 };
 

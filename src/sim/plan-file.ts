@@ -40,6 +40,7 @@ const machineShape: Shape<MachinePlan> = {
   eventCostUs: time,
   clockReadCostUs: time,
   startAtMs: time,
+  snapshotLogEntriesMax: optional(positive),
 };
 
 const clientShape: Shape<ClientPlan> = {

@@ -7,6 +7,7 @@ import { Prng } from '../base/prng.js';
 import type { CorePlan, Fault } from './faults.js';
 import { planCore } from './plan-core.js';
 import { planFaults } from './plan-faults.js';
+import { shapePlan } from './plan-shapes.js';
 import { planClients, planOperations } from './plan-workload.js';
 import type { Conditions, LinkMode } from './virtual-connection.js';
 import type { DiskTimes } from './virtual-disk.js';
@@ -48,6 +49,8 @@ export interface MachinePlan {
   readonly eventCostUs: number;
   readonly clockReadCostUs: number;
   readonly startAtMs: number;
+  /** Instead of that of the knobs: members need not have the same limit. */
+  readonly snapshotLogEntriesMax?: number;
 }
 
 export interface PlannedOperation {
@@ -127,10 +130,9 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
     clients: clients.map(({ name }) => name),
     ...(options.families === undefined ? {} : { families: options.families }),
   });
-  const core = planCore(new Prng(seed ^ 0x77777777), machines.length, faults);
   const isQuick = conditions.latencyUsMean <= 500 && disk.syncUsMean <= 1_000;
   const isBusy = machines.some(({ eventCostUs }) => eventCostUs > 0);
-  return {
+  const plan: Plan = {
     formatVersion: 1,
     seed,
     safetyMs,
@@ -145,8 +147,13 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
     operations: planOperations(new Prng(seed ^ 0x55555555), clients, safetyMs, faults),
     families,
     faults,
-    ...(core === undefined ? {} : { core }),
   };
+  const isFree =
+    options.families === undefined && options.safetyMs === undefined && options.nodes === undefined;
+  const shaped = isFree ? shapePlan(new Prng(seed ^ 0x88888888), plan) : undefined;
+  if (shaped !== undefined) return shaped;
+  const core = planCore(new Prng(seed ^ 0x77777777), machines.length, faults);
+  return core === undefined ? plan : { ...plan, core };
 }
 
 function drawSafetyMs(random: Prng): number {

@@ -4,8 +4,8 @@
 import { defaultNodeConfig, validateNodeConfig, type NodeConfig } from '../server/node-config.js';
 import type { Knobs } from './plan.js';
 
-/** Throws `CONFIG` for knobs that no node would start with. */
-export function nodeConfigOf(knobs: Knobs): NodeConfig {
+/** `logEntriesMax`: the node's own limit. Throws `CONFIG` for knobs that no node would start with. */
+export function nodeConfigOf(knobs: Knobs, logEntriesMax = knobs.snapshotLogEntriesMax): NodeConfig {
   const { raft, snapshot } = defaultNodeConfig;
   const config: NodeConfig = {
     ...defaultNodeConfig,
@@ -23,7 +23,7 @@ export function nodeConfigOf(knobs: Knobs): NodeConfig {
     },
     wal: { segmentBytes: knobs.segmentBytes, quotaBytes: knobs.quotaBytes },
     snapshot: {
-      logEntriesMax: knobs.snapshotLogEntriesMax ?? snapshot.logEntriesMax,
+      logEntriesMax: logEntriesMax ?? snapshot.logEntriesMax,
       logBytesMax: knobs.snapshotLogBytesMax ?? snapshot.logBytesMax,
       chunkBytes: knobs.snapshotChunkBytes ?? snapshot.chunkBytes,
     },

@@ -7,7 +7,7 @@
 
 import type { NodeId } from '../../base/env.js';
 import type { LogIndex, Term } from '../../raft/types.js';
-import type { Observation, RaftChecker } from './node-view.js';
+import { isRebuilt, type Observation, type RaftChecker } from './node-view.js';
 import type { Violations } from './violations.js';
 
 interface Committed {
@@ -28,6 +28,8 @@ export class CommittedChecker implements RaftChecker {
   private readonly committed: Committed[] = [{ logHash: 0, term: 0, committedInTerm: 0 }];
   /** State hash after each applied entry, of the node that applied it first. */
   private readonly stateHashes = new Map<LogIndex, string>();
+  /** Of members that were rebuilt and have not caught up: what was committed when they were. */
+  private readonly owed = new Map<NodeId, LogIndex>();
 
   /** `acknowledgedBy`: the last index that a member acknowledged and did not replace since. */
   constructor(
@@ -45,8 +47,15 @@ export class CommittedChecker implements RaftChecker {
     return this.committed.length - 1;
   }
 
-  observe(now: Observation, before: Observation | undefined): void {
+  /** The disk of the node is that of an earlier time, which it cannot know. */
+  forget(nodeId: NodeId): void {
+    this.owed.delete(nodeId);
+  }
+
+  observe(now: Observation, before: Observation | undefined, earlier: Observation | undefined): void {
     this.lastSeen.set(now.nodeId, now);
+    if (before === undefined && isRebuilt(now, earlier)) this.owed.set(now.nodeId, this.lastIndex);
+    else if (!now.isCatchingUp && this.owed.size > 0) this.checkCaughtUp(now);
     this.checkCommitRule(now, before);
     const seenThrough = Math.min(before?.commitIndex ?? 0, now.commitIndex);
     // "All entries that the snapshot covers are committed" (§5.1): a log begins after a committed entry.
@@ -60,6 +69,21 @@ export class CommittedChecker implements RaftChecker {
       this.violations.add('stateMachineSafety', now.nodeId, message);
     }
     this.checkApplied(now, before);
+  }
+
+  /**
+   * A member that lost its disk may have helped to commit all that was committed by then: it votes again only
+   * when its disk has all of that (design, "Damage").
+   */
+  private checkCaughtUp({ nodeId, durableIndex }: Observation): void {
+    const owed = this.owed.get(nodeId);
+    if (owed === undefined) return;
+    this.owed.delete(nodeId);
+    if (durableIndex >= owed) return;
+    const message =
+      `votes again with entries up to ${durableIndex}, but entries up to ${owed} were committed ` +
+      'when it began anew';
+    this.violations.add('durableAcknowledgement', nodeId, message);
   }
 
   private checkCommitRule(now: Observation, before: Observation | undefined): void {

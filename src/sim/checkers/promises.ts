@@ -18,6 +18,8 @@ interface Promises {
   /** The last entry acknowledged and not replaced since, and the hash of the log up to it. */
   acknowledgedIndex: LogIndex;
   acknowledgedHash: number | undefined;
+  /** The highest term of a leader that the node acknowledged entries to. Survives what the node forgets. */
+  followedTerm: Term;
 }
 
 export class PromiseChecker implements RaftChecker {
@@ -50,6 +52,7 @@ export class PromiseChecker implements RaftChecker {
     if (message.kind === 'preVote' || message.kind === 'preVoteResult') return;
     promises.term = Math.max(promises.term, message.term);
     if (message.kind === 'appendEntriesResult' && message.success) {
+      promises.followedTerm = Math.max(promises.followedTerm, message.term);
       this.acknowledge(promises, message.matchIndex, message.term, node, isCutShort);
     }
   }
@@ -60,6 +63,7 @@ export class PromiseChecker implements RaftChecker {
       if (now.truncatedFrom === undefined || now.truncatedFrom > promises.acknowledgedIndex) return;
       this.keepThrough(promises, now.truncatedFrom - 1, now);
     } else if (isRebuilt(now, earlier)) {
+      this.checkForgotten(now, promises);
       // Nobody heard of a term above the one it begins in, so a vote in such a term counted for nobody. Votes
       // up to there stay: another one in the same term would still be one too many.
       for (const term of promises.votes.keys()) if (term > now.currentTerm) promises.votes.delete(term);
@@ -70,6 +74,23 @@ export class PromiseChecker implements RaftChecker {
     } else {
       this.checkRestart(now, promises, earlier);
     }
+  }
+
+  /**
+   * What a rebuilt member may not forget. A leader of a term was elected by a majority, and one of those is
+   * among the others that the member heard: it begins in that term at least. And of a term in which it may
+   * have voted it must not have a vote left.
+   */
+  private checkForgotten({ nodeId, currentTerm, votedFor }: Observation, promises: Promises): void {
+    if (currentTerm < promises.followedTerm) {
+      const followed = `following the leader of term ${promises.followedTerm}`;
+      const message = `begins anew in term ${currentTerm} after ${followed}`;
+      this.violations.add('durableVote', nodeId, message);
+    }
+    const vote = promises.votes.get(currentTerm);
+    if (vote === undefined || votedFor !== undefined) return;
+    const message = `begins anew in term ${currentTerm} and may vote, though it voted for ${vote}`;
+    this.violations.add('durableVote', nodeId, message);
   }
 
   private acknowledge(
@@ -144,7 +165,10 @@ export class PromiseChecker implements RaftChecker {
   private promisesOf(nodeId: NodeId): Promises {
     let promises = this.byNode.get(nodeId);
     if (promises === undefined) {
-      promises = { term: 0, votes: new Map(), acknowledgedIndex: 0, acknowledgedHash: 0 };
+      promises = {
+        ...{ term: 0, votes: new Map(), followedTerm: 0 },
+        ...{ acknowledgedIndex: 0, acknowledgedHash: 0 },
+      };
       this.byNode.set(nodeId, promises);
     }
     return promises;

@@ -154,6 +154,7 @@ export class RaftCheckers {
   forget(nodeId: NodeId): void {
     this.watched.delete(nodeId);
     this.promises.forget(nodeId);
+    this.committed.forget(nodeId);
   }
 
   private watch(nodeId: NodeId, incarnation: number, { baseIndex, baseTerm }: RaftView): Watched {
