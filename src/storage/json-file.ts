@@ -1,13 +1,15 @@
 // Small JSON files of the data folder that are replaced whole: written under another name, synced, renamed,
-// and the folder synced, so that a crash leaves the old or the new one and never a half.
+// and the folder synced, so that a crash leaves the old or the new one and never a half. Each carries a
+// checksum of what it says. Must never give out what was changed by anything but `writeJsonFile`.
 
+import { crc32 } from 'node:zlib';
 import type { Disk } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 
 const bytesMax = 65_536;
 
 /**
- * The object in the file without its `formatVersion`, or `undefined` when there is no such file. Throws
+ * The object in the file without its `formatVersion` and checksum, or `undefined` when there is no such file. Throws
  * `CORRUPT` for a file that is damaged or of a newer format.
  */
 export function readJsonFile(
@@ -23,12 +25,15 @@ export function readJsonFile(
   } finally {
     file.closeSync();
   }
-  const { formatVersion: found, ...fields } = parseObject(path, text);
+  const { checksum, ...said } = parseObject(path, text);
+  const { formatVersion: found, ...fields } = said;
   if (typeof found !== 'number' || found < 1) throw damaged(path, 'it has no formatVersion');
+  // A newer format may have another checksum.
   if (found > formatVersion) {
     const message = `${path} has format ${found}, this version knows ${formatVersion}: use a newer kvorum`;
     throw new KvorumError('CORRUPT', message, { details: { path, found, known: formatVersion } });
   }
+  if (checksum !== checksumOf(said)) throw damaged(path, 'its checksum is of something else');
   return fields;
 }
 
@@ -56,7 +61,8 @@ export function prepareJsonFile(
   const unfinished = unfinishedPath(path);
   if (disk.existsSync(unfinished)) disk.removeSync(unfinished);
   const file = disk.openSync(unfinished, { create: true });
-  const text = JSON.stringify({ formatVersion, ...fields }, undefined, 2);
+  const said = { formatVersion, ...fields };
+  const text = JSON.stringify({ ...said, checksum: checksumOf(said) }, undefined, 2);
   try {
     file.writeSync(0, Buffer.from(`${text}\n`, 'utf8'));
     file.syncSync();
@@ -69,6 +75,11 @@ export function prepareJsonFile(
 export function commitJsonFile(disk: Disk, path: string): void {
   disk.renameSync(unfinishedPath(path), path);
   disk.syncDirectorySync('.');
+}
+
+/** Of the fields and their order, not of how the file is laid out. 8 hexadecimal digits. */
+function checksumOf(said: Record<string, unknown>): string {
+  return crc32(JSON.stringify(said)).toString(16).padStart(8, '0');
 }
 
 function unfinishedPath(path: string): string {

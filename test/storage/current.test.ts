@@ -72,6 +72,38 @@ describe('what is in use', () => {
     expect(() => readCurrent(disk)).toThrow(expect.toSatisfy(isCorrupt) as unknown as Error);
   });
 
+  it('is refused with any bit of it flipped, unless what it says is the same', () => {
+    for (const write of [
+      (disk: FaultDisk) => writeCurrent(disk, second),
+      (disk: FaultDisk) => writeDamage(disk, { what: 'store', name: 'db-2', message: 'a bad block' }),
+    ]) {
+      const disk = new FaultDisk(none);
+      write(disk);
+      const [path = ''] = disk.listSync('.');
+      const length = disk.bytesOf(path).length;
+      let refused = 0;
+      for (let bit = 0; bit < 8 * length; bit++) {
+        const flipped = disk.copy(none);
+        const bytes = flipped.bytesOf(path);
+        bytes.writeUInt8(bytes.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
+        try {
+          expect([readCurrent(flipped), readDamage(flipped, second)]).toEqual([
+            readCurrent(disk),
+            readDamage(disk, second),
+          ]);
+        } catch (error) {
+          expect(error).toSatisfy(isCorrupt);
+          expect((error as Error).message).toMatch(
+            new RegExp(`^${path} (is damaged.*: restore the data|has format)`, 's'),
+          );
+          refused++;
+        }
+      }
+      // Only white space may change unnoticed.
+      expect(refused).toBeGreaterThan(0.75 * 8 * length);
+    }
+  });
+
   it('is refused in a newer format', () => {
     const disk = new FaultDisk(none);
     writeJsonFile(disk, 'current.json', 2, { ...first });

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { DiskFile } from '../../src/base/env.js';
 import { KvorumError } from '../../src/base/errors.js';
 import { openDataFolder } from '../../src/storage/data-folder.js';
+import { writeJsonFile } from '../../src/storage/json-file.js';
 import { NodeDisk, type WriteCalls } from '../../src/storage/node-disk.js';
 import { createWal, openWal, type Wal } from '../../src/storage/wal.js';
 import { World } from './wal-world.js';
@@ -207,13 +208,21 @@ describe('openDataFolder', () => {
     ['', /identity.json/],
     ['[]', /identity.json/],
     ['{"formatVersion":2}', /newer kvorum/],
-    ['{"formatVersion":1,"nodeId":"","instanceId":"00000000000000000000000000000000"}', /"nodeId"/],
-    ['{"formatVersion":1,"nodeId":"n1","instanceId":"xyz"}', /"instanceId"/],
+    ['{"formatVersion":1,"nodeId":"n1","instanceId":"00000000000000000000000000000000"}', /checksum/],
   ])('refuses the file %s', (text, message) => {
     writeFileSync(join(root, 'identity.json'), text);
     const error = errorOf(() => openDataFolder({ disk, entropy, nodeId: 'n1' }));
     expect(error.code).toBe('CORRUPT');
     expect(error.message).toMatch(message);
+  });
+
+  it.each([
+    [{ nodeId: '', instanceId: '0'.repeat(32) }, /"nodeId"/],
+    [{ nodeId: 'n1', instanceId: 'xyz' }, /"instanceId"/],
+  ])('refuses a file that says %j', (fields, message) => {
+    writeJsonFile(disk, 'identity.json', 1, fields);
+    const error = errorOf(() => openDataFolder({ disk, entropy, nodeId: 'n1' }));
+    expect([error.code, error.message]).toEqual(['CORRUPT', expect.stringMatching(message)]);
   });
 
   it('keeps its identity through a power cut right after it was made, or has none', () => {
