@@ -33,16 +33,6 @@ export function copyBytes(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes);
 }
 
-/** Negative, zero or positive as `a` sorts before, with or after `b`, byte by byte, a prefix first. */
-export function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  return Buffer.compare(a, b);
-}
-
-/** Whether both hold the same bytes. */
-export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && Buffer.compare(a, b) === 0;
-}
-
 /**
  * The smallest ByteString greater than every string that starts with `prefix`: the exclusive end of a
  * prefix range. `undefined` when there is none, that is when `prefix` is empty or consists of 0xFF only.
@@ -63,9 +53,4 @@ export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
 /** The bytes as lower-case hexadecimal text. */
 export function toHex(bytes: Uint8Array): string {
   return asBuffer(bytes).toString('hex');
-}
-
-/** The bytes of hexadecimal text. The caller has checked that it is hexadecimal. */
-export function fromHex(text: string): Uint8Array {
-  return Buffer.from(text, 'hex');
 }

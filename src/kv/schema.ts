@@ -168,8 +168,8 @@ export function historyAfter({ revision, sub }: HistoryPlace, limit: number, rev
   return { start: `${versionKey(revision, sub)}\x00`, end: 'V0', limit, reverse };
 }
 
-/** All of history. */
-export const historyRange: StoreRange = { start: 'V/', end: 'V0', limit: 1, reverse: false };
+/** The first record of history: whether there is any. */
+export const historyStart: StoreRange = { start: 'V/', end: 'V0', limit: 1, reverse: false };
 
 export function encodeLive(head: Head): Uint8Array {
   const bytes = Buffer.allocUnsafe(liveBytes);

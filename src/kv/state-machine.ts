@@ -27,7 +27,7 @@ import {
   corrupt,
   decodeApplied,
   encodeApplied,
-  historyRange,
+  historyStart,
   sessionKey,
   sessionRange,
   withoutPrefix,
@@ -161,7 +161,7 @@ export class StateMachine {
   load(done: Done): void {
     assert(!this.loaded, 'the state machine is loaded twice');
     this.loaded = true;
-    this.store.fetchRange(historyRange, (error, records) => {
+    this.store.fetchRange(historyStart, (error, records) => {
       if (error !== undefined) return done(error);
       const failure = corruption(() => this.loadApplied(records.length > 0));
       if (failure !== undefined) return done(failure);

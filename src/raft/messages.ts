@@ -121,5 +121,3 @@ export type Message =
   | ReadIndexRequest
   | ReadIndexResult
   | TimeoutNow;
-
-export type MessageKind = Message['kind'];

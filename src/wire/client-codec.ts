@@ -18,7 +18,7 @@ import {
   uintAt,
   type WireArray,
 } from './checks.js';
-import { decodeFrames, packMessage, packMessages, type WireFrame } from './codec.js';
+import { decodeFrames, packMessage, type WireFrame } from './codec.js';
 import { commandBytesMax } from './command-codec.js';
 import type { ClientFrame, Consistency, GetRequest } from './protocol.js';
 
@@ -42,14 +42,6 @@ const timeoutMsMax = 2 ** 31 - 1;
 /** One message of all frames. Throws `TOO_LARGE` over the limits of a message. */
 export function encodeClientFrames(frames: readonly ClientFrame[]): Uint8Array {
   return packMessage(frames.map(toWire));
-}
-
-/**
- * As many messages as the frames need to stay near `messageBytesTarget`. Throws `TOO_LARGE` for a single
- * frame.
- */
-export function encodeClientMessages(frames: readonly ClientFrame[]): Uint8Array[] {
-  return packMessages(frames.map(toWire));
 }
 
 /** The frames of a message. Commands are views into `bytes`. Throws `PROTOCOL` for anything malformed. */
