@@ -42,10 +42,18 @@ export async function readStatus(
 
 /** What a report shows of a node's own view. */
 function factsOf(status: NodeStatus): Partial<NodeReport> {
-  const { role, state, pid, term, commitIndex, appliedIndex, revision } = status;
-  const { stateHash, stateHashIndex, version, dbBytes, logBytes } = status;
   return {
-    ...{ role, state, pid, term, commitIndex, appliedIndex, revision },
-    ...{ stateHash, stateHashIndex, version, dbBytes, logBytes },
+    role: status.role,
+    state: status.state,
+    pid: status.pid,
+    term: status.term,
+    commitIndex: status.commitIndex,
+    appliedIndex: status.appliedIndex,
+    revision: status.revision,
+    stateHash: status.stateHash,
+    stateHashIndex: status.stateHashIndex,
+    version: status.version,
+    dbBytes: status.dbBytes,
+    logBytes: status.logBytes,
   };
 }

@@ -1,4 +1,6 @@
-// A client of the virtual world: a process of its own with the production engine in it.
+// A client of the virtual world: a process of its own with the production engine in it. What it asks and what
+// becomes of its answers is its owner's (workload.ts, test-cluster-client.ts). Its clock is exact and its
+// processor takes no time: what clients suffer comes from the ways to the nodes, or from a pause.
 
 import { ClientEngine } from '../client/engine.js';
 import type { ClientEnv, ClientNetworkHandler } from '../client/env.js';
@@ -17,7 +19,8 @@ export function clientProcess(
   handler: () => ClientNetworkHandler,
 ): { process: VirtualProcess; env: ClientEnv } {
   const process = new VirtualProcess(scheduler, {
-    ...{ name, ordinal },
+    name,
+    ordinal,
     seed: roll32(seed, streamOf(`client ${name}`), 0),
     clockRate: 1,
     clockStartMs: 0,

@@ -118,8 +118,10 @@ class Shrinker {
       const violation = this.check(plan);
       const { best } = this;
       this.options.onProgress?.({
-        ...{ phase: this.phase, runs: this.runs },
-        ...{ faults: best.faults.length, operations: best.operations.length },
+        phase: this.phase,
+        runs: this.runs,
+        faults: best.faults.length,
+        operations: best.operations.length,
       });
       if (violation?.id !== this.violation.id) continue;
       this.best = plan;

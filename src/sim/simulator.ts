@@ -63,15 +63,21 @@ class Simulation {
     this.clients = this.createClients(world.members);
     const { clients } = this;
     new FaultDriver({
-      ...{ plan, scheduler, network, machines, clients },
+      plan,
+      scheduler,
+      network,
+      machines,
+      clients,
       log: (what) => trace.add('world', what),
       forget: (nodeId) => world.checkers.forget(nodeId),
     });
-    const { electionTimeoutMsMax } = nodeConfigOf(plan.knobs).raft;
-    const times = { beginMs: plan.safetyMs, electionTimeoutMsMax };
     this.convergence = new ConvergenceChecker({
-      ...{ scheduler, violations, machines, clients },
-      ...times,
+      scheduler,
+      violations,
+      machines,
+      clients,
+      beginMs: plan.safetyMs,
+      electionTimeoutMsMax: nodeConfigOf(plan.knobs).raft.electionTimeoutMsMax,
       core: this.core,
       mayLead: (machine) => this.core.includes(machine) || this.isSick(machine),
     });

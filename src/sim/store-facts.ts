@@ -6,7 +6,7 @@ import { fromByteString } from '../base/bytes.js';
 import { placeOf } from '../kv/schema.js';
 import type { StoreRecord } from '../kv/store.js';
 import { decodeVersion, keyOfVersion } from '../kv/version-record.js';
-import type { VersionFact } from './checkers/witness.js';
+import type { VersionFact } from './checkers/timeline.js';
 
 const decoder = new TextDecoder();
 

@@ -5,7 +5,7 @@
 import type { StoreRecord } from '../kv/store.js';
 import { checkReplicas } from './checkers/replica-equality.js';
 import type { Violations } from './checkers/violations.js';
-import type { VersionFact } from './checkers/witness.js';
+import type { VersionFact } from './checkers/timeline.js';
 import type { Machine } from './machine.js';
 import type { RottenRecord } from './machine-damage.js';
 import { factsOf } from './store-facts.js';

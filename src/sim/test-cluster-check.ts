@@ -33,10 +33,18 @@ export function viewOf({ name: id, process, node, incarnation: starts }: Machine
   const state = process.state === 'paused' ? 'paused' : 'running';
   const { stateMachine } = node;
   if (raft === undefined || stateMachine === undefined) return { id, state, starts };
-  const { role, leaderId, currentTerm: term, lastIndex, commitIndex } = raft;
-  const { appliedIndex, revision, stateHash } = stateMachine;
+  const { leaderId } = raft;
   return {
-    ...{ id, state, starts, role, term, lastIndex, commitIndex, appliedIndex, revision, stateHash },
+    id,
+    state,
+    starts,
+    role: raft.role,
+    term: raft.currentTerm,
+    lastIndex: raft.lastIndex,
+    commitIndex: raft.commitIndex,
+    appliedIndex: stateMachine.appliedIndex,
+    revision: stateMachine.revision,
+    stateHash: stateMachine.stateHash,
     ...(leaderId === undefined ? {} : { leader: leaderId }),
   };
 }

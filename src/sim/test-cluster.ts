@@ -365,8 +365,14 @@ export class TestCluster implements AsyncDisposable {
 
   #takeDown(machine: Machine, kind: 'power' | 'kill'): void {
     machine.crash({
-      ...{ kind: 'crash', atMs: this.now, node: machine.ordinal - 1, afterEffects: 0 },
-      ...{ downMs: Infinity, machine: kind, unsynced: 'subset', entries: 'subset' },
+      kind: 'crash',
+      atMs: this.now,
+      node: machine.ordinal - 1,
+      afterEffects: 0,
+      downMs: Infinity,
+      machine: kind,
+      unsynced: 'subset',
+      entries: 'subset',
     });
   }
 

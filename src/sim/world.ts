@@ -52,7 +52,9 @@ export class World {
       address: `${name}.sim:${basePort + i}`,
     }));
     const context: MachineContext = {
-      ...{ scheduler, violations, plan },
+      scheduler,
+      violations,
+      plan,
       members: this.members,
       network: this.network,
       log: (who, level, message, fields) => this.log(who, level, message, fields),
