@@ -55,6 +55,7 @@ export class Installer {
   readonly receiver: SnapshotReceiver;
   private readonly options: PairOptions;
   private readonly host: InstallHost;
+  private installedCount = 0;
 
   constructor(options: PairOptions, host: InstallHost) {
     this.options = options;
@@ -72,6 +73,11 @@ export class Installer {
       send: (peer, frame) => host.send(peer, frame),
       staged: (snapshot, released) => this.install(snapshot, released),
     });
+  }
+
+  /** Snapshots that took the place of log and store, since the start. */
+  get installed(): number {
+    return this.installedCount;
   }
 
   private isNeeded(index: LogIndex, term: Term): boolean {
@@ -104,6 +110,7 @@ export class Installer {
       if (outcome === undefined) throw error ?? new KvorumError('INTERNAL', 'an install had no outcome');
       switch (outcome.kind) {
         case 'installed':
+          this.installedCount++;
           logger.info({ ...staged }, 'the snapshot is installed');
           return host.ended(outcome.pair, released);
         case 'discarded':

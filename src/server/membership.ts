@@ -33,6 +33,7 @@ import {
 import type { Peers } from './peers.js';
 import { rebuildPair, unrepairable, type NewPair } from './rebuild.js';
 import { Recovery } from './recovery.js';
+import { figuresOf, logCatchingUp, nothingSent, type SnapshotFigures } from './snapshot-figures.js';
 
 export interface MembershipOptions {
   /** Disk, timers and stores are guarded: what is thrown in a callback of theirs stops the node. */
@@ -87,6 +88,8 @@ export class Membership {
    * while the rest of a repair is still there.
    */
   private replacements = 0;
+  /** By members of this process that were replaced. */
+  private sentBefore = nothingSent;
   private isEnding = false;
   private whenReplaced: (() => void) | undefined;
 
@@ -96,6 +99,10 @@ export class Membership {
     this.env = env;
     const onFailure = (error: Error): void => options.fail(error);
     this.disk = { env, nodeId, config, onFailure, stores };
+  }
+
+  get snapshotFigures(): SnapshotFigures {
+    return figuresOf(this.sentBefore, this.member?.sender, this.installer);
   }
 
   get raft(): Raft | undefined {
@@ -290,6 +297,7 @@ export class Membership {
     this.logBytes = () => wal.logBytes;
     this.standing = 'member';
     this.env.logger.info({ clusterId: formation.clusterId }, 'member of a formed cluster');
+    this.sentBefore = this.snapshotFigures;
     this.member = new Member({
       env: this.env,
       nodeId,
@@ -309,6 +317,7 @@ export class Membership {
     });
     for (const member of formation.members) if (peers.isUp(member.nodeId)) this.member.peerUp(member.nodeId);
     this.installer ??= this.createInstaller();
+    logCatchingUp(this.env, this.member);
   }
 
   private noteCaughtUp(): void {

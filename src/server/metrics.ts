@@ -1,7 +1,7 @@
 // Figures of a node in Prometheus' text format. They are read from the node when asked for, so that the hot
 // path counts nothing twice.
 
-import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import type { ServerNode } from './node.js';
 
 interface Figure {
@@ -55,8 +55,41 @@ const figures: readonly Figure[] = [
     read: (node) => node.gauges.pendingWrites,
   },
   { name: 'kvorum_pending_reads', help: 'Reads not yet answered.', read: (node) => node.gauges.pendingReads },
+  {
+    name: 'kvorum_is_catching_up',
+    help: '1 while this node, whose disk was damaged, is supplied by the others and does not vote.',
+    read: (node) => Number(['recovering', 'catchingUp'].includes(node.status().state)),
+  },
   { name: 'kvorum_log_bytes', help: 'Bytes of the log on disk.', read: (node) => node.status().logBytes },
   { name: 'kvorum_db_bytes', help: 'Bytes of the store on disk.', read: (node) => node.status().dbBytes },
+];
+
+interface Total extends Figure {
+  /** Which of several it is. */
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** They only grow: what a replaced member counted is kept (snapshot-figures.ts). */
+const totals: readonly Total[] = [
+  {
+    name: 'kvorum_snapshots_sent_total',
+    help: 'Snapshots sent that the receiver holds durably.',
+    labels: {},
+    read: (node) => node.snapshotFigures.sent,
+  },
+  {
+    name: 'kvorum_snapshots_installed_total',
+    help: 'Snapshots that took the place of log and store.',
+    labels: {},
+    read: (node) => node.snapshotFigures.installed,
+  },
+  ...(['sent', 'received'] as const).map((direction) => ({
+    name: 'kvorum_snapshots_bytes_total',
+    help: 'Keys and values in snapshots.',
+    labels: { direction },
+    read: (node: ServerNode) =>
+      direction === 'sent' ? node.snapshotFigures.bytesSent : node.snapshotFigures.bytesReceived,
+  })),
 ];
 
 /** The registry of one node's figures, and of its process. */
@@ -71,5 +104,20 @@ export function createMetrics(node: ServerNode): Registry {
       collect: () => gauge.set(read(node)),
     });
   }
+  for (const name of new Set(totals.map((total) => total.name))) registerTotals(registry, node, name);
   return registry;
+}
+
+function registerTotals(registry: Registry, node: ServerNode, name: string): void {
+  const parts = totals.filter((total) => total.name === name);
+  const counter: Counter = new Counter({
+    name,
+    help: parts[0]?.help ?? '',
+    labelNames: Object.keys(parts[0]?.labels ?? {}),
+    registers: [registry],
+    collect: () => {
+      counter.reset();
+      for (const { labels, read } of parts) counter.inc(labels, read(node));
+    },
+  });
 }

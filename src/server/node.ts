@@ -16,6 +16,7 @@ import type { Member } from './member.js';
 import { Membership } from './membership.js';
 import type { NodeConfig } from './node-config.js';
 import { Peers } from './peers.js';
+import type { SnapshotFigures } from './snapshot-figures.js';
 import { statusOf } from './status.js';
 
 export interface NodeOptions {
@@ -117,6 +118,10 @@ export class ServerNode {
   get gauges(): { clients: number; pendingWrites: number; pendingReads: number } {
     const { writes, reads } = this.member?.pendingRequests ?? { writes: 0, reads: 0 };
     return { clients: this.clients.count, pendingWrites: writes, pendingReads: reads };
+  }
+
+  get snapshotFigures(): SnapshotFigures {
+    return this.membership.snapshotFigures;
   }
 
   private get member(): Member | undefined {

@@ -35,7 +35,7 @@ export interface SnapshotSenderOptions {
 const transfersMax = 2;
 /** A peer that refuses is not asked again at once: its disk may be full. */
 const refusedPauseMs: Millis = 1_000;
-/** Nor is an own disk that could not be read: it gets this long, and twice as long each time, up to a bound. */
+/** Nor is an own disk that could not be read: it gets this long, then twice as long, up to a bound. */
 const unreadablePauseMsMin: Millis = 1_000;
 const unreadablePauseMsMax: Millis = 60_000;
 /** How long the log waits for a peer that has received a snapshot to go on after it. */

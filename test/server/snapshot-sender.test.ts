@@ -224,7 +224,7 @@ describe('a transfer ends without success', () => {
 });
 
 describe('an own disk that cannot be read', () => {
-  test('is tried again after pauses that grow up to a minute, and from the beginning when it was read', () => {
+  test('is tried again after pauses that grow up to a minute, and begin anew when it was read', () => {
     const stage = new Stage();
     const { sender, store, ended } = stage.source;
     const openView = store.openView.bind(store);

@@ -1,0 +1,63 @@
+// Figures of snapshots in the node's metrics, and the line in the log while a member catches up.
+
+import { describe, expect, it } from 'vitest';
+import { createMetrics } from '../../src/server/metrics.js';
+import type { Member } from '../../src/server/member.js';
+import type { ServerNode } from '../../src/server/node.js';
+import { logCatchingUp } from '../../src/server/snapshot-figures.js';
+import { VirtualTime } from './snapshot-world.js';
+
+const linesOf = (text: string): string[] =>
+  text.split('\n').filter((line) => /^kvorum_(snapshots|is_)/.test(line));
+
+describe('the metrics', () => {
+  it('say what was sent and received in snapshots, and whether the node catches up', async () => {
+    let state = 'running';
+    const snapshotFigures = { sent: 2, bytesSent: 300, installed: 1, bytesReceived: 40 };
+    const node = {
+      snapshotFigures,
+      gauges: { clients: 0, pendingWrites: 0, pendingReads: 0 },
+      status: () => ({ state, logBytes: 0, dbBytes: 0 }),
+    };
+    const registry = createMetrics(node as unknown as ServerNode);
+    const expected = [
+      'kvorum_is_catching_up 0',
+      'kvorum_snapshots_sent_total 2',
+      'kvorum_snapshots_installed_total 1',
+      'kvorum_snapshots_bytes_total{direction="sent"} 300',
+      'kvorum_snapshots_bytes_total{direction="received"} 40',
+    ];
+    expect(linesOf(await registry.metrics())).toEqual(expected);
+    // Read, not counted: the same again when asked again.
+    state = 'catchingUp';
+    snapshotFigures.bytesSent = 900;
+    const later = ['kvorum_is_catching_up 1', 'kvorum_snapshots_bytes_total{direction="sent"} 900'];
+    expect(linesOf(await registry.metrics())).toEqual(expect.arrayContaining(later));
+  });
+});
+
+describe('a member that catches up', () => {
+  it('says so every ten seconds, until it votes again', () => {
+    const time = new VirtualTime();
+    const lines: string[] = [];
+    const nothing = (): void => undefined;
+    const info = (_fields: unknown, message: string): void => void lines.push(message);
+    const raft = {
+      isCatchingUp: true,
+      leaderId: undefined as string | undefined,
+      appliedIndex: 7,
+      lastIndex: 9,
+    };
+    const logger = { debug: nothing, info, warn: nothing, error: nothing };
+    logCatchingUp({ timers: time.timers, logger }, { raft, isHalted: false } as unknown as Member);
+    time.run(10_500);
+    raft.leaderId = 'n2';
+    time.run(10_000);
+    raft.isCatchingUp = false;
+    time.run(60_000);
+    expect(lines).toEqual([
+      'still catching up and not voting: no leader is known, applied through 7',
+      'still catching up and not voting: node n2 leads, applied through 7',
+    ]);
+  });
+});
