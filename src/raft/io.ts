@@ -38,7 +38,7 @@ export type Input = Timed &
      * start, so that a late answer to an earlier process is recognised; one may stand for many reads.
      */
     | { readonly kind: 'readIndex'; readonly requestId: number }
-    /** Hand leadership to `to`, or to the member that is furthest. No effect when not the leader. */
+    /** Hand leadership to `to`, or to the voter that is furthest. No effect when not the leader. */
     | { readonly kind: 'transferLeadership'; readonly to?: NodeId }
     /** The link to a peer was closed or refused: a hint for timing, never for safety. */
     | { readonly kind: 'peerDown'; readonly peer: NodeId }

@@ -8,7 +8,7 @@ import type { Proposal, ProposalResult } from './io.js';
 import type { AppendEntriesResult } from './messages.js';
 import type { Progress } from './progress.js';
 import { quorumValue } from './quorum.js';
-import { handleRejection } from './snapshot.js';
+import { requestSnapshot } from './snapshot.js';
 import type { Leader, RaftState } from './state.js';
 import type { LogEntry, LogIndex, NodeId } from './types.js';
 
@@ -64,6 +64,22 @@ export function handleAppendEntriesResult(
     return;
   }
   handleRejection(state, leader, progress, message);
+}
+
+/**
+ * The peer's log does not agree at what it was asked about. Both logs are looked up by term: the follower's
+ * hint is the end of a term of its own; what this log has above that term cannot be on the follower, so that
+ * one round trip skips a whole term (§5.3).
+ */
+function handleRejection(
+  state: RaftState,
+  leader: Leader,
+  progress: Progress,
+  message: AppendEntriesResult,
+): void {
+  const agreeIndex = state.log.lastIndexAtOrBelow(message.hintIndex, message.hintTerm);
+  const isNews = progress.rejected(message.matchIndex, agreeIndex);
+  if (isNews && progress.mode === 'snapshot') requestSnapshot(state, leader, progress.peer);
 }
 
 /**

@@ -5,8 +5,6 @@
 // Source: Raft dissertation §5.1, §5.3; Figure 5.3.
 
 import { assert } from '../base/assert.js';
-import type { AppendEntriesResult } from './messages.js';
-import type { Progress } from './progress.js';
 import type { Leader, RaftState } from './state.js';
 import type { HardState, LogIndex, NodeId, RecoveredState, Term } from './types.js';
 
@@ -26,22 +24,13 @@ export function truncatePrefix(state: RaftState, index: LogIndex): void {
 }
 
 /**
- * The peer's log does not agree at what it was asked about. Both logs are looked up by term: the follower's
- * hint is the end of a term of its own; what this log has above that term cannot be on the follower, so that
- * one round trip skips a whole term (§5.3).
+ * The peer has said that it needs an entry that is not in the log any more: "the leader must occasionally
+ * send snapshots to followers that lag behind …when the leader has already discarded the next log entry that
+ * it needs to send" (§5.3).
  */
-export function handleRejection(
-  state: RaftState,
-  leader: Leader,
-  progress: Progress,
-  message: AppendEntriesResult,
-): void {
-  const agreeIndex = state.log.lastIndexAtOrBelow(message.hintIndex, message.hintTerm);
-  if (!progress.rejected(message.matchIndex, agreeIndex) || progress.mode !== 'snapshot') return;
-  // "the leader must occasionally send snapshots to followers that lag behind …when the leader has already
-  // discarded the next log entry that it needs to send" (§5.3).
-  state.output.requestSnapshot(progress.peer);
-  abandonTransferTo(leader, progress.peer);
+export function requestSnapshot(state: RaftState, leader: Leader, peer: NodeId): void {
+  state.output.requestSnapshot(peer);
+  abandonTransferTo(leader, peer);
 }
 
 /** The transfer that `sendSnapshots` asked for has ended. */

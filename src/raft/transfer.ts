@@ -13,8 +13,8 @@ import type { Leader, RaftState } from './state.js';
 import type { NodeId } from './types.js';
 
 /**
- * Begins a transfer to `to`, or to the voter that is furthest. No effect without such a voter, or when one is
- * under way.
+ * Begins a transfer to `to`, or to the voter that is furthest, in place of one to another target that is
+ * under way. No effect without such a voter, or when one to it is under way: its deadline stays.
  */
 export function startTransfer(state: RaftState, to: NodeId | undefined): void {
   const { role: leader } = state;
@@ -30,8 +30,8 @@ export function startTransfer(state: RaftState, to: NodeId | undefined): void {
 }
 
 /**
- * "sends a TimeoutNow request to the target server" once its log is as the leader's; again with each
- * heartbeat.
+ * "sends a TimeoutNow request to the target server" (§3.10) once its log is as the leader's; again with each
+ * heartbeat, since the request or what the target made of it may be lost.
  */
 export function continueTransfer(state: RaftState, leader: Leader): void {
   const { transfer } = leader;
@@ -42,7 +42,7 @@ export function continueTransfer(state: RaftState, leader: Leader): void {
 
 /**
  * "If leadership transfer does not complete after about an election timeout, the prior leader aborts the
- * transfer".
+ * transfer" (§3.10), and takes proposals again.
  */
 export function abandonLateTransfer(state: RaftState, leader: Leader): void {
   if (leader.transfer !== undefined && state.now >= leader.transfer.deadlineMs) leader.transfer = undefined;
