@@ -18,8 +18,8 @@ const fullSegments = 2;
 /** Room again only above this multiple of the mark, so that the verdict does not flicker. */
 export const recoveredFactor = 1.25;
 /** From one attempt to hand over to the next: soon at first, rarely where all disks are full. */
-const yieldIntervalMsMin = 1_000;
-const yieldIntervalMsMax = 300_000;
+const handOverIntervalMsMin = 1_000;
+const handOverIntervalMsMax = 300_000;
 
 export class DiskSpace {
   private readonly env: NodeEnv;
@@ -28,8 +28,8 @@ export class DiskSpace {
   private freeBytes = Infinity;
   private isLow = false;
   private nextCheckMs: Millis = 0;
-  private nextYieldMs: Millis = 0;
-  private yieldIntervalMs = yieldIntervalMsMin;
+  private nextHandOverMs: Millis = 0;
+  private handOverIntervalMs = handOverIntervalMsMin;
 
   constructor(env: NodeEnv, wal: Wal, config: WalConfig) {
     this.env = env;
@@ -48,7 +48,7 @@ export class DiskSpace {
       const mark = lowSegments * this.config.segmentBytes * (this.isLow ? recoveredFactor : 1);
       if (freeBytes < mark === this.isLow) return;
       this.isLow = !this.isLow;
-      this.yieldIntervalMs = yieldIntervalMsMin;
+      this.handOverIntervalMs = handOverIntervalMsMin;
       logger.warn(
         { freeBytes },
         this.isLow ? 'disk nearly full: puts are refused' : 'the disk has room again',
@@ -56,12 +56,15 @@ export class DiskSpace {
     });
   }
 
-  /** Whether a node leading should let another one lead. True once per interval, which grows. */
-  takeYield(): boolean {
+  /**
+   * Whether a node leading should try now to let another one lead. Each true answer is the beginning of an
+   * attempt: the next one comes an interval later, which doubles.
+   */
+  claimHandOver(): boolean {
     const nowMs = this.env.clock.nowMs();
-    if (!this.isLow || nowMs < this.nextYieldMs) return false;
-    this.nextYieldMs = nowMs + this.yieldIntervalMs;
-    this.yieldIntervalMs = Math.min(2 * this.yieldIntervalMs, yieldIntervalMsMax);
+    if (!this.isLow || nowMs < this.nextHandOverMs) return false;
+    this.nextHandOverMs = nowMs + this.handOverIntervalMs;
+    this.handOverIntervalMs = Math.min(2 * this.handOverIntervalMs, handOverIntervalMsMax);
     return true;
   }
 

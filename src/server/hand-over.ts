@@ -1,4 +1,5 @@
-// Waits until this node has handed its leadership over (§3.10), or nobody took it in time.
+// Waits until this node has handed its leadership over (§3.10), or nobody took it in time: what a stop in
+// order waits for. Starts and ends no transfer; those are the core's (raft/transfer.ts).
 
 import type { Millis, TimerHandle, Timers } from '../base/env.js';
 

@@ -1,5 +1,6 @@
 // A member of a formed cluster: the core with its loop, log, state machine, writes and reads, wired
-// together. What is here is wiring; every rule lives in the part it belongs to.
+// together. A member has one store and one log as long as it lives; when those are replaced, another member
+// takes its place (membership.ts). What is here is wiring; every rule lives in the part it belongs to.
 
 import type { NodeEnv, NodeId, TimerHandle } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
@@ -363,14 +364,14 @@ export class Member implements LoopSink {
   private tick(): void {
     this.clusterClock.advance();
     this.diskSpace.check();
-    if (this.raft.role === 'leader' && this.diskSpace.takeYield()) this.yieldLeadership();
+    if (this.raft.role === 'leader' && this.diskSpace.claimHandOver()) this.handOverForRoom();
     this.expiry.check();
     this.retention.check();
     this.catchUp?.check();
   }
 
   /** Its disk is nearly full: another member, which may have room, is to lead. */
-  private yieldLeadership(): void {
+  private handOverForRoom(): void {
     if (this.options.formation.members.length === 1) return;
     this.options.env.logger.warn({}, 'disk nearly full: leadership is handed over');
     this.loop.step({ kind: 'transferLeadership' });
