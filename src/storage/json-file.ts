@@ -9,8 +9,8 @@ import { KvorumError } from '../base/errors.js';
 const bytesMax = 65_536;
 
 /**
- * The object in the file without its `formatVersion` and checksum, or `undefined` when there is no such file. Throws
- * `CORRUPT` for a file that is damaged or of a newer format.
+ * The object in the file without its `formatVersion` and checksum, or `undefined` when there is no such file.
+ * Throws `CORRUPT` for a file that is damaged or of a newer format.
  */
 export function readJsonFile(
   disk: Disk,
@@ -49,8 +49,8 @@ export function writeJsonFile(
 }
 
 /**
- * Makes the object durable beside the file, which stays as it is: what follows takes no more room on the disk.
- * Throws `DISK`.
+ * Makes the object durable beside the file, which stays as it is: what follows takes no more room on the
+ * disk. Throws `DISK`.
  */
 export function prepareJsonFile(
   disk: Disk,

@@ -15,6 +15,7 @@ import type { OpenStore, StoreOperation, StoreRange, StoreRecord, StoreView } fr
 import { folderInUse } from './folder-lock.js';
 import { findStoreDamage } from './level-check.js';
 import { syncFolder } from './node-disk.js';
+import { beginOpening, endOpening } from './opening-note.js';
 
 const options = {
   keyEncoding: 'buffer',
@@ -40,9 +41,14 @@ export async function openLevelStore(directory: string): Promise<LevelStore> {
   try {
     const damage = await findStoreDamage(directory);
     if (damage !== undefined) throw damaged(directory, damage, undefined);
-    // Not before: it opens the folder by itself soon after it was made.
-    database = new Level(directory, options);
-    await database.open();
+    beginOpening(directory);
+    try {
+      // Not before: it opens the folder by itself soon after it was made.
+      database = new Level(directory, options);
+      await database.open();
+    } finally {
+      endOpening(directory);
+    }
   } catch (error) {
     throw KvorumError.is(error) ? error : openError(directory, error);
   }

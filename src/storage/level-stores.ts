@@ -11,6 +11,7 @@ import { KvorumError } from '../base/errors.js';
 import type { OpenStore, Stores } from '../kv/store.js';
 import { openLevelStore, type LevelStore } from './level-store.js';
 import { syncFolder } from './node-disk.js';
+import { endOpening } from './opening-note.js';
 
 interface Opened {
   readonly name: string;
@@ -122,6 +123,7 @@ export class LevelStores implements Stores {
   }
 
   private async removeWhole(name: string): Promise<void> {
+    endOpening(join(this.dataDirectory, name));
     const removed = `${name}.removed`;
     await this.removeFolder(removed);
     if (!existsSync(join(this.dataDirectory, name))) return;

@@ -2,7 +2,16 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -173,6 +182,30 @@ describe('LevelStores', () => {
     const again = await openIn(new LevelStores(directory), 'db');
     slowly.mockRestore();
     await close(again);
+  });
+
+  it('say that a store is CORRUPT that ended three processes in a row, and try again', async () => {
+    const directory = dataFolder();
+    const stores = new LevelStores(directory);
+    const note = join(directory, 'db.opening');
+    const opening = openIn(stores, 'db');
+    let isOpen = false;
+    void opening.then(() => (isOpen = true));
+    while (!existsSync(note) && !isOpen) await new Promise((resolve) => setImmediate(resolve));
+    // All that a process leaves that ends now.
+    const left = readFileSync(note, 'latin1');
+    await close(await opening);
+    expect(existsSync(note)).toBe(false);
+    expect(left).toBe('1');
+    writeFileSync(note, '2');
+    await close(await openIn(stores, 'db'));
+    writeFileSync(note, '3');
+    const reason = { code: 'CORRUPT', details: { path: join(directory, 'db'), store: 'db' } };
+    await expect(openIn(stores, 'db')).rejects.toMatchObject(reason);
+    await close(await openIn(stores, 'db'));
+    writeFileSync(note, '3');
+    await removeIn(stores, 'db');
+    expect(readdirSync(directory)).toEqual([]);
   });
 
   it('leave nothing open when the name of a new store cannot be made durable', async () => {
