@@ -93,17 +93,20 @@ function overtaken(random: Prng, plan: Plan): ReturnType<Shape> {
     faults.push(
       crash(random, { ...delivered, afterEffects: random.integer(0, 1) }),
       { kind: 'cut', atMs, untilMs, ways: isolate(names[node] ?? '', names), refuses: true },
-      { kind: 'slowDisk', atMs, untilMs: atMs + 3_600, node, factor: 100 },
+      { kind: 'slowDisk', atMs, untilMs: atMs + 3_600, node, factor: 30 },
     );
   }
-  const inSteps = random.chance(0.7) ? { appendEntriesMax: 1, inFlightMessagesMax: 1 } : {};
+  const inSteps = {
+    appendEntriesMax: random.pick([5, 5, 512]),
+    inFlightMessagesMax: random.pick([1, 1, 256]),
+  };
   const times = { heartbeatIntervalMs: 50, electionTimeoutMsMin: 150, electionTimeoutMsMax: 300 };
   return {
     faults,
     peerMode: 'tcp',
     conditions: { ...plan.conditions, ...random.pick(latencies), loss: 0, duplication: 0, reordering: 0 },
     disk: { ...plan.disk, syncUsMean: 150 },
-    store: { readUsMean: 2_500, batchUsMin: 100, batchUsMean: 500 },
+    store: { readUsMean: 8_000, batchUsMin: 100, batchUsMean: 2_000 },
     operations: busy(random, plan),
     machines: plan.machines
       .slice(0, 3)

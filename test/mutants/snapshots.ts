@@ -84,6 +84,9 @@ export const snapshotMutants: readonly Mutant[] = [
   {
     id: 'N1',
     name: 'a snapshot is installed although the log holds what it ends with',
+    equivalent:
+      'who sends the entry that a snapshot ends with says in the same message that it is committed, since ' +
+      'it was before the transfer began: the commit index decides already; N2 takes that away',
     edits: [
       {
         file: install,
@@ -94,12 +97,17 @@ export const snapshotMutants: readonly Mutant[] = [
   },
   {
     id: 'N2',
-    name: 'a snapshot is installed although more is committed here',
+    name: 'a snapshot is installed although more is committed here, and entries are taken meanwhile',
     edits: [
       {
         file: install,
         find: 'index > raft.commitIndex && raft.termAt(index) !== term;',
         replace: 'index + 1_000 > raft.commitIndex;',
+      },
+      {
+        file: 'server/node.ts',
+        find: "    if (this.membership.isInstalling && message.kind === 'appendEntries') return;\n",
+        replace: '',
       },
     ],
   },
@@ -168,11 +176,35 @@ export const snapshotMutants: readonly Mutant[] = [
   {
     id: 'N8',
     name: 'a snapshot is used whatever its records add up to',
+    equivalent:
+      'every record has a check of its own, which the sender looks at, a chunk has one on its way, and ' +
+      'revisions without a gap leave none out; N8b takes the checks away',
     edits: [
       {
         file: 'kv/snapshot.ts',
         find: 'if (applied.revision !== this.through.revision || expected !== found) {',
         replace: "if (applied.revision !== this.through.revision && expected === '') {",
+      },
+    ],
+  },
+  {
+    id: 'N8b',
+    name: 'as N8, and the records of a store are not checked',
+    edits: [
+      {
+        file: 'kv/snapshot.ts',
+        find: 'if (applied.revision !== this.through.revision || expected !== found) {',
+        replace: "if (applied.revision !== this.through.revision && expected === '') {",
+      },
+      {
+        file: 'kv/record-check.ts',
+        find: 'return end >= 0 && asBuffer(record).readUInt32BE(end) === checkOf(record.subarray(0, end));',
+        replace: 'return end >= 0;',
+      },
+      {
+        file: 'kv/version-record.ts',
+        find: 'if (bytes.readUInt32BE(versionCheckOffset) !== check || (deleted && !isEmpty)) {',
+        replace: 'if (check < 0 && deleted && !isEmpty) {',
       },
     ],
   },
@@ -315,11 +347,30 @@ export const snapshotMutants: readonly Mutant[] = [
   {
     id: 'N21',
     name: 'the folder of the file that names the pair in use is not synced',
+    equivalent:
+      'the new log is opened before anything of the old pair is removed, and opening it syncs the folder; ' +
+      'N21b takes that away',
     edits: [
       {
         file: 'storage/json-file.ts',
         find: "  disk.renameSync(unfinishedPath(path), path);\n  disk.syncDirectorySync('.');\n",
         replace: '  disk.renameSync(unfinishedPath(path), path);\n',
+      },
+    ],
+  },
+  {
+    id: 'N21b',
+    name: 'as N21, and opening a log does not sync the folder either',
+    edits: [
+      {
+        file: 'storage/json-file.ts',
+        find: "  disk.renameSync(unfinishedPath(path), path);\n  disk.syncDirectorySync('.');\n",
+        replace: '  disk.renameSync(unfinishedPath(path), path);\n',
+      },
+      {
+        file: 'storage/wal-recovery.ts',
+        find: "(this.options.directory);\n    this.disk.syncDirectorySync('.');\n",
+        replace: '(this.options.directory);\n',
       },
     ],
   },

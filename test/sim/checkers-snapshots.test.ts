@@ -160,6 +160,28 @@ describe('members that lost their disk', () => {
     expect(caughtUp.send(granted('a', 'b', 3)).ids).toEqual([]);
   });
 
+  it('may not begin below the term of a leader that they followed', () => {
+    const bench = (): Bench => new Bench().see('b', whole).see('a', whole).send(stored('a', 3));
+    expect(bench().seeRepaired('a', { ...rebuilt, term: 1 }, 2.001).ids).toContain('durableVote');
+    expect(bench().seeRepaired('a', rebuilt, 2.001).ids).toEqual([]);
+  });
+
+  it('may not have a vote left in a term in which they voted', () => {
+    const bench = new Bench()
+      .see('b', whole)
+      .see('a', whole)
+      .send(granted('a', 'b', 2));
+    expect(bench.seeRepaired('a', { ...rebuilt, votedFor: undefined }, 2.001).ids).toEqual(['durableVote']);
+  });
+
+  it('may not vote before their disk has again all that was committed', () => {
+    const bench = (): Bench => new Bench().see('b', whole).see('a', whole).seeRepaired('a', rebuilt, 2.001);
+    const soon = { ...rebuilt, catchingUp: false };
+    expect(bench().see('a', soon, 2.001).ids).toEqual(['durableAcknowledgement']);
+    expect(bench().see('a', soon, 3).ids).toContain('durableAcknowledgement');
+    expect(bench().see('a', { ...whole, votedFor: 'a' }, 2.001).ids).toEqual([]);
+  });
+
   it('and never again in a term in which they voted', () => {
     const bench = new Bench()
       .see('b', whole)
