@@ -48,7 +48,7 @@ export interface InstallHost {
 }
 
 /** After a snapshot had to be given up because the disk was full, none is taken for this long. */
-const noSpacePauseMs = 10_000;
+const noSpacePauseMs = 2_000;
 
 /** Receives snapshots for a node, one after the other, and installs those that it needs. */
 export class Installer {

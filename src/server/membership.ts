@@ -31,6 +31,7 @@ import {
   type PairOptions,
 } from './pair.js';
 import type { Peers } from './peers.js';
+import { QuietLog } from './quiet-log.js';
 import { rebuildPair, unrepairable, type NewPair } from './rebuild.js';
 import { Recovery } from './recovery.js';
 import { figuresOf, logCatchingUp, nothingSent, type SnapshotFigures } from './snapshot-figures.js';
@@ -61,7 +62,7 @@ export type Standing = 'opening' | 'forming' | 'recovering' | 'member';
 const missingMembersLogMs = 5_000;
 const idBytes = 16;
 /** Until a repair that found the disk full is tried again. */
-const noSpacePauseMs = 10_000;
+const noSpacePauseMs = 2_000;
 
 export class Membership {
   standing: Standing = 'opening';
@@ -269,6 +270,7 @@ export class Membership {
     const { logger, timers } = this.env;
     const { current } = this;
     const hasStore = opened !== undefined;
+    const quietLog = new QuietLog(logger, this.env.clock);
     const rebuild = (floor: number): void => {
       if (this.isEnding) return;
       this.replacements++;
@@ -276,7 +278,8 @@ export class Membership {
         if (pair === undefined) {
           if (!isNoSpace(error)) throw error ?? new KvorumError('INTERNAL', 'nothing was rebuilt');
           const problem = `no room on the disk to replace what is damaged: ${error?.message ?? ''}`;
-          logger.error({}, `${problem}; it is tried again every ${noSpacePauseMs} ms: free the disk`);
+          const advice = `it is tried again every ${noSpacePauseMs} ms: free the disk`;
+          quietLog.write('no room', 'error', {}, `${problem}; ${advice}`);
           timers.set(noSpacePauseMs, () => rebuild(floor));
           this.replaced(() => undefined);
           return;
