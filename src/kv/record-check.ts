@@ -31,6 +31,7 @@ export function checkOfVersion(
   previousSub: number,
 ): number {
   const hash = new Hash64(hashHigh, hashLow).number(previousRevision).number(previousSub);
+  // The length, which says where the key ends and the value begins; below 0 for a deletion, whatever its key.
   return hash.number(deleted ? -key.length - 1 : key.length).words()[1];
 }
 

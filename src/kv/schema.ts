@@ -47,15 +47,19 @@ export interface Version extends Head {
   readonly clearsTombstone: boolean;
 }
 
-/** What the store is the state of. */
+/** What the store is the state of. Hashes (state-hash.ts) are two unsigned 32-bit words each. */
 export interface AppliedRecord {
+  /** The last entry whose effects the store holds, in whole and all before it too. */
   readonly appliedIndex: number;
+  /** Of that entry. */
   readonly term: number;
   readonly stateHigh: number;
   readonly stateLow: number;
   readonly contentHigh: number;
   readonly contentLow: number;
+  /** Of the last write; 0 before the first one. */
   readonly revision: Revision;
+  /** The newest stamps among the entries applied. */
   readonly clusterTimeMs: number;
   readonly wallTimeMs: number;
 }
@@ -171,6 +175,9 @@ export function historyAfter({ revision, sub }: HistoryPlace, limit: number, rev
 /** The first record of history: whether there is any. */
 export const historyStart: StoreRange = { start: 'V/', end: 'V0', limit: 1, reverse: false };
 
+// The records, big endian; each ends with the check of what stands before it (record-check.ts).
+
+/** u64 modRevision, u32 sub, u64 createRevision, u64 version, u64 leaseId, u32 valueBytes, 2 × u32 hash. */
 export function encodeLive(head: Head): Uint8Array {
   const bytes = Buffer.allocUnsafe(liveBytes);
   writeNumber(bytes, head.modRevision, 0);
@@ -202,6 +209,7 @@ export function decodeLive(record: Uint8Array, storeKey: ByteString): Head {
   };
 }
 
+/** u64 modRevision, u32 sub. */
 export function encodeTombstone(head: Head): Uint8Array {
   const bytes = Buffer.allocUnsafe(tombstoneBytes);
   writeNumber(bytes, head.modRevision, 0);
@@ -229,6 +237,7 @@ export function decodeTombstone(record: Uint8Array, storeKey: ByteString): Head 
   };
 }
 
+/** u32 format, u64 revision, u32 sub, 2 × u32 content hash. */
 export function encodeStaging(record: StagingRecord): Uint8Array {
   const bytes = Buffer.allocUnsafe(stagingBytes);
   bytes.writeUInt32BE(storeFormatVersion, 0);
@@ -253,6 +262,10 @@ export function decodeStaging(record: Uint8Array): StagingRecord {
   };
 }
 
+/**
+ * u32 format, u64 appliedIndex, u64 term, 2 × u32 state hash, 2 × u32 content hash, u64 revision, u64
+ * clusterTimeMs, u64 wallTimeMs.
+ */
 export function encodeApplied(record: AppliedRecord): Uint8Array {
   const bytes = Buffer.allocUnsafe(appliedBytes);
   bytes.writeUInt32BE(storeFormatVersion, 0);
@@ -309,10 +322,15 @@ export function readNumber(source: Buffer, offset: number, storeKey: ByteString)
   return high * 0x1_0000_0000 + source.readUInt32BE(offset + 4);
 }
 
+/** The error for a record whose check does not fit: it has the right form, and other bytes. */
 export function rotten(storeKey: ByteString): KvorumError {
   return corrupt(storeKey, 'is not as it was written');
 }
 
+/**
+ * The `CORRUPT` error for a record, which `details.record` names: the server knows by it that it is the store
+ * that is damaged (storage/damage.ts), and adds what to do.
+ */
 export function corrupt(storeKey: ByteString, what: string): KvorumError {
   const name = JSON.stringify(storeKey.slice(0, 100));
   return new KvorumError('CORRUPT', `the record ${name} of the store ${what}`, {

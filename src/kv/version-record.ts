@@ -9,6 +9,11 @@ import { checkBytes, checkOfVersion } from './record-check.js';
 import { corrupt, versionKey, writeNumber, type Version } from './schema.js';
 import { hashDeletion, hashRecord } from './state-hash.js';
 
+// A record, big endian, all zero from 13 to 36 in a deletion, which has no value either:
+//    0  1  kind               21  8  version
+//    1  8  previousRevision   29  8  leaseId
+//    9  4  previousSub        37  2  length of the key, bytes
+//   13  8  createRevision     39  4  check              43  key, then value to the end
 const kindPut = 1;
 const kindDelete = 2;
 /** Length of a record without key and value. */
