@@ -39,13 +39,14 @@ export function refusePeer(
   }
   if (formed === undefined) return refuseUnformed(own, hello, refuse);
   if (hello.clusterId !== undefined && hello.clusterId !== formed.clusterId) {
-    const clusters =
-      `node ${hello.nodeId} belongs to cluster ${hello.clusterId}, ` + `${own.nodeId} to ${formed.clusterId}`;
+    const other = `node ${hello.nodeId} belongs to cluster ${hello.clusterId}`;
+    const clusters = `${other}, ${own.nodeId} to ${formed.clusterId}`;
     return refuse('IDENTITY', `${clusters}: check the addresses in the cluster file`);
   }
   const member = formed.members.find((candidate) => candidate.nodeId === hello.nodeId);
   if (member === undefined) {
-    return refuse('IDENTITY', `node ${hello.nodeId} is not a member of cluster ${formed.clusterId}`);
+    const fact = `node ${hello.nodeId} is not a member of cluster ${formed.clusterId}`;
+    return refuse('IDENTITY', `${fact}: stop it, or check the addresses in its cluster file`);
   }
   if (member.instanceId !== hello.instanceId) return refuse('IDENTITY', otherData(hello.nodeId));
   return undefined;
@@ -57,7 +58,8 @@ function refuseUnformed(
   refuse: (code: PeerRefusal['code'], message: string) => PeerRefusal,
 ): PeerRefusal | undefined {
   if (!own.memberIds.includes(hello.nodeId)) {
-    return refuse('IDENTITY', `node ${hello.nodeId} is not in the cluster file of ${own.nodeId}`);
+    const fact = `node ${hello.nodeId} is not in the cluster file of ${own.nodeId}`;
+    return refuse('IDENTITY', `${fact}: name it there, or stop it`);
   }
   // A formed cluster is the truth; its members' files no longer matter.
   if (hello.clusterId !== undefined) return undefined;
@@ -65,7 +67,7 @@ function refuseUnformed(
     const lists =
       `${hello.nodeId} lists ${hello.memberIds.join(', ')}; ` +
       `${own.nodeId} lists ${own.memberIds.join(', ')}`;
-    return refuse('IDENTITY', `the cluster files differ: ${lists}`);
+    return refuse('IDENTITY', `the cluster files differ: ${lists}: start all nodes with the same one`);
   }
   return undefined;
 }
