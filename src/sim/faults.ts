@@ -84,7 +84,15 @@ export type CrashFault = OnNode & {
    * leaves half done. A start with fewer effects is not disturbed.
    */
   readonly nextStarts?: readonly number[];
+  /** The next starts end by a loss of power with everything that was not synced, though this is a kill. */
+  readonly thenPower?: boolean;
 };
+
+/** How the next starts end after the crash. */
+export function nextOf(fault: CrashFault): CrashFault {
+  if (fault.thenPower !== true) return fault;
+  return { ...fault, machine: 'power', unsynced: 'none', entries: 'none', downMs: 500 };
+}
 
 /**
  * Damage that no crash does. Only what the atlas allows; the machine goes down, and starts on what is left.

@@ -12,7 +12,7 @@ import type { Member } from '../wire/protocol.js';
 import type { Violations } from './checkers/violations.js';
 import { roll32, streamOf } from './dice.js';
 import { damageOutcomes } from './fault-atlas.js';
-import type { CrashFault, DamageFault } from './faults.js';
+import { type CrashFault, type DamageFault, nextOf } from './faults.js';
 import { damageDisk, type RottenRecord } from './machine-damage.js';
 import type { MachinePlan, Plan } from './plan.js';
 import type { ScheduledEvent, Scheduler } from './scheduler.js';
@@ -22,8 +22,6 @@ import type { VirtualNetwork } from './virtual-network.js';
 import { type LogSink, type ResumeOrder, VirtualProcess, virtualLogger } from './virtual-process.js';
 import { nodeConfigOf } from './virtual-config.js';
 import { VirtualStores } from './virtual-stores.js';
-
-export type { CrashFault } from './faults.js';
 
 /** The world around a machine. */
 export interface MachineContext {
@@ -177,7 +175,8 @@ export class Machine {
   /** The plan's crash; one that is to come midway waits for its effect. */
   crash(fault: CrashFault): void {
     if (this.process === undefined) return;
-    if (fault.nextStarts !== undefined) this.loop = { fault, nextStarts: [...fault.nextStarts] };
+    const { nextStarts } = fault;
+    if (nextStarts !== undefined) this.loop = { fault: nextOf(fault), nextStarts: [...nextStarts] };
     if (fault.during !== undefined) this.phaseCrash = fault;
     else if (fault.afterEffects === 0) this.crashNow(fault);
     else this.arm(fault, fault.afterEffects);

@@ -1,5 +1,5 @@
-// Faults whose times belong together: a thing that goes wrong while another one does, which faults drawn one by
-// one meet too seldom. Each is the story of a bug that some system had. Pure. Source: research §2, §4.9.
+// Faults whose times belong together: a thing that goes wrong while another one does, which faults drawn one
+// by one meet too seldom. Each is the story of a bug that some system had. Pure. Source: research §2, §4.9.
 
 import type { Prng } from '../base/prng.js';
 import { theLeader, type Fault } from './faults.js';
@@ -29,7 +29,7 @@ export function succession(random: Prng, scope: FaultScope, atMs: number): Fault
   const faults: Fault[] = [];
   let beginMs = atMs;
   for (let left = random.integer(2, 4); left > 0; left--) {
-    const nextMs = beginMs + random.pick([300, 500, 800, 1_200]);
+    const nextMs = beginMs + random.pick([500, 800, 1_200]);
     const untilMs = Math.min(scope.safetyMs, nextMs + random.pick([0, 0, 30, 400]));
     if (beginMs >= scope.safetyMs - 500) break;
     const refuses = random.chance(0.7);
@@ -75,27 +75,24 @@ export function blackout(random: Prng, scope: FaultScope): Fault[] {
   }));
 }
 
-/** A node is killed, starts on what the page cache kept, and loses power before it has written much. */
+/**
+ * A node is killed, often just before a sync, starts on what the page cache kept, and loses power before it
+ * has written much.
+ */
 export function killsThenPower(random: Prng, { safetyMs, nodes }: FaultScope): Fault[] {
-  return Array.from({ length: Math.ceil(safetyMs / 5_000) }, () => {
-    const atMs = random.integer(2_000, Math.max(2_000, safetyMs - 3_000));
-    const fault = { kind: 'crash', node: random.integer(0, nodes.length - 1), afterEffects: 0 } as const;
-    // Often just before a sync, so that there is something that only the page cache holds.
-    const afterEffects = random.chance(0.5) ? 0 : random.integer(1, 10);
-    const secondMs = atMs + 20 + random.integer(1, 150);
-    return [
-      {
-        ...fault,
-        atMs,
-        afterEffects,
-        downMs: 20,
-        machine: 'kill',
-        unsynced: 'none',
-        entries: 'none',
-      } as const,
-      { ...fault, atMs: secondMs, downMs: 500, machine: 'power', unsynced: 'none', entries: 'none' } as const,
-    ];
-  }).flat();
+  return Array.from({ length: Math.ceil(safetyMs / 4_000) }, () => ({
+    kind: 'crash',
+    atMs: random.integer(2_000, Math.max(2_000, safetyMs - 3_000)),
+    node: random.integer(0, nodes.length - 1),
+    // So soon that the others find it again before it has synced for want of anything else to do.
+    downMs: random.pick([1, 5, 20]),
+    machine: 'kill',
+    unsynced: 'none',
+    entries: 'none',
+    afterEffects: random.chance(0.3) ? 0 : random.integer(1, 10),
+    nextStarts: [random.integer(3, 18)],
+    thenPower: true,
+  }));
 }
 
 export function crash(

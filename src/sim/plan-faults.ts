@@ -218,8 +218,7 @@ export const familyNames: readonly string[] = [
 
 /** Draws the families of a run and their faults, by ascending time. */
 export function planFaults(random: Prng, scope: FaultScope): { families: string[]; faults: Fault[] } {
-  const drawn = drawFamilies(random);
-  const chosen = [...(scope.families ?? drawn)];
+  const chosen = [...(scope.families ?? drawFamilies(random))];
   const faults: Fault[] = [];
   // In some runs faults begin at once and meet the forming of the cluster.
   const beginMs = random.chance(0.3) ? 0 : 1_200;
@@ -233,10 +232,13 @@ export function planFaults(random: Prng, scope: FaultScope): { families: string[
       if (atMs >= scope.safetyMs - 500) break;
       const lengthMs = 50 + Math.floor(-Math.log(1 - random.fraction()) * random.pick([400, 2_000, 6_000]));
       const endMs = Math.min(scope.safetyMs, atMs + lengthMs);
-      faults.push(...family(random, scope, atMs, endMs).filter(hasEffect));
+      const drawn = family(random, scope, atMs, endMs).filter(hasEffect);
+      faults.push(...drawn);
+      // Each needs a leader to begin with.
+      if (name === 'succession') atMs = Math.max(atMs, ...drawn.map((fault) => fault.atMs + 2_000));
     }
     if (name === 'power' && random.chance(0.5)) faults.push(...blackout(random, scope));
-    if (name === 'kill' && random.chance(0.5)) faults.push(...killsThenPower(random, scope));
+    if (name === 'kill' && random.chance(0.7)) faults.push(...killsThenPower(random, scope));
   }
   if (chosen.includes('birth')) faults.push(...births(random, scope));
   faults.push(...damages(random, scope, chosen));
@@ -273,7 +275,7 @@ function damages(random: Prng, scope: FaultScope, chosen: readonly string[]): Fa
       const atMs = moment();
       const downMs = random.integer(100, 2_000);
       // The newest is what the store has not yet written.
-      const position = random.chance(0.4) ? 1 - random.fraction() / 50 : random.fraction();
+      const position = random.chance(0.6) ? 1 - random.fraction() / 30 : random.fraction();
       const fault: Fault = { kind: 'damage', atMs, node, downMs, damage, position };
       const again = { ...crash(random, scope, atMs, atMs + 400, 'power', random.integer(1, 25)), node };
       return random.chance(0.3) ? [{ ...again, during: 'recovery' }, fault] : [fault];

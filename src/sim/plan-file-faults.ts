@@ -34,6 +34,7 @@ const crashMoments = {
   afterEffects: time,
   during: optional(oneOf('install', 'recovery', 'delivery')),
   nextStarts: optional(list(time)),
+  thenPower: optional(boolean),
 };
 
 /** The fields of each kind besides `kind` itself. */

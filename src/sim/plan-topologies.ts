@@ -48,7 +48,7 @@ export function patchwork(random: Prng, nodes: readonly string[]): Way[] {
  */
 export function leaderAlone(random: Prng, hosts: Hosts): Way[] {
   const { nodes, clients } = hosts;
-  if (nodes.length > 4 && random.chance(0.5)) return leaderWithOne(random, hosts);
+  if (nodes.length > 4 && random.chance(0.7)) return leaderWithOne(random, hosts);
   const sides = clients.map((name) => ({ name, side: random.pick(['leader', 'followers', 'both']) }));
   const outward = random.chance(0.2);
   return [
@@ -64,7 +64,8 @@ function leaderWithOne(random: Prng, { nodes, clients }: Hosts): Way[] {
   const others = nodes.filter((name) => name !== companion);
   const cutOff = clients.filter(() => random.chance(0.3));
   return [
-    ...waysBetween([theLeader.name, companion], others),
+    ...waysBetween([theLeader.name], others),
+    ...bothWays(companion, theFollowers),
     ...waysBetween(cutOff, [theLeader.name, companion]),
   ];
 }

@@ -2,15 +2,16 @@
 // cluster is formed, so that they have to wait or to fail honestly.
 
 import type { Prng } from '../base/prng.js';
-import type { Fault } from './faults.js';
+import { theLeader, type Fault } from './faults.js';
 import type { ClientPlan, PlannedOperation } from './plan.js';
 
 export function planClients(random: Prng): ClientPlan[] {
+  const nearestShare = random.pick([0, 0.5, 1]);
   return Array.from({ length: random.integer(2, 5) }, (_, i) => ({
     name: `c${i + 1}`,
     concurrency: random.pick([1, 2, 8]),
     timeoutMs: random.pick([1_000, 5_000, 20_000]),
-    ...(random.chance(0.5) ? { readFrom: 'nearest' } : {}),
+    ...(random.chance(nearestShare) ? { readFrom: 'nearest' } : {}),
   }));
 }
 
@@ -28,10 +29,10 @@ export function planOperations(
 ): PlannedOperation[] {
   const perSecond = random.pick(safetyMs > longRunMs ? [1, 2] : [2, 5, 10]);
   const keys = Array.from({ length: random.integer(2, 8) }, (_, i) => `key/${i}`);
-  const readShare = random.pick([0.2, 0.5]);
+  const readShare = random.pick([0.2, 0.5, 0.7]);
   const valueBytesMax = random.pick([16, 16, 300, 20_000]);
   // Where something breaks or heals is where old and new meet: in half of the runs most requests come there.
-  const moments = random.chance(0.5) ? momentsOf(faults, safetyMs) : [];
+  const moments = random.chance(0.5) ? drawMoments(random, faults, safetyMs) : [];
   const operations: PlannedOperation[] = [];
   for (const client of clients.keys()) {
     let atMs = random.integer(0, 1_000);
@@ -52,10 +53,28 @@ export function planOperations(
   return operations.sort((a, b) => a.atMs - b.atMs);
 }
 
-/** Some of the times at which a cut begins or ends, or a crash or pause begins: few, so that requests meet. */
+/**
+ * When a cut begins or ends, a crash or pause begins, and just before damage: what is newest then is not yet
+ * in the store.
+ */
 function momentsOf(faults: readonly Fault[], safetyMs: number): number[] {
-  const cuts = faults.filter(({ kind }) => kind === 'cut');
-  return [...faults.filter(({ kind }) => kind === 'crash' || kind === 'pause'), ...cuts]
-    .flatMap((fault) => ('untilMs' in fault ? [fault.atMs, fault.untilMs] : [fault.atMs]))
+  return faults
+    .flatMap((fault) => {
+      if (fault.kind === 'cut') return [fault.atMs, fault.untilMs];
+      if (fault.kind === 'damage') return [fault.atMs - closeMs - 50];
+      return fault.kind === 'crash' || fault.kind === 'pause' ? [fault.atMs] : [];
+    })
     .filter((atMs) => atMs > 0 && atMs < safetyMs);
+}
+
+/** Few of them in some runs, so that many requests meet at each. */
+function drawMoments(random: Prng, faults: readonly Fault[], safetyMs: number): readonly number[] {
+  // A leader that is cut off answers, and is succeeded, for less than an election timeout.
+  const depositions = faults.filter(
+    (fault) => fault.kind === 'cut' && fault.ways.some(([from]) => from === theLeader.name),
+  );
+  const chosen = depositions.length > 0 && random.chance(0.7) ? depositions : faults;
+  const all = momentsOf(chosen, safetyMs);
+  if (all.length === 0) return [];
+  return Array.from({ length: random.pick([3, 10, 30]) }, () => random.pick(all));
 }

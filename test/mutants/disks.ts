@@ -147,8 +147,8 @@ export const diskMutants: readonly Mutant[] = [
     name: 'the remains of a torn write are left in place',
     equivalent:
       'the remains carry the number of the batch that is written over them next and not its chain: ' +
-      'they are taken neither for it nor for a later one; zeros only keep them from being reported again (D4b ' +
-      'does not write over them)',
+      'they are taken neither for it nor for a later one; zeros only keep them from being reported ' +
+      'again (D4b does not write over them)',
     edits: [{ file: recovery, find: '      zeroFill(segment.file, from, to);\n', replace: '' }],
   },
   {

@@ -12,7 +12,7 @@ import type { Violations } from './violations.js';
 export class ReadIndexChecker {
   private readonly violations: Violations;
   private readonly committedIndex: () => LogIndex;
-  /** By node and request, for reads that wait: what was committed when it was asked. Bounded by `readsMax`. */
+  /** By node and request, for reads that wait: what was committed when asked. Bounded by `readsMax`. */
   private readonly asked = new Map<NodeId, Map<number, LogIndex>>();
 
   /** `committedIndex`: the last index that any node ever showed as committed. */
