@@ -110,7 +110,9 @@ describe('a plan is refused', () => {
     const fields = faults.flatMap((fault, i) => Object.keys(fault).map((field) => ({ i, field })));
     fc.assert(
       fc.property(fc.constantFrom(...fields), fc.constantFrom(undefined, null, {}), ({ i, field }, value) => {
-        fc.pre(!(value === undefined && ['ways', 'refuses', 'during', 'nextStarts', 'thenPower'].includes(field)));
+        fc.pre(
+          !(value === undefined && ['ways', 'refuses', 'during', 'nextStarts', 'thenPower'].includes(field)),
+        );
         expect(refusalOf(`faults[${i}].${field}`, value)).toContain(`faults[${i}]`);
       }),
     );
