@@ -151,12 +151,21 @@ export const snapshotMutants: readonly Mutant[] = [
     name: 'chunks are acknowledged before they are durable',
     equivalent:
       'a transfer goes on from a cursor that is read from what is durable, so a chunk that was lost ' +
-      'is sent again; N7 takes that away',
+      'is sent again, and the last one is answered when all is; N7 takes that away',
     edits: [
       {
         file: receiver,
         find: '    this.staging.write(taken.operations, (error) => {\n',
-        replace: '    this.staging.write(taken.operations.slice(0), (error) => {\n',
+        replace:
+          '    const { offer } = transfer;\n' +
+          '    if (taken.end === undefined)\n' +
+          "      this.answer(transfer.peer, offer.transferId, chunk.sequence, 'written', '');\n" +
+          '    this.staging.write(taken.operations, (error) => {\n',
+      },
+      {
+        file: receiver,
+        find: "this.answer(transfer.peer, transfer.offer.transferId, sequence, 'written', '');",
+        replace: 'return;',
       },
     ],
   },
