@@ -39,6 +39,47 @@ const clusterFile = z.strictObject({
   snapshot: partOf(defaultNodeConfig.snapshot).optional(),
 });
 
+/** What is wrong with a field, to follow its name in a sentence. What a schema says itself comes first. */
+function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {
+  switch (issue.code) {
+    case 'invalid_type': {
+      const expected = withArticle(issue.expected);
+      if (issue.input === undefined) return `is missing: it must be ${expected}`;
+      return `must be ${expected}, not ${typeOf(issue.input)}`;
+    }
+    case 'unrecognized_keys': {
+      const unknown = issue.keys.map((key) => JSON.stringify(key)).join(', ');
+      return `has no field ${unknown}; the fields are ${fieldsAt(issue.path ?? []).join(', ')}`;
+    }
+    case 'too_small':
+      return issue.origin === 'array'
+        ? `must have at least ${issue.minimum} entry`
+        : `must be above ${issue.minimum}`;
+    case 'too_big':
+      return `must have at most ${issue.maximum} entries`;
+    default:
+      return undefined;
+  }
+}
+
+/** The fields that an object at this place of the file has. */
+function fieldsAt(path: readonly PropertyKey[]): string[] {
+  const [part] = path;
+  if (part === undefined) return Object.keys(clusterFile.shape);
+  if (part === 'members') return Object.keys(clusterFile.shape.members.element.shape);
+  const defaults = Object.entries(defaultNodeConfig).find(([name]) => name === part)?.[1] as unknown;
+  return typeof defaults === 'object' && defaults !== null ? Object.keys(defaults) : [];
+}
+
+function typeOf(value: unknown): string {
+  if (value === null) return 'null';
+  return withArticle(Array.isArray(value) ? 'array' : typeof value);
+}
+
+function withArticle(noun: string): string {
+  return `${/^[aeiou]/.test(noun) ? 'an' : 'a'} ${noun}`;
+}
+
 /** Reads and checks a cluster file. Throws `CONFIG` naming the file and the field or the place. */
 export function loadClusterFile(path: string): ClusterConfig {
   let text: string;
@@ -62,11 +103,11 @@ export function loadClusterFile(path: string): ClusterConfig {
 
 /** As `loadClusterFile`, from a value; `source` names it in errors. */
 export function parseClusterConfig(json: unknown, source: string): ClusterConfig {
-  const parsed = clusterFile.safeParse(json);
+  const parsed = clusterFile.safeParse(json, { error: describeIssue });
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     const field = issue === undefined || issue.path.length === 0 ? 'the file' : issue.path.join('.');
-    throw new KvorumError('CONFIG', `${source}: ${field}: ${issue?.message ?? 'not a cluster file'}`);
+    throw new KvorumError('CONFIG', `${source}: ${field} ${issue?.message ?? 'is no cluster file'}`);
   }
   const { members, raft, wal, limits, store, snapshot } = parsed.data;
   for (const name of ['id', 'address'] as const) {

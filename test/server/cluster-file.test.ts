@@ -65,6 +65,41 @@ describe('cluster file', () => {
     expect(messageOf(json)).toMatch(words);
   });
 
+  test.each([
+    [{}, 'test.json: members is missing: it must be an array'],
+    [[1], 'test.json: the file must be an object, not an array'],
+    [null, 'test.json: the file must be an object, not null'],
+    [{ members: [{ id: 'n1' }] }, 'test.json: members.0.address is missing: it must be a string'],
+    [{ members: [{ id: 5, address: 'h:1' }] }, 'test.json: members.0.id must be a string, not a number'],
+    [{ members: [{ id: 'a', address: 'h' }] }, 'test.json: members.0.address must be host:port'],
+    [{ members: [] }, 'test.json: members must have at least 1 entry'],
+    [
+      { members, raft: { heartbeatIntervalMs: 'a' } },
+      'raft.heartbeatIntervalMs must be a number, not a string',
+    ],
+    [{ members, wal: { segmentBytes: -1 } }, 'test.json: wal.segmentBytes must be above 0'],
+    [{ members, raft: 5 }, 'test.json: raft must be an object, not a number'],
+    [
+      { members, colour: 1, size: 2 },
+      'test.json: the file has no field "colour", "size"; the fields are members, raft, wal, limits, store, snapshot',
+    ],
+    [
+      { members: [{ id: 'a', address: 'h:1', port: 1 }] },
+      'test.json: members.0 has no field "port"; the fields are id, address',
+    ],
+    [
+      { members, raft: { heartBeat: 1 } },
+      `test.json: raft has no field "heartBeat"; the fields are ${Object.keys(defaultNodeConfig.raft).join(', ')}`,
+    ],
+  ])('says in a sentence what is wrong and what belongs there: %j', (json, words) => {
+    expect(messageOf(json)).toContain(words);
+  });
+
+  test('at most seven members', () => {
+    const eight = Array.from({ length: 8 }, (_, i) => ({ id: `m${i}`, address: `h:${i + 1}` }));
+    expect(messageOf({ members: eight })).toContain('members must have at most 7 entries');
+  });
+
   test('a file that is missing or not JSON is named', () => {
     expect(() => loadClusterFile('/nonexistent/cluster.json')).toThrow(/\/nonexistent\/cluster\.json/);
     expect(() => loadClusterFile('README.md')).toThrow(/README\.md.*JSON|cannot read/);
