@@ -7,7 +7,7 @@ import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { connect, KvorumError, type KvorumClient } from '../client/index.js';
 import { exitCodes, UsageError } from './exit-codes.js';
-import { LocalCluster, savedPorts, type NodeExit } from './local-cluster.js';
+import { LocalCluster, savedPorts, takenPort, type NodeExit } from './local-cluster.js';
 import { readableLogLine } from './log-lines.js';
 import { defaultDevPort, integerParser } from './options.js';
 import { paint, say, writeLine } from './output.js';
@@ -15,6 +15,8 @@ import { Progress } from './progress.js';
 import { judge, statusLines } from './status.js';
 
 const nodesMax = 7;
+/** How far from taken ports others are proposed. */
+const otherPortsAfter = 100;
 
 interface DevFlags {
   readonly nodes?: number;
@@ -41,7 +43,9 @@ export function addDevCommand(program: Command): void {
       ).argParser(integerParser(1, 65_535)),
     )
     .action(async (flags: DevFlags) => {
-      const session = new DevSession(flags.dataDir, choosePorts(flags));
+      const ports = choosePorts(flags);
+      await refuseTakenPort(ports);
+      const session = new DevSession(flags.dataDir, ports);
       process.exitCode = await session.run();
     });
 }
@@ -67,6 +71,21 @@ export function choosePorts(flags: DevFlags): number[] {
   if (from + nodes - 1 > 65_535)
     throw new UsageError(`--port ${from} leaves no room for ${nodes} nodes below 65536`);
   return Array.from({ length: nodes }, (_, index) => from + index);
+}
+
+/** Throws `UsageError` when one of the ports is taken, before anything is started or written. */
+async function refuseTakenPort(ports: readonly number[]): Promise<void> {
+  const taken = await takenPort(ports);
+  if (taken === undefined) return;
+  const { port, code } = taken;
+  const why = code === 'EADDRINUSE' ? 'is in use, perhaps by another kvorum dev' : `cannot be used (${code})`;
+  const first = ports[0] ?? defaultDevPort;
+  const other =
+    first + otherPortsAfter + ports.length > 65_536 ? first - otherPortsAfter : first + otherPortsAfter;
+  throw new UsageError(
+    `port ${port} of 127.0.0.1 ${why}: stop what uses it, or run a second cluster beside it with ` +
+      `--port ${other} --data-dir ${join('.kvorum', `dev-${other}`)}`,
+  );
 }
 
 /** One run of `dev`, from the first process to the last. */

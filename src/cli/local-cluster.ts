@@ -231,6 +231,21 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
+/** The first of `ports` on loopback that cannot be listened on at this moment, with the errno. */
+export async function takenPort(
+  ports: readonly number[],
+): Promise<{ port: number; code: string } | undefined> {
+  for (const port of ports) {
+    const code = await new Promise<string | undefined>((finish) => {
+      const server = createServer();
+      server.once('error', (error: NodeJS.ErrnoException) => finish(error.code ?? error.message));
+      server.listen(port, '127.0.0.1', () => server.close(() => finish(undefined)));
+    });
+    if (code !== undefined) return { port, code };
+  }
+  return undefined;
+}
+
 /**
  * The ports of the cluster whose data `directory` holds, or `undefined` when it holds none. Throws
  * `UsageError` when the file there is not one that `LocalCluster` wrote.
