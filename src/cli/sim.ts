@@ -3,7 +3,7 @@
 // again.
 
 import { availableParallelism } from 'node:os';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { streamOf } from '../sim/dice.js';
@@ -60,7 +60,7 @@ export function addSimCommand(program: Command): void {
     .addOption(
       new Option('--faults <list>', 'only these: none, or some of the names below').argParser(parseFaults),
     )
-    .option('--replay <file>', 'run a plan file and print its trace')
+    .option('--replay <plan>', 'run a plan file, or the plan of a seed (a number), and print its trace')
     .option('--messages', 'with --replay: every message too')
     .option('--trace-json <file>', 'write the trace of the replay, or of the first failure, as lines of JSON')
     .option('--shrink', 'make the failing plan small; the first failure of seeds is, unless told otherwise')
@@ -178,7 +178,7 @@ async function shrinkFailure(flags: SimFlags, pool: SimPool, failure: Failure, p
 }
 
 async function replay(flags: SimFlags, path: string, pool: SimPool): Promise<void> {
-  const plan = planFromFile(path);
+  const plan = planOfSeed(path, flags) ?? planFromFile(path);
   const report = new SimReport(plan.seed);
   const result = await pool.run({ kind: 'plan', plan, detail: flags.messages === true ? 'full' : 'words' });
   report.end();
@@ -214,6 +214,12 @@ function keep(folder: string, failure: Failure, { plan, trace }: RunReport, name
   }
 }
 
+/** The plan that is drawn for a seed, when `text` is one and no file has that name. */
+function planOfSeed(text: string, flags: SimFlags): Plan | undefined {
+  if (!/^\d+$/.test(text) || Number(text) > 0xffff_ffff || existsSync(text)) return undefined;
+  return planOf(Number(text), planOptions(flags));
+}
+
 function planFromFile(path: string): Plan {
   let text: string;
   try {
@@ -224,7 +230,20 @@ function planFromFile(path: string): Plan {
   try {
     return readPlan(text);
   } catch (error) {
-    throw new UsageError(`${path}: ${messageOf(error)}`);
+    throw new UsageError(chaosPlanWords(text, path) ?? `${path}: ${messageOf(error)}`);
+  }
+}
+
+/** What to say of a file that is the plan of `kvorum chaos`; `undefined` of every other. */
+function chaosPlanWords(text: string, path: string): string | undefined {
+  try {
+    const { seed, nodes, durationMs } = JSON.parse(text) as Record<string, unknown>;
+    if (typeof seed !== 'number' || typeof nodes !== 'number' || typeof durationMs !== 'number')
+      return undefined;
+    const command = `kvorum chaos --seed ${seed} --nodes ${nodes} --seconds ${durationMs / 1_000}`;
+    return `${path} is the plan of a chaos run on real processes; the same faults again: ${command}`;
+  } catch {
+    return undefined;
   }
 }
 

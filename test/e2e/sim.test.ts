@@ -3,6 +3,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { makePlan } from '../../src/sim/chaos/plan.js';
 import { readPlan, writePlan } from '../../src/sim/plan-file.js';
 import { planOf, type Plan } from '../../src/sim/plan.js';
 import { endAll, eventually, runCommand, startCommand, temporaryFolder } from './processes.js';
@@ -73,6 +74,14 @@ describe('a plan file', () => {
       expect(kinds).toContain(kind);
   });
 
+  test('may also be a seed: its plan is drawn and told', async () => {
+    const parts = ['sim', '--replay', '5', '--nodes', '3', '--faults', 'kill'];
+    const { code, stdout, stderr } = await runCommand(parts, { cwd: temporaryFolder() });
+    expect(code, stderr).toBe(0);
+    expect(stdout).toContain('is leader in term');
+    expect(stdout).toContain('seed 5: 1 passed, 0 failed');
+  });
+
   test('that breaks a promise gives the exit code of its kind, and is made small', async () => {
     const folder = join(temporaryFolder(), 'failures');
     const path = planFile(hopelessPlan());
@@ -120,6 +129,11 @@ describe('is refused', () => {
       'faults[0].kind is "meteor"',
     ],
     ['that is no JSON', 'seed 1', 'not JSON'],
+    [
+      'of kvorum chaos',
+      JSON.stringify(makePlan({ seed: 9, nodes: 5, durationMs: 60_000, faults: ['kill'] })),
+      'kvorum chaos --seed 9 --nodes 5',
+    ],
   ])('a plan %s', async (_name, plan, words) => {
     const path = planFile(plan);
     const { code, stderr } = await runCommand(['sim', '--replay', path]);
