@@ -87,6 +87,7 @@ export class ChaosFolder {
       `  ${figures.ok} operations acknowledged, ${figures.failed} refused, ${figures.unknown} unknown`,
       `  longest time without an acknowledged write: ${(figures.longestGapMs / 1_000).toFixed(1)} s`,
       `report: ${join(shortPath(this.path), 'report.html')}`,
+      `history: ${join(shortPath(this.path), 'history.jsonl')}, one operation per line`,
     ];
   }
 }

@@ -22,6 +22,19 @@ describe('a verdict', () => {
     expect(verdict.words).toContain('9 operations through 2 faults');
   });
 
+  test('counts in words that read well', () => {
+    const words = (part: Partial<ChaosEvidence>, name: string): string | undefined =>
+      judged(part).checks.find((check) => check.name === name)?.words;
+    const one = evidence().leaderships.slice(0, 1);
+    expect(one).toHaveLength(1);
+    expect(words({ leaderships: one }, 'replicas agree')).toMatch(/; one leader, in one term$/);
+    expect(words({ leaderships: [...one, ...one] }, 'replicas agree')).toMatch(
+      /; one leader in each of 2 terms$/,
+    );
+    expect(words({ leaderships: [] }, 'replicas agree')).toMatch(/; no leader was seen$/);
+    expect(words({ unreadKeys: [key] }, 'recovers')).toMatch(/^1 key could not/);
+  });
+
   test('a stale read is found, with the few operations that prove it', () => {
     const verdict = judged({ operations: staleOperations() });
     expect(verdict.result).toBe('violated');

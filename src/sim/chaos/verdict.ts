@@ -161,9 +161,13 @@ function judged(name: string, findings: readonly Finding[], words: string): Judg
 function agreement({ problems, leaderships }: ChaosEvidence): Judged {
   const name = 'replicas agree';
   if (problems.length > 0) return { name, result: 'violated', words: problems.join('; '), proof: [] };
-  const words =
-    'no two nodes reported different states at one index; ' +
-    `one leader in each of ${leaderships.length} terms`;
+  const led =
+    leaderships.length === 0
+      ? 'no leader was seen'
+      : leaderships.length === 1
+        ? 'one leader, in one term'
+        : `one leader in each of ${leaderships.length} terms`;
+  const words = `no two nodes reported different states at one index; ${led}`;
   return { name, result: 'holds', words, proof: [] };
 }
 
@@ -185,7 +189,7 @@ function convergence({ convergence: found, unreadKeys }: ChaosEvidence): Judged 
         const words = `all nodes had one state hash at one index ${seconds} s after the load ended`;
         return { name, result: 'holds', words, proof: [] };
       }
-      const words = `${unreadKeys.length} keys could not be read after all faults were over`;
+      const words = `${counted(unreadKeys.length, 'key')} could not be read after all faults were over`;
       return { name, result: 'violated', words, proof: [] };
     }
   }
