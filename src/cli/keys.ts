@@ -11,7 +11,7 @@ import {
   withClient,
   type ClientFlags,
 } from './options.js';
-import { entryToJson, escapeBytes, say, writeData, writeJson, writeLine } from './output.js';
+import { absentToJson, entryToJson, escapeBytes, say, writeData, writeJson, writeLine } from './output.js';
 
 interface RangeFlags {
   readonly prefix?: string;
@@ -72,8 +72,9 @@ function addGet(program: Command): void {
     .action(async (key: string, flags: ReadFlags) => {
       const entry = await withClient(flags, (client) => client.get(key, readOptions(flags)));
       if (entry === undefined) {
-        say(`key not found: ${escapeBytes(Buffer.from(key))}`);
         process.exitCode = exitCodes.keyNotFound;
+        if (flags.json) await writeJson(absentToJson(Buffer.from(key)));
+        else say(`key not found: ${escapeBytes(Buffer.from(key))}`);
       } else if (flags.json) {
         await writeJson(entryToJson(entry));
       } else if (process.stdout.isTTY) {
@@ -157,7 +158,7 @@ function addReadFlags(command: Command): Command {
     .addOption(
       new Option(
         '--consistency <level>',
-        'linearizable (default), serializable, or a largest staleness',
+        'linearizable (default), leaderLease, serializable, or a time: the largest staleness, such as 2s',
       ).argParser(parseConsistency),
     )
     .addOption(

@@ -3,14 +3,14 @@
 
 import { Command, CommanderError } from 'commander';
 import { readFileSync } from 'node:fs';
-import { KvorumError } from '../client/index.js';
+import { ConflictError, KvorumError } from '../client/index.js';
 import { addBenchCommand } from './bench.js';
 import { addChaosCommand } from './chaos.js';
 import { addChaosLoadCommand } from './chaos-load.js';
 import { addDevCommand } from './dev.js';
 import { exitCodeOf, exitCodes, UsageError } from './exit-codes.js';
 import { addKeyCommands, describeConflict } from './keys.js';
-import { endOnBrokenPipe, paint, say } from './output.js';
+import { endOnBrokenPipe, entryToJson, paint, say } from './output.js';
 import { addSimCommand } from './sim.js';
 import { addStartCommand } from './start.js';
 import { addStatusCommand } from './status.js';
@@ -76,7 +76,9 @@ export function reportError(error: unknown, json: boolean): number {
 function errorToJson(error: unknown): Record<string, unknown> {
   if (KvorumError.is(error)) {
     const { code, message, retryable, outcome } = error;
-    return { code, message, retryable, outcome };
+    const json = { code, message, retryable, outcome };
+    if (!(error instanceof ConflictError)) return json;
+    return { ...json, current: error.current === undefined ? null : entryToJson(error.current) };
   }
   return {
     code: error instanceof UsageError ? 'USAGE' : 'INTERNAL',

@@ -71,6 +71,12 @@ export function entryToJson(entry: PrintableEntry, keysOnly = false): Record<str
   };
 }
 
+/** The document of a key that does not exist: of the same shape, with no value and version 0. */
+export function absentToJson(key: Uint8Array): Record<string, unknown> {
+  const none = { value: null, createRevision: 0, modRevision: 0, version: 0, leaseId: 0 };
+  return { ...bytesToJson('key', key), ...none };
+}
+
 function bytesToJson(name: string, bytes: Uint8Array): Record<string, string> {
   const text = decodeText(bytes);
   return text === undefined ? { [`${name}Base64`]: Buffer.from(bytes).toString('base64') } : { [name]: text };

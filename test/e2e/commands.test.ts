@@ -58,6 +58,19 @@ describe('put and get', () => {
     expect(missing.stderr).toContain('no such key');
   });
 
+  test('a missing key with --json: a document of the same shape, and exit code 3', async () => {
+    const { code, stdout, stderr } = await kvorum(['get', 'no such key', '--json']);
+    expect({ code, stderr }).toEqual({ code: 3, stderr: '' });
+    expect(JSON.parse(stdout)).toEqual({
+      key: 'no such key',
+      value: null,
+      createRevision: 0,
+      modRevision: 0,
+      version: 0,
+      leaseId: 0,
+    });
+  });
+
   test('--json: one document', async () => {
     const put = JSON.parse((await kvorum(['put', 'json', '1', '--json'])).stdout) as { revision: number };
     const get = JSON.parse((await kvorum(['get', 'json', '--json'])).stdout) as unknown;
@@ -82,6 +95,18 @@ describe('put and get', () => {
     expect((await kvorum(['put', 'once', '2', '--if-revision', String(modRevision + 1_000)])).code).toBe(4);
     expect((await kvorum(['put', 'once', '2', '--if-revision', String(modRevision)])).code).toBe(0);
     expect((await kvorum(['get', 'once'])).stdout).toBe('2');
+  });
+
+  test('conditions with --json: the error says what the key is now, or that there is none', async () => {
+    await shared.client.put('held', '1');
+    const held = await kvorum(['put', 'held', '2', '--if-absent', '--json']);
+    expect(held).toMatchObject({ code: 4, stdout: '' });
+    expect(JSON.parse(held.stderr)).toMatchObject({
+      error: { code: 'CONFLICT', outcome: 'none', current: { key: 'held', value: '1', version: 1 } },
+    });
+    const none = await kvorum(['put', 'no such key', '2', '--if-revision', '1', '--json']);
+    expect(none.code).toBe(4);
+    expect(JSON.parse(none.stderr)).toMatchObject({ error: { code: 'CONFLICT', current: null } });
   });
 });
 
