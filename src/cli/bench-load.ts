@@ -18,6 +18,8 @@ export interface Workload {
   /** When to stop: after this many requests, or after this long; at least one of the two is finite. */
   readonly operationsMax: number;
   readonly durationMs: number;
+  /** Deadline of one request, and how long nothing may be answered at all. */
+  readonly timeoutMs: number;
 }
 
 export interface LoadResult {
@@ -39,8 +41,6 @@ export interface LoadCounter {
   operations: number;
 }
 
-const requestTimeoutMs = 10_000;
-
 /** The name of the i-th key of a key space. */
 export function benchKey(index: number, keys: number): string {
   return `bench/${String(index % keys).padStart(8, '0')}`;
@@ -48,7 +48,8 @@ export function benchKey(index: number, keys: number): string {
 
 /**
  * Runs one workload over the connections, dealt out evenly. `counter` is updated while it runs. A failed
- * request is counted and its loop goes on; an error that is not kvorum's is thrown.
+ * request is counted and its loop goes on, until none was answered for `timeoutMs`: then the last error is
+ * thrown, because what runs into the void measures nothing. An error that is not kvorum's is thrown at once.
  */
 export async function runLoad(
   connections: readonly KvorumClient[],
@@ -60,24 +61,32 @@ export async function runLoad(
   let next = 0;
   let failed = 0;
   let firstFailure: string | undefined;
+  let givenUp = false;
   const startedAt = performance.now();
   const endAt = startedAt + workload.durationMs;
+  let answeredAt = startedAt;
 
   const loop = async (client: KvorumClient): Promise<void> => {
     for (;;) {
       const sentAt = performance.now();
-      if (next >= workload.operationsMax || sentAt >= endAt) return;
+      if (givenUp || next >= workload.operationsMax || sentAt >= endAt) return;
       const key = benchKey(next++, workload.keys);
       try {
-        await request(client, workload.operation, key, value);
+        await request(client, workload, key, value);
       } catch (error) {
         if (!KvorumError.is(error)) throw error;
+        if (givenUp) return;
+        if (performance.now() - answeredAt >= workload.timeoutMs) {
+          givenUp = true;
+          throw silence(workload, error);
+        }
         failed += 1;
         firstFailure ??= `${error.code}: ${error.message}`;
         await new Promise((resolve) => setTimeout(resolve, 10));
         continue;
       }
-      microseconds.record(Math.max(1, Math.round((performance.now() - sentAt) * 1_000)));
+      answeredAt = performance.now();
+      microseconds.record(Math.max(1, Math.round((answeredAt - sentAt) * 1_000)));
       counter.operations += 1;
     }
   };
@@ -106,20 +115,29 @@ export async function runLoad(
   };
 }
 
+/** Why a load ended before its time. Keeps the code, and with it the exit code, of the last failure. */
+function silence({ operation, clients, timeoutMs }: Workload, cause: KvorumError): KvorumError {
+  const who = clients === 1 ? 'one client' : `${clients} clients`;
+  const message =
+    `no request was answered for ${timeoutMs / 1_000} s while ${who} sent ${operation}; ` +
+    `the last error: ${cause.message}`;
+  return new KvorumError(cause.code, message, { cause });
+}
+
 async function request(
   client: KvorumClient,
-  operation: BenchOperation,
+  { operation, timeoutMs }: Workload,
   key: string,
   value: string,
 ): Promise<void> {
   switch (operation) {
     case 'put':
-      await client.put(key, value, { timeoutMs: requestTimeoutMs });
+      await client.put(key, value, { timeoutMs });
       return;
     case 'get':
-      await client.get(key, { timeoutMs: requestTimeoutMs });
+      await client.get(key, { timeoutMs });
       return;
     case 'stale':
-      await client.get(key, { timeoutMs: requestTimeoutMs, consistency: 'serializable' });
+      await client.get(key, { timeoutMs, consistency: 'serializable' });
   }
 }

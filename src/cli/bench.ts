@@ -17,9 +17,18 @@ import {
 import { exitCodes, UsageError } from './exit-codes.js';
 import { freePorts, LocalCluster } from './local-cluster.js';
 import { readableLogLine } from './log-lines.js';
-import { integerListParser, integerParser, parseEndpoints, wordListParser } from './options.js';
+import {
+  integerListParser,
+  integerParser,
+  parseEndpoints,
+  timeoutOption,
+  wordListParser,
+} from './options.js';
 import { alignColumns, formatBytes, say, writeJson, writeLine } from './output.js';
 import { bar, Progress } from './progress.js';
+
+/** Long enough for an election on a busy machine. */
+const defaultTimeoutMs = 10_000;
 
 interface BenchFlags {
   readonly endpoints?: string[];
@@ -27,6 +36,7 @@ interface BenchFlags {
   readonly clients: number[];
   readonly seconds: number;
   readonly total?: number;
+  readonly timeout: number;
   readonly warmUp: number;
   readonly valueBytes: number;
   readonly keys: number;
@@ -76,6 +86,7 @@ export function addBenchCommand(program: Command): void {
     .addOption(
       new Option('--total <count>', 'requests of one run, instead of --seconds').argParser(integerParser(1)),
     )
+    .addOption(timeoutOption('end with an error when nothing was answered for this long', defaultTimeoutMs))
     .addOption(count('--warm-up <seconds>', 'before each run, not counted', 1, 3_600))
     .addOption(count('--value-bytes <count>', 'size of a value', 256, 1_048_576))
     .addOption(count('--keys <count>', 'size of the key space', 100_000, 99_999_999))
@@ -98,7 +109,7 @@ async function runBench(flags: BenchFlags): Promise<void> {
     const endpoints = flags.endpoints ?? own?.cluster.endpoints ?? [];
     const connectionCount = Math.min(flags.connections, Math.max(...flags.clients));
     for (let index = 0; index < connectionCount; index++) {
-      connections.push(await connect({ endpoints, lazy: true, timeoutMs: 10_000 }));
+      connections.push(await connect({ endpoints, lazy: true, timeoutMs: flags.timeout }));
     }
     const first = connections[0];
     if (first === undefined) throw new UsageError('--connections must be at least 1');
@@ -161,7 +172,7 @@ async function measureLoads(
   first: KvorumClient,
   connections: readonly KvorumClient[],
 ): Promise<BenchReport> {
-  const shape = { keys: flags.keys, valueBytes: flags.valueBytes };
+  const shape = { keys: flags.keys, valueBytes: flags.valueBytes, timeoutMs: flags.timeout };
   await runShown(`fill ${flags.keys} keys`, connections, {
     ...shape,
     operation: 'put',

@@ -28,13 +28,24 @@ export function addClientFlags(command: Command): Command {
         .argParser(parseEndpoints)
         .default(defaultEndpoints, defaultEndpoints.join(',')),
     )
-    .addOption(
-      new Option('--timeout <time>', 'give up after this long, for example 500ms, 5s, 1m')
-        .env('KVORUM_TIMEOUT')
-        .argParser(parseDuration)
-        .default(defaultTimeoutMs, '5s'),
-    )
+    .addOption(timeoutOption('give up after this long', defaultTimeoutMs))
     .option('--json', 'print JSON: one document, or one line per record');
+}
+
+/** `--timeout` with `words` for what it limits. The default is in milliseconds. */
+export function timeoutOption(words: string, defaultMs: number): Option {
+  return new Option(
+    '--timeout <time>',
+    `${words}: a number with its unit (ms, s or m), such as 500ms or 5s; a bare number is milliseconds`,
+  )
+    .env('KVORUM_TIMEOUT')
+    .argParser(parseDuration)
+    .default(defaultMs, formatSeconds(defaultMs));
+}
+
+/** Milliseconds as people and `--timeout` write them: `5s`, `250ms`. */
+export function formatSeconds(milliseconds: number): string {
+  return milliseconds % 1_000 === 0 ? `${milliseconds / 1_000}s` : `${milliseconds}ms`;
 }
 
 /**

@@ -69,7 +69,7 @@ export function statusLines(status: ClusterStatus): string[] {
     ...alignColumns([head, ...rows], [3, 4, 5, 6, 7, 9, 10]),
     ...status.nodes
       .filter((node) => !node.reachable)
-      .map((node) => `${node.id}: ${node.reason ?? 'no answer'}`),
+      .map(({ id, reason = 'no answer' }) => (reason.startsWith(`${id} `) ? reason : `${id}: ${reason}`)),
   ];
 }
 

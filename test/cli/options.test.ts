@@ -13,7 +13,8 @@ import {
   parseDuration,
   parseEndpoints,
 } from '../../src/cli/options.js';
-import { judge } from '../../src/cli/status.js';
+import { createProgram } from '../../src/cli/main.js';
+import { judge, statusLines } from '../../src/cli/status.js';
 import type { ClusterStatus, NodeReport } from '../../src/client/index.js';
 import { errorCodes, KvorumError, type ErrorCode } from '../../src/base/errors.js';
 
@@ -34,6 +35,28 @@ describe('parsing', () => {
     for (const wrong of ['', '0', '0.4', '-1', '1h', '1e3', 's', '5 s', '99999999999', 'NaN']) {
       expect(() => parseDuration(wrong), wrong).toThrow();
     }
+  });
+
+  test('the help of every command with a time says its unit', () => {
+    const options = createProgram().commands.flatMap((command) =>
+      command.options.map((option) => [command.name(), option] as const),
+    );
+    const times = options.filter(([, option]) => option.flags === '--timeout <time>');
+    expect(times.map(([name]) => name)).toEqual([
+      'put',
+      'get',
+      'delete',
+      'range',
+      'count',
+      'status',
+      'bench',
+    ]);
+    for (const [name, option] of times) {
+      expect(option.description, name).toContain('ms, s or m');
+      expect(option.description, name).toContain('milliseconds');
+    }
+    // Any other option that takes a time names its unit itself.
+    expect(options.filter(([, { flags }]) => /<time>|<duration>/.test(flags))).toHaveLength(times.length);
   });
 
   test('whole numbers', () => {
@@ -107,6 +130,20 @@ describe('judge', () => {
       'no leader',
     );
     expect(judge(status(node(true, 'leader'))).serving).toBe(true);
+  });
+});
+
+describe('the lines of a status', () => {
+  test('name an unreachable node once', () => {
+    const gone = { reachable: false, reason: 'a:1 is not reachable: refused' };
+    const nodes = [
+      { ...gone, id: 'a:1', address: 'a:1' },
+      { ...gone, id: 'n1', address: 'a:1' },
+    ] as unknown as NodeReport[];
+    expect(statusLines({ nodes, term: 0 } as unknown as ClusterStatus).slice(-2)).toEqual([
+      'a:1 is not reachable: refused',
+      'n1: a:1 is not reachable: refused',
+    ]);
   });
 });
 

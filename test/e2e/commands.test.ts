@@ -274,6 +274,16 @@ describe('wrong input', () => {
 });
 
 describe('bench', () => {
+  test('gives up within its time when nobody answers, and says so', async () => {
+    const [port] = await freePorts(1);
+    const where = ['--endpoints', `127.0.0.1:${port}`, '--timeout', '1s'];
+    const startedAt = performance.now();
+    const { code, stdout, stderr } = await kvorum(['bench', ...where]);
+    expect(performance.now() - startedAt).toBeLessThan(15_000);
+    expect({ code, stdout }).toEqual({ code: 5, stdout: '' });
+    expect(stderr).toMatch(/error UNAVAILABLE: no request was answered for 1 s while .*ECONNREFUSED/);
+  });
+
   test('measures a given cluster and prints one JSON document', async () => {
     const short = [
       '--keys',
