@@ -25,6 +25,13 @@ export interface StoreRecord {
   readonly value: Uint8Array;
 }
 
+/** Keys and values of the records, bytes. */
+export function recordsBytes(records: readonly StoreRecord[]): number {
+  let bytes = 0;
+  for (const { key, value } of records) bytes += key.length + value.length;
+  return bytes;
+}
+
 /**
  * The store as it was when the view was opened, whatever is written since. Open views cost the store space
  * for what they still show: open few, and close each.

@@ -33,7 +33,7 @@ import {
 import type { Peers } from './peers.js';
 import { QuietLog } from './quiet-log.js';
 import { rebuildPair, unrepairable, type NewPair } from './rebuild.js';
-import { Recovery } from './recovery.js';
+import { RecoveryWait } from './recovery-wait.js';
 import { figuresOf, logCatchingUp, nothingSent, type SnapshotFigures } from './snapshot-figures.js';
 
 export interface MembershipOptions {
@@ -83,7 +83,7 @@ export class Membership {
   private readonly incarnations = new Incarnations();
   private own: OwnIdentity | undefined;
   private forming: Forming | undefined;
-  private recovery: Recovery | undefined;
+  private recovery: RecoveryWait | undefined;
   /**
    * How often store and log are being replaced, or what they replaced is being removed: an install may begin
    * while the rest of a repair is still there.
@@ -290,7 +290,7 @@ export class Membership {
         this.options.peers.reconnectAll('the damaged disk is replaced');
       });
     };
-    this.recovery = new Recovery({ nodeId, formation, damage, hasStore, logger, timers, rebuild });
+    this.recovery = new RecoveryWait({ nodeId, formation, damage, hasStore, logger, timers, rebuild });
   }
 
   private join(formation: Formation, opened: OpenedStore, { wal, recovered }: OpenedLog): void {

@@ -7,7 +7,7 @@ import type { NodeId, TimerHandle, Timers } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import { placeOf, type AppliedRecord, type HistoryPlace } from '../kv/schema.js';
 import { SnapshotReader } from '../kv/snapshot-reader.js';
-import type { StoreRecord, StoreView } from '../kv/store.js';
+import { recordsBytes, type StoreRecord, type StoreView } from '../kv/store.js';
 import type { SnapshotCursor, SnapshotPart, SnapshotResult, TransferFrame } from '../wire/protocol.js';
 import { hashChunk } from '../wire/transfer-codec.js';
 
@@ -98,11 +98,11 @@ export class OutgoingSnapshot {
 
   /** Keys and values read and not yet sent, bytes. */
   get bytesHeld(): number {
-    return (this.reader?.bytesHeld ?? 0) + sizeOf(this.ready ?? []);
+    return (this.reader?.bytesHeld ?? 0) + recordsBytes(this.ready ?? []);
   }
 
   start(): void {
-    this.hope();
+    this.renewPatience();
     this.openNewView(() => this.offer());
   }
 
@@ -121,7 +121,7 @@ export class OutgoingSnapshot {
     if (this.state === 'over') return;
     if (frame.kind === 'snapshotCursor') {
       if (this.state !== 'offered') throw this.violated('a second cursor');
-      this.hope();
+      this.renewPatience();
       this.place = { revision: frame.revision, sub: frame.sub };
       this.state = 'behind';
       this.beginWhenAhead();
@@ -142,7 +142,7 @@ export class OutgoingSnapshot {
       throw this.violated(`chunk ${sequence} of ${this.sent} to be ${state} after ${this.acknowledged}`);
     }
     this.acknowledged = sequence;
-    this.hope();
+    this.renewPatience();
     if (isEnd) this.end({ installed: true, refused: false, unreadable: false, reason: '' });
     else this.pump();
   }
@@ -233,7 +233,7 @@ export class OutgoingSnapshot {
       return false;
     }
     this.sent = sequence;
-    this.sentBytes += sizeOf(records);
+    this.sentBytes += recordsBytes(records);
     this.ready = undefined;
     return true;
   }
@@ -244,7 +244,7 @@ export class OutgoingSnapshot {
       this.filling = false;
       if (this.state === 'over') return;
       if (error !== undefined) return this.failRead(error);
-      this.hope();
+      this.renewPatience();
       this.pump();
     });
   }
@@ -278,7 +278,7 @@ export class OutgoingSnapshot {
       if (found === undefined) return this.failRead(error);
       this.applied = found;
       this.viewIndex = found.applied.appliedIndex;
-      this.hope();
+      this.renewPatience();
       then();
     });
   }
@@ -291,7 +291,7 @@ export class OutgoingSnapshot {
   }
 
   /** Something happened: patience begins anew. */
-  private hope(): void {
+  private renewPatience(): void {
     const { timers } = this.options;
     if (this.patience !== undefined) timers.clear(this.patience);
     this.patience = timers.set(patienceMs, () => this.fail(`nothing happened for ${patienceMs} ms`));
@@ -318,10 +318,4 @@ export class OutgoingSnapshot {
     this.cancel();
     this.options.ended(outcome);
   }
-}
-
-function sizeOf(records: readonly StoreRecord[]): number {
-  let bytes = 0;
-  for (const { key, value } of records) bytes += key.length + value.length;
-  return bytes;
 }

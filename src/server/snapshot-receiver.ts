@@ -7,13 +7,13 @@
 import type { Clock, Done, Logger, Millis, NodeId, TimerHandle, Timers } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import type { SnapshotEnd, SnapshotWriter } from '../kv/snapshot.js';
-import type { StoreOperation, Stores } from '../kv/store.js';
+import { recordsBytes, type StoreOperation, type Stores } from '../kv/store.js';
 import { isNoSpace } from '../storage/no-space.js';
 import type { SnapshotChunk, SnapshotOffer, SnapshotResult, TransferFrame } from '../wire/protocol.js';
 import { hashChunk } from '../wire/transfer-codec.js';
 import { QuietLog } from './quiet-log.js';
 import { windowChunks } from './snapshot-outgoing.js';
-import { StagingStore } from './snapshot-store.js';
+import { StagingStore } from './staging-store.js';
 
 /** A store that holds the whole state at an index, closed. */
 export interface StagedSnapshot {
@@ -105,7 +105,7 @@ export class SnapshotReceiver {
   /** Keys and values that arrived and are not yet durable, bytes. */
   get bytesHeld(): number {
     let bytes = 0;
-    for (const chunk of this.transfer?.queue ?? []) bytes += bytesOf(chunk);
+    for (const chunk of this.transfer?.queue ?? []) bytes += recordsBytes(chunk.records);
     return bytes;
   }
 
@@ -148,8 +148,9 @@ export class SnapshotReceiver {
     this.log.write(`offer ${peer}`, 'info', fields, `node ${peer} sends a snapshot`);
   }
 
-  private receiveChunk(peer: NodeId, { transferId, sequence, ...rest }: SnapshotChunk): void {
+  private receiveChunk(peer: NodeId, chunk: SnapshotChunk): void {
     const { transfer } = this;
+    const { transferId, sequence } = chunk;
     if (transfer?.peer !== peer || transfer.offer.transferId !== transferId) {
       // Late, of a transfer that is over here: nothing comes of it, and its sender need not wait to learn it.
       this.answer(peer, transferId, sequence, 'refused', 'this transfer is over');
@@ -168,7 +169,7 @@ export class SnapshotReceiver {
     // What has arrived stays: once there is room, the next transfer goes on after it.
     if (!this.options.hasRoom()) return this.refuse(transfer, sequence, noRoom);
     transfer.next++;
-    transfer.queue.push({ transferId, sequence, ...rest });
+    transfer.queue.push(chunk);
   }
 
   /** Does what is to be done next, if nothing is under way. */
@@ -217,7 +218,7 @@ export class SnapshotReceiver {
         this.onStoreFailure(error);
       } else {
         transfer.queue.shift();
-        this.writtenBytes += bytesOf(chunk);
+        this.writtenBytes += recordsBytes(chunk.records);
         if (this.transfer === transfer) this.onWritten(transfer, chunk.sequence, taken.end);
       }
       this.advance();
@@ -354,10 +355,4 @@ function take(writer: SnapshotWriter | undefined, { part, sequence, records, has
       return { end, operations: end.operations };
     }
   }
-}
-
-function bytesOf(chunk: SnapshotChunk): number {
-  let bytes = 0;
-  for (const { key, value } of chunk.records) bytes += key.length + value.length;
-  return bytes;
 }

@@ -1,5 +1,6 @@
-// The time between finding damage and taking part again: says what is damaged, what happens now and whom it
-// waits for, and begins the repair when enough was heard (recovering.ts decides, rebuild.ts repairs).
+// The wait between finding damage and repairing it: says what is damaged, what happens now and whom it waits
+// for, and begins the repair when enough was heard. Decides nothing (recovering.ts does) and repairs nothing
+// (rebuild.ts does). What a log does at each start is another recovery (storage/wal-recovery.ts).
 
 import type { Logger, NodeId, Timers } from '../base/env.js';
 import type { Term } from '../raft/types.js';
@@ -8,7 +9,7 @@ import type { Formation } from '../wire/entry-codec.js';
 import type { PeerHello } from '../wire/protocol.js';
 import { Recovering } from './recovering.js';
 
-export interface RecoveryOptions {
+export interface RecoveryWaitOptions {
   readonly nodeId: NodeId;
   readonly formation: Formation;
   readonly damage: Damage;
@@ -22,12 +23,12 @@ export interface RecoveryOptions {
 
 const waitingLogMs = 5_000;
 
-export class Recovery {
-  private readonly options: RecoveryOptions;
+export class RecoveryWait {
+  private readonly options: RecoveryWaitOptions;
   private readonly recovering: Recovering;
   private isOver = false;
 
-  constructor(options: RecoveryOptions) {
+  constructor(options: RecoveryWaitOptions) {
     this.options = options;
     const { nodeId, formation, damage, hasStore, logger } = options;
     const memberIds = formation.members.map((member) => member.nodeId);
