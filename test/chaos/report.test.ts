@@ -13,7 +13,7 @@ import { timelineData } from '../../src/sim/chaos/report-data.js';
 import type { ChaosEvidence } from '../../src/sim/chaos/run.js';
 import { judge } from '../../src/sim/chaos/verdict.js';
 import { Browser, findBrowser } from './browser.js';
-import { evidence, fault, operation, staleOperations } from './evidence.js';
+import { evidence, fault, loadFromNs, operation, staleOperations } from './evidence.js';
 
 const report = (part: Partial<ChaosEvidence> = {}): string => {
   const all = evidence(part);
@@ -44,6 +44,8 @@ describe('the report', () => {
     ).toBe(true);
     expect(places).toEqual([...places].sort((a, b) => a - b));
     expect(html).not.toContain('<h2>Proof');
+    expect(html).toContain('<dd>2<small>1 more skipped</small>');
+    expect(report({ faults: [fault()] })).toContain('<dd>1<small>none skipped</small>');
     // Acknowledged, unknown, and the longest time without a write: from 180 ms to 5,215 ms.
     for (const figure of ['<dd>7<small>', '<dd>1<small>', '<dd>5.0 s<small>']) expect(html).toContain(figure);
   });
@@ -216,6 +218,28 @@ describe.runIf(browserPath !== undefined)('in a browser', () => {
       return document.getElementById('readout').textContent;
     })()`);
     expect(told).toBe('fault 1, kill: SIGKILL to n1 (at 0:01.00, 2.0 s)');
+  });
+
+  test('names a fault on the timeline only where its name fits', async () => {
+    const fromNs = loadFromNs + 2e9;
+    const narrow = fault({ kind: 'flapping', words: 'n1', fromNs, toNs: fromNs + 3e8 });
+    const view = await browser.open(page(report({ faults: [narrow, fault()] })), 1_280, 900, 'light');
+    const drawnAfter = (action: string): string => `(() => {
+      const texts = [], draw = CanvasRenderingContext2D.prototype.fillText;
+      CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+        texts.push(text);
+        return draw.call(this, text, ...place);
+      };
+      ${action};
+      return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(texts))));
+    })()`;
+    const press = `document.getElementById('timeline').dispatchEvent(new KeyboardEvent('keydown', { key: '0' }))`;
+    const whole = await view.evaluate(drawnAfter(press));
+    expect(whole).toContain('kill');
+    expect(whole).not.toContain('flapping');
+    const show = `[...document.querySelectorAll('tr')].find((row) => /flapping/.test(row.textContent))
+        .querySelector('[data-show]').click()`;
+    expect(await view.evaluate(drawnAfter(show))).toContain('flapping');
   });
 });
 

@@ -226,14 +226,10 @@ const timelineDrawing = String.raw`
         Math.max(2, x(fault.to) - x(fault.from)),
         faultHeight - 3,
       );
-      if (right - left < 26) return;
+      // Half a name says nothing: the colour says the kind, the pointer the rest.
+      if (context.measureText(fault.kind).width > right - left - 6) return;
       context.fillStyle = colors.paper;
-      context.save();
-      context.beginPath();
-      context.rect(left, faultTop(fault.row), right - left - 2, faultHeight);
-      context.clip();
       context.fillText(fault.kind, left + 4, faultTop(fault.row) + faultHeight / 2);
-      context.restore();
     });
   }
 

@@ -27,7 +27,8 @@ code,.mono{font:13px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;ov
 pre{margin:8px 0;padding:10px 12px;background:var(--card);border-radius:8px;white-space:pre-wrap;
   overflow-wrap:anywhere}
 .brand{color:var(--soft);font-size:13px;margin:0}
-.verdict{border-left:5px solid var(--tone);padding:2px 0 2px 18px}
+.verdict{border-left:5px solid var(--tone);margin:14px 0 0;padding:4px 0 4px 18px}
+.verdict p:last-child{margin:0}
 .verdict .sign{color:var(--tone);font-weight:650;font-size:14px;margin:0}
 .holds{--tone:var(--good)}.violated{--tone:var(--bad)}.undecided,.interrupted,.skipped{--tone:var(--warn)}
 .facts{display:grid;grid-template-columns:repeat(4,1fr);gap:10px;margin:22px 0 0;padding:0}

@@ -94,7 +94,7 @@ function facts({ leaderships, loadFromNs }: ChaosEvidence, figures: ChaosFigures
     ['acknowledged', grouped(ok), `${grouped(figures.acknowledgedWrites)} of them writes`],
     ['outcome unknown', grouped(unknown), 'may have happened: checked as both'],
     ['refused', grouped(failed), 'or a condition did not hold'],
-    ['faults', grouped(figures.faultsDone), `${grouped(figures.faultsSkipped)} more skipped`],
+    ['faults', grouped(figures.faultsDone), skippedWords(figures.faultsSkipped)],
     [
       'longest wait',
       duration(longestGapMs),
@@ -103,6 +103,10 @@ function facts({ leaderships, loadFromNs }: ChaosEvidence, figures: ChaosFigures
     ['terms with a leader', grouped(figures.leaderships), `${counted(leaderNames, 'node')} led`],
     ['median latency', duration(figures.latencyMsP50), `99 of 100 below ${duration(figures.latencyMsP99)}`],
   ];
+}
+
+function skippedWords(count: number): string {
+  return count === 0 ? 'none skipped' : `${grouped(count)} more skipped`;
 }
 
 function renderFact([name, value, more]: Fact): string {
