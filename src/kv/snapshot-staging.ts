@@ -18,7 +18,7 @@ import {
   type HistoryPlace,
   type StagingRecord,
 } from './schema.js';
-import { SnapshotWriter } from './snapshot.js';
+import { SnapshotWriter } from './snapshot-writer.js';
 import type { OrderedStore, StoreOperation, StoreRecord } from './store.js';
 
 const nothing: HistoryPlace = { revision: 0, sub: 0 };

@@ -80,6 +80,10 @@ export class Installer {
     return this.installedCount;
   }
 
+  /**
+   * Not where it is committed here, nor "if existing log entry has same index and term as snapshot's last
+   * included entry: retain log entries following it" (Figure 13). The own log and store have it all then.
+   */
   private isNeeded(index: LogIndex, term: Term): boolean {
     const raft = this.host.raft();
     return raft !== undefined && index > raft.commitIndex && raft.termAt(index) !== term;
@@ -145,10 +149,14 @@ export type InstallOutcome =
   /** The disk has no room for the new log. */
   | { readonly kind: 'noSpace' };
 
-/** An error is the end of the node. */
+/**
+ * Installs what arrived if the member still needs it. The member goes on until all that can be refused is
+ * behind: the store was opened, and all room on the disk is taken. An error, given to `done` or thrown, is the
+ * end of the node: a store that cannot be closed, a member that lost what it wrote.
+ */
 export function installSnapshot(
   options: PairOptions,
-  host: ReplacedMember,
+  member: ReplacedMember,
   staged: StagedSnapshot,
   done: InstallDone,
 ): void {
@@ -162,7 +170,7 @@ export function installSnapshot(
       done(undefined, { kind });
     });
   };
-  if (!host.isNeeded(index, term)) {
+  if (!member.isNeeded(index, term)) {
     discard();
     return;
   }
@@ -186,28 +194,28 @@ export function installSnapshot(
       opened.store.close((closeError) => (closeError === undefined ? then() : done(closeError, undefined)));
     };
     // The member went on while the store was opened, and may have got there by itself.
-    if (!host.isNeeded(index, term)) close(discard);
-    else replace(options, host, staged, opened, done, () => close(() => discard('noSpace')));
+    if (!member.isNeeded(index, term)) close(discard);
+    else replace(options, member, staged, opened, done, () => close(() => discard('noSpace')));
   });
 }
 
 /** `noRoom`: the disk is full; nothing was changed, and the member goes on. */
 function replace(
   options: PairOptions,
-  host: ReplacedMember,
+  member: ReplacedMember,
   { storeName, index, term }: StagedSnapshot,
   opened: OpenedStore,
   done: InstallDone,
   noRoom: () => void,
 ): void {
-  const { formation, current } = host;
+  const { formation, current } = member;
   const { disk, logger } = options.env;
   const makeLog = (promised: HardState): string => {
     const { hardState } = installedState(promised, { index, term, senderTerm: term });
     return makeNextLog(options, formation, current, hardState, { index, term });
   };
   const next = { store: storeName, log: nextLogName(current), catchingUp: current.catchingUp };
-  const before = host.promised();
+  const before = member.promised();
   try {
     makeLog(before);
     prepareCurrent(disk, next);
@@ -222,7 +230,7 @@ function replace(
     noRoom();
     return;
   }
-  host.end((error, promised) => {
+  member.end((error, promised) => {
     if (promised === undefined) {
       done(error, undefined);
       return;

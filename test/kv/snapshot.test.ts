@@ -17,7 +17,7 @@ import {
   versionKey,
 } from '../../src/kv/schema.js';
 import { hashDeletion, hashRecord } from '../../src/kv/state-hash.js';
-import { SnapshotWriter } from '../../src/kv/snapshot.js';
+import { SnapshotWriter } from '../../src/kv/snapshot-writer.js';
 import { SnapshotReader } from '../../src/kv/snapshot-reader.js';
 import type { EntryToApply } from '../../src/kv/state-machine.js';
 import type { StoreRecord } from '../../src/kv/store.js';

@@ -38,7 +38,7 @@ export const snapshotMutants: readonly Mutant[] = [
       {
         file: install,
         find: 'log: nextLogName(current), catchingUp',
-        replace: 'log: host.lastIndex() > index ? current.log : nextLogName(current), catchingUp',
+        replace: 'log: member.lastIndex() > index ? current.log : nextLogName(current), catchingUp',
       },
       {
         file: install,
@@ -190,7 +190,7 @@ export const snapshotMutants: readonly Mutant[] = [
       'revisions without a gap leave none out; N8b takes the checks away',
     edits: [
       {
-        file: 'kv/snapshot.ts',
+        file: 'kv/snapshot-writer.ts',
         find: 'if (applied.revision !== this.through.revision || expected !== found) {',
         replace: "if (applied.revision !== this.through.revision && expected === '') {",
       },
@@ -201,7 +201,7 @@ export const snapshotMutants: readonly Mutant[] = [
     name: 'as N8, and the records of a store are not checked',
     edits: [
       {
-        file: 'kv/snapshot.ts',
+        file: 'kv/snapshot-writer.ts',
         find: 'if (applied.revision !== this.through.revision || expected !== found) {',
         replace: "if (applied.revision !== this.through.revision && expected === '') {",
       },
