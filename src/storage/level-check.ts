@@ -1,8 +1,8 @@
 // Looks at the files of a LevelDB folder before LevelDB opens it, for the damage that LevelDB itself passes
 // over. It skips the records of its log that have a wrong checksum and takes those after them: what it then
 // holds is no state that ever was. Without CURRENT it begins anew on top of the files that are there. It does
-// not verify tables when it reads them. Must never call damaged what a crash can
-// leave: only one batch is ever written and not yet synced, so only the last one of the log may be torn.
+// not verify tables when it reads them. Must never call damaged what a crash can leave: only one batch is
+// ever written and not yet synced, so only the last one of the log may be torn.
 // Source: LevelDB's doc/log_format.md and db/version_edit.cc; reliability research §3.1.
 
 import { open, readdir, readFile, stat } from 'node:fs/promises';

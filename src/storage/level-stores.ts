@@ -27,7 +27,6 @@ export class LevelStores implements Stores {
   private readonly dataDirectory: string;
   /** Every store that was opened and whose folder is not free again. */
   private readonly opened = new Set<Opened>();
-
   private readonly sync: typeof syncFolder;
 
   /**

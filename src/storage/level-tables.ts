@@ -1,8 +1,8 @@
 // The checksums of a LevelDB table, which LevelDB does not look at when it reads: a flipped bit in a key, or
 // in the index, makes keys that are there look absent. Versions (`V/`) are by far the most bytes of a store,
-// and are left out: each is compared with the hash that its key's own record keeps when it is read
-// (kv/reads.ts). Must never trust a length or an offset that is not within the file. Source: LevelDB's
-// doc/table_format.md.
+// and are left out: each has a check of its own, which is compared whenever it is read
+// (kv/version-record.ts). Must never trust a length or an offset that is not within the file. Source:
+// LevelDB's doc/table_format.md.
 
 import { open, type FileHandle } from 'node:fs/promises';
 import { crc32c, FieldReader, unmask } from './level-bytes.js';
