@@ -21,8 +21,8 @@ import {
   leaderWithoutClients,
   oneWay,
   patchwork,
-  shaped,
-  shapes,
+  topologyWays,
+  topologies,
   someWays,
   split,
   splitBySize,
@@ -52,7 +52,7 @@ const networkFamilies: Readonly<Record<string, Family>> = {
     { kind: 'cut', atMs, untilMs, ways: patchwork(random, nodes) },
   ],
   shape: (random, { nodes }, atMs, untilMs) => {
-    const ways = shaped(random, random.pick(shapes), nodes);
+    const ways = topologyWays(random, random.pick(topologies), nodes);
     return [{ kind: 'cut', atMs, untilMs, refuses: random.chance(0.3), ways }];
   },
   clientCut: (random, scope, atMs, untilMs) => {

@@ -7,7 +7,7 @@ import { KvorumError } from '../base/errors.js';
 export type Check = (value: unknown, path: string) => void;
 
 /** One check for each field, also for those that may be absent. */
-export type Shape<T> = { readonly [Field in keyof T]-?: Check };
+export type FieldChecks<T> = { readonly [Field in keyof T]-?: Check };
 
 /** Throws: what is at `path` is wrong. */
 export function refuse(path: string, problem: string): never {
@@ -20,7 +20,7 @@ export function path(parent: string, field: string): string {
 }
 
 /** An object with these fields and no others. */
-export function objectOf<T extends object>(shape: Shape<T>): Check {
+export function objectOf<T extends object>(shape: FieldChecks<T>): Check {
   const checks = new Map<string, Check>(Object.entries(shape));
   return (value, where) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {

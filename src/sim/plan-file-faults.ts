@@ -10,14 +10,14 @@ import {
   oneOf,
   optional,
   positive,
-  type Shape,
+  type FieldChecks,
   time,
   ways,
 } from './plan-file-checks.js';
 import type { Fault } from './faults.js';
 
-type FaultShapes = {
-  readonly [Kind in Fault['kind']]: Omit<Shape<Extract<Fault, { readonly kind: Kind }>>, 'kind'>;
+type FaultFields = {
+  readonly [Kind in Fault['kind']]: Omit<FieldChecks<Extract<Fault, { readonly kind: Kind }>>, 'kind'>;
 };
 
 /** From `atMs` to `untilMs`. */
@@ -38,7 +38,7 @@ const crashMoments = {
 };
 
 /** The fields of each kind besides `kind` itself. */
-export const faultShapes: FaultShapes = {
+export const faultFields: FaultFields = {
   cut: { ...onWays, refuses: optional(boolean) },
   flap: { ...onWays, periodMs: positive, shutMs: time },
   clog: onWays,

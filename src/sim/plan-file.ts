@@ -18,11 +18,11 @@ import {
   path as at,
   positive,
   refuse,
-  type Shape,
+  type FieldChecks,
   text,
   time,
 } from './plan-file-checks.js';
-import { faultShapes } from './plan-file-faults.js';
+import { faultFields } from './plan-file-faults.js';
 import { checkReferences } from './plan-file-references.js';
 import type { ClientPlan, Knobs, MachinePlan, Plan, PlannedOperation } from './plan.js';
 
@@ -32,7 +32,7 @@ const formatVersion: Plan['formatVersion'] = 1;
 /** Longer texts are refused. */
 export const planTextLengthMax = 64 * 1_048_576;
 
-const machineShape: Shape<MachinePlan> = {
+const machineFields: FieldChecks<MachinePlan> = {
   name: text,
   clockRate: positive,
   clockStartMs: number,
@@ -43,14 +43,14 @@ const machineShape: Shape<MachinePlan> = {
   snapshotLogEntriesMax: optional(positive),
 };
 
-const clientShape: Shape<ClientPlan> = {
+const clientFields: FieldChecks<ClientPlan> = {
   name: text,
   concurrency: positive,
   timeoutMs: positive,
   readFrom: optional(oneOf('leader', 'nearest')),
 };
 
-const operationShape: Shape<PlannedOperation> = {
+const operationFields: FieldChecks<PlannedOperation> = {
   atMs: time,
   client: integer,
   kind: oneOf('put', 'delete', 'get', 'range'),
@@ -59,7 +59,7 @@ const operationShape: Shape<PlannedOperation> = {
   valueBytes: time,
 };
 
-const knobsShape: Shape<Knobs> = {
+const knobsFields: FieldChecks<Knobs> = {
   segmentBytes: positive,
   quotaBytes: positive,
   appendEntriesMax: positive,
@@ -79,7 +79,7 @@ const knobsShape: Shape<Knobs> = {
   snapshotChunkBytes: optional(positive),
 };
 
-const coreShape: Shape<CorePlan> = {
+const coreFields: FieldChecks<CorePlan> = {
   nodes: list(integer),
   others: list(
     objectOf<CorePlan['others'][number]>({
@@ -89,7 +89,7 @@ const coreShape: Shape<CorePlan> = {
   ),
 };
 
-const planShape: Shape<Plan> = {
+const planFields: FieldChecks<Plan> = {
   formatVersion: () => undefined,
   seed: integer,
   safetyMs: time,
@@ -111,13 +111,13 @@ const planShape: Shape<Plan> = {
     tearsUnits: optional(boolean),
   }),
   store: objectOf<Plan['store']>({ readUsMean: time, batchUsMin: time, batchUsMean: time }),
-  knobs: objectOf(knobsShape),
-  machines: list(objectOf(machineShape)),
-  clients: list(objectOf(clientShape)),
-  operations: list(objectOf(operationShape)),
+  knobs: objectOf(knobsFields),
+  machines: list(objectOf(machineFields)),
+  clients: list(objectOf(clientFields)),
+  operations: list(objectOf(operationFields)),
   families: list(text),
   faults: list(checkFault),
-  core: optional(objectOf(coreShape)),
+  core: optional(objectOf(coreFields)),
 };
 
 /**
@@ -141,7 +141,7 @@ export function readPlan(planText: string): Plan {
     const words = `its formatVersion is ${JSON.stringify(version)}, this kvorum knows ${formatVersion}`;
     throw invalid(`${words}; run it with the kvorum that wrote it`);
   }
-  objectOf(planShape)(plan, '');
+  objectOf(planFields)(plan, '');
   const checked = plan as Plan;
   checkReferences(checked);
   return checked;
@@ -164,7 +164,7 @@ function lines(value: unknown): string {
 function checkFault(value: unknown, where: string): void {
   const kind = typeof value === 'object' && value !== null && 'kind' in value ? value.kind : undefined;
   if (kind === undefined) refuse(at(where, 'kind'), 'is missing');
-  const shapes: Readonly<Record<string, Readonly<Record<string, Check>>>> = faultShapes;
+  const shapes: Readonly<Record<string, Readonly<Record<string, Check>>>> = faultFields;
   const shape = typeof kind === 'string' && Object.hasOwn(shapes, kind) ? shapes[kind] : undefined;
   if (shape === undefined) {
     const known = Object.keys(shapes).join(', ');

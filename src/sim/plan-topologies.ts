@@ -79,21 +79,21 @@ export function leaderWithoutClients(random: Prng, { clients }: Hosts): Way[] {
   });
 }
 
-export type Shape = 'star' | 'ring' | 'chain' | 'bridge';
+export type Topology = 'star' | 'ring' | 'chain' | 'bridge';
 
-export const shapes: readonly Shape[] = ['star', 'ring', 'chain', 'bridge'];
+export const topologies: readonly Topology[] = ['star', 'ring', 'chain', 'bridge'];
 
 /**
  * `star`: all reach the one in the middle only; `ring`, `chain`: each reaches its neighbours only; `bridge`:
  * two groups that share one node. Who is where is drawn.
  */
-export function shaped(random: Prng, shape: Shape, nodes: readonly string[]): Way[] {
+export function topologyWays(random: Prng, topology: Topology, nodes: readonly string[]): Way[] {
   const order = shuffle(random, nodes);
   const count = order.length;
   const middle = Math.floor(count / 2);
   const isOpen = (a: number, b: number): boolean => {
     const distance = Math.abs(a - b);
-    switch (shape) {
+    switch (topology) {
       case 'star':
         return a === 0 || b === 0;
       case 'chain':

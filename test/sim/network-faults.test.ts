@@ -9,7 +9,7 @@ import { NetworkFaults } from '../../src/sim/network-faults.js';
 import {
   isolate,
   leaderWithoutClients,
-  shaped,
+  topologyWays,
   splitBySize,
   waysBetween,
 } from '../../src/sim/plan-topologies.js';
@@ -205,10 +205,10 @@ describe('shapes', () => {
   it('are what they are called', () => {
     for (let seed = 1; seed <= 20; seed++) {
       const random = new Prng(seed);
-      expect(degrees(shaped(random, 'star', nodes))).toEqual([1, 1, 1, 1, 4]);
-      expect(degrees(shaped(random, 'ring', nodes))).toEqual([2, 2, 2, 2, 2]);
-      expect(degrees(shaped(random, 'chain', nodes))).toEqual([1, 1, 2, 2, 2]);
-      expect(degrees(shaped(random, 'bridge', nodes))).toEqual([2, 2, 2, 2, 4]);
+      expect(degrees(topologyWays(random, 'star', nodes))).toEqual([1, 1, 1, 1, 4]);
+      expect(degrees(topologyWays(random, 'ring', nodes))).toEqual([2, 2, 2, 2, 2]);
+      expect(degrees(topologyWays(random, 'chain', nodes))).toEqual([1, 1, 2, 2, 2]);
+      expect(degrees(topologyWays(random, 'bridge', nodes))).toEqual([2, 2, 2, 2, 4]);
       expect(degrees(isolate('n2', nodes))).toEqual([0, 3, 3, 3, 3]);
       const [smallest, ...others] = degrees(splitBySize(random, nodes));
       expect(smallest === 0 ? others : [smallest, ...others]).toEqual(

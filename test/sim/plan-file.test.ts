@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { faultKinds } from '../../src/sim/faults.js';
 import { readPlan, writePlan } from '../../src/sim/plan-file.js';
-import { faultShapes } from '../../src/sim/plan-file-faults.js';
+import { faultFields } from '../../src/sim/plan-file-faults.js';
 import { planOf } from '../../src/sim/plan.js';
 import { regressions } from './regressions.js';
 
@@ -62,7 +62,7 @@ describe('a plan that is written and read', () => {
   });
 
   it('knows every fault that there is', () => {
-    expect(Object.keys(faultShapes).sort()).toEqual([...faultKinds].sort());
+    expect(Object.keys(faultFields).sort()).toEqual([...faultKinds].sort());
   });
 });
 
