@@ -151,8 +151,8 @@ export type InstallOutcome =
 
 /**
  * Installs what arrived if the member still needs it. The member goes on until all that can be refused is
- * behind: the store was opened, and all room on the disk is taken. An error, given to `done` or thrown, is the
- * end of the node: a store that cannot be closed, a member that lost what it wrote.
+ * behind: the store was opened, and all room on the disk is taken. An error, given to `done` or thrown, is
+ * the end of the node: a store that cannot be closed, a member that lost what it wrote.
  */
 export function installSnapshot(
   options: PairOptions,
