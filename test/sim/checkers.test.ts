@@ -5,7 +5,8 @@ import { describe, expect, it } from 'vitest';
 import type { Message } from '../../src/raft/messages.js';
 import { Violations } from '../../src/sim/checkers/violations.js';
 import { checkSecondOpinion } from '../../src/sim/checkers/second-opinion.js';
-import { checkHistory, type VersionFact } from '../../src/sim/checkers/witness.js';
+import type { VersionFact } from '../../src/sim/checkers/timeline.js';
+import { checkHistory } from '../../src/sim/checkers/witness.js';
 import type { OperationCall, OperationRecord, OperationResult } from '../../src/sim/history.js';
 import { Bench, type Fake } from './checkers-bench.js';
 

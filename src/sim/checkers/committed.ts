@@ -30,6 +30,8 @@ export class CommittedChecker implements RaftChecker {
   private readonly stateHashes = new Map<LogIndex, string>();
   /** Of members that were rebuilt and have not caught up: what was committed when they were. */
   private readonly owed = new Map<NodeId, LogIndex>();
+  /** Up to where the running state machine of each node was compared. */
+  private readonly checkedThrough = new Map<NodeId, LogIndex>();
 
   /** `acknowledgedBy`: the last index that a member acknowledged and did not replace since. */
   constructor(
@@ -64,8 +66,8 @@ export class CommittedChecker implements RaftChecker {
     const tookOver = before?.role !== 'leader' || before.currentTerm !== now.currentTerm;
     if (now.role === 'leader' && tookOver) this.checkCompleteness(now);
     if (now.truncatedFrom !== undefined && before !== undefined && now.truncatedFrom <= before.commitIndex) {
-      const message =
-        `entries from ${now.truncatedFrom} on were removed, committed through ` + `${before.commitIndex}`;
+      const removed = `entries from ${now.truncatedFrom} on were removed`;
+      const message = `${removed}, committed through ${before.commitIndex}`;
       this.violations.add('stateMachineSafety', now.nodeId, message);
     }
     this.checkApplied(now, before);
@@ -96,8 +98,8 @@ export class CommittedChecker implements RaftChecker {
     }
     const holders = this.members.filter((nodeId) => this.holdsDurably(nodeId, now));
     if (2 * holders.length > this.members.length) return;
-    const message =
-      `entry ${now.commitIndex} was committed, but is on the disks of ` + `${holders.join(', ')} only`;
+    const disks = `on the disks of ${holders.join(', ')} only`;
+    const message = `entry ${now.commitIndex} was committed, but is ${disks}`;
     this.violations.add('durableCommit', now.nodeId, message);
   }
 
@@ -144,7 +146,7 @@ export class CommittedChecker implements RaftChecker {
     const { stateMachine } = now;
     if (stateMachine === undefined) return;
     const last = stateMachine.appliedIndex;
-    const first = before?.stateMachine === stateMachine ? this.lastChecked(now.nodeId) + 1 : 1;
+    const first = before?.stateMachine === stateMachine ? (this.checkedThrough.get(now.nodeId) ?? 0) + 1 : 1;
     for (let index = Math.max(first, last - 1_000, 1); index <= last; index++) {
       const hash = stateMachine.stateHashAt(index);
       if (hash === undefined) continue;
@@ -156,12 +158,5 @@ export class CommittedChecker implements RaftChecker {
       }
     }
     this.checkedThrough.set(now.nodeId, last);
-  }
-
-  /** Up to where the running state machine of each node was compared. */
-  private readonly checkedThrough = new Map<string, LogIndex>();
-
-  private lastChecked(nodeId: string): LogIndex {
-    return this.checkedThrough.get(nodeId) ?? 0;
   }
 }

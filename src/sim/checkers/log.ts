@@ -34,8 +34,8 @@ export class LogChecker implements RaftChecker {
       this.truncationCount++;
       const ledThroughout = before.role === 'leader' && now.role === 'leader';
       if (ledThroughout && before.currentTerm === now.currentTerm) {
-        const message =
-          `the leader of term ${now.currentTerm} removed its entries from ` + `${now.truncatedFrom} on`;
+        const removed = `removed its entries from ${now.truncatedFrom} on`;
+        const message = `the leader of term ${now.currentTerm} ${removed}`;
         this.violations.add('leaderAppendOnly', now.nodeId, message);
       }
     }

@@ -33,11 +33,12 @@ export class MonotonicChecker implements RaftChecker {
     }
     const sameTerm = now.currentTerm === before.currentTerm;
     if (sameTerm && before.votedFor !== undefined && now.votedFor !== before.votedFor) {
-      const message =
-        `the vote of term ${now.currentTerm} changed from ${before.votedFor} to ` + `${now.votedFor}`;
+      const change = `from ${before.votedFor} to ${now.votedFor}`;
+      const message = `the vote of term ${now.currentTerm} changed ${change}`;
       this.violations.add('monotonicState', now.nodeId, message);
     }
   }
+
   private checkBase(now: Observation): void {
     const { baseIndex, durableAppliedIndex, lastIndex, stateMachine } = now;
     if (baseIndex <= lastIndex && (stateMachine === undefined || baseIndex <= durableAppliedIndex)) return;

@@ -129,8 +129,7 @@ export class PromiseChecker implements RaftChecker {
       this.keepThrough(promises, Math.min(acknowledgedIndex, now.lastIndex), now);
       return;
     }
-    const message =
-      `acknowledged the log up to ${acknowledgedIndex}, restarted with up to ` + `${now.lastIndex}`;
+    const message = `acknowledged the log up to ${acknowledgedIndex}, restarted with up to ${now.lastIndex}`;
     this.violations.add('durableAcknowledgement', now.nodeId, message);
   }
 
@@ -166,8 +165,11 @@ export class PromiseChecker implements RaftChecker {
     let promises = this.byNode.get(nodeId);
     if (promises === undefined) {
       promises = {
-        ...{ term: 0, votes: new Map(), followedTerm: 0 },
-        ...{ acknowledgedIndex: 0, acknowledgedHash: 0 },
+        term: 0,
+        votes: new Map(),
+        acknowledgedIndex: 0,
+        acknowledgedHash: 0,
+        followedTerm: 0,
       };
       this.byNode.set(nodeId, promises);
     }

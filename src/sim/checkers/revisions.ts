@@ -108,8 +108,8 @@ export function checkRevisionsInTime(operations: readonly OperationRecord[], vio
     placed.push({ operation, called: calledUs, returned: returnedUs ?? 0, revision, isWrite });
   }
   checkRealTimeOrder(placed, (behind, returnedBefore) => {
-    const both =
-      `${describeOperation(behind)} was called after ` + `${describeOperation(returnedBefore)} returned`;
+    const returned = `${describeOperation(returnedBefore)} returned`;
+    const both = `${describeOperation(behind)} was called after ${returned}`;
     violations.add('realTimeOrder', behind.client, both);
   });
 }

@@ -12,8 +12,6 @@ import { checkAnswers, checkRevisionSequence, checkRevisionsInTime } from './rev
 import { Timeline, type VersionFact } from './timeline.js';
 import type { Violations } from './violations.js';
 
-export type { VersionFact } from './timeline.js';
-
 /** Checks a whole run. `facts`: the complete history of the store, by ascending revision. */
 export function checkHistory(
   operations: readonly OperationRecord[],
