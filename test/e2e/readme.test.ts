@@ -1,8 +1,9 @@
 // What the README tells people to type works, as it stands there.
 
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadCommandName } from '../../src/cli/chaos-processes.js';
 import { exitCodes } from '../../src/cli/exit-codes.js';
@@ -57,6 +58,77 @@ describe('README', () => {
       '1',
     ]);
     expect(result.code).toBe(0);
+  });
+
+  test('its examples compile with the settings that it names, and no others', () => {
+    const examples = [...blocks('js'), ...blocks('ts')];
+    expect(examples).toHaveLength(2);
+    expect(readme).toContain('`strict` with\n`"module": "NodeNext"`, `@types/node` and `"types": ["node"]`');
+    // Declarations of the package are checked too: a user's compiler may look into them.
+    const options: ts.CompilerOptions = {
+      strict: true,
+      module: ts.ModuleKind.NodeNext,
+      types: ['node'],
+      noEmit: true,
+      skipLibCheck: false,
+    };
+    const sources = new Map(
+      examples.map((text, index) => [join(root, `test/e2e/example-of-readme-${index}.ts`), text]),
+    );
+    const host = ts.createCompilerHost(options);
+    const { getSourceFile, fileExists } = host;
+    host.fileExists = (file) => sources.has(file) || fileExists(file);
+    host.getSourceFile = (file, version, ...rest) => {
+      const text = sources.get(file);
+      return text === undefined
+        ? getSourceFile(file, version, ...rest)
+        : ts.createSourceFile(file, text, version);
+    };
+    const problems = ts
+      .getPreEmitDiagnostics(ts.createProgram([...sources.keys()], options, host))
+      .filter(
+        ({ file }) => file === undefined || sources.has(file.fileName) || file.fileName.includes('/dist/'),
+      );
+    expect(problems.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'))).toEqual([]);
+  });
+
+  test('what it says to pack is a package that works where it is installed', async () => {
+    const folder = temporaryFolder();
+    // Without the scripts: these tests run on what is built.
+    const words = ['pack', '--ignore-scripts', '--pack-destination', folder];
+    const packed = await startProgram('npm', words, { cwd: root }).result;
+    expect(packed.code, packed.stderr).toBe(0);
+    const [file = ''] = /kvorum-[\d.]+\.tgz/.exec(readme) ?? [];
+    const unpacked = await startProgram('tar', ['-xzf', join(folder, file), '-C', folder], {}).result;
+    expect(unpacked.code, unpacked.stderr).toBe(0);
+    const installed = join(folder, 'node_modules/kvorum');
+    mkdirSync(join(folder, 'node_modules'));
+    renameSync(join(folder, 'package'), installed);
+    symlinkSync(join(root, 'node_modules'), join(installed, 'node_modules'));
+    const code = `
+      import { connect } from 'kvorum';
+      import { startServer } from 'kvorum/server';
+      import { testCluster } from 'kvorum/testing';
+      const c = await testCluster();
+      await c.client().put('a', '1');
+      console.log(typeof connect, typeof startServer, c.leader !== undefined);
+    `;
+    const program = startProgram(process.execPath, ['--input-type=module', '--eval', code], { cwd: folder });
+    const { stdout, stderr } = await program.result;
+    expect(stderr).toBe('');
+    expect(stdout).toBe('function function true\n');
+    const command = await startProgram(process.execPath, [join(installed, 'bin/kvorum.js'), '--version'], {
+      cwd: folder,
+    }).result;
+    expect(command).toMatchObject({ code: 0, stderr: '' });
+    expect(file).toBe(`kvorum-${command.stdout.trim()}.tgz`);
+  });
+
+  test('only the commands it names take their cluster from the environment', () => {
+    const names = createProgram()
+      .commands.filter(({ options }) => options.some(({ envVar }) => envVar === 'KVORUM_ENDPOINTS'))
+      .map((command) => command.name());
+    expect(names).toEqual(['put', 'get', 'delete', 'range', 'count', 'status']);
   });
 
   test('its commands against a cluster run', async () => {
