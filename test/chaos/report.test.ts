@@ -56,6 +56,8 @@ describe('the report', () => {
     expect(html).toContain('Proof: linearizable');
     expect(html).toMatch(/<ol class="order"><li>/);
     expect(html).toContain('get &quot;chaos/x/0/1&quot;');
+    expect(html).toContain('part of the proof');
+    expect(report()).not.toContain('part of the proof');
     expect(html.indexOf('<h2>Proof')).toBeLessThan(html.indexOf('<h2>Timeline</h2>'));
   });
 
@@ -220,10 +222,15 @@ describe.runIf(browserPath !== undefined)('in a browser', () => {
     expect(told).toBe('fault 1, kill: SIGKILL to n1 (at 0:01.00, 2.0 s)');
   });
 
-  test('names a fault on the timeline only where its name fits', async () => {
+  test('names a fault and a term on the timeline only where the name fits', async () => {
     const fromNs = loadFromNs + 2e9;
+    const [phase, ...phases] = evidence().phases;
+    if (phase === undefined) throw new Error('there is a phase');
+    // Some 50 pixels: room for "term 2", not for a number of nine digits.
+    const short = { ...phase, term: 123_456_789, fromNs, toNs: fromNs + 4e8 };
     const narrow = fault({ kind: 'flapping', words: 'n1', fromNs, toNs: fromNs + 3e8 });
-    const view = await browser.open(page(report({ faults: [narrow, fault()] })), 1_280, 900, 'light');
+    const run = { faults: [narrow, fault()], phases: [short, ...phases] };
+    const view = await browser.open(page(report(run)), 1_280, 900, 'light');
     const drawnAfter = (action: string): string => `(() => {
       const texts = [], draw = CanvasRenderingContext2D.prototype.fillText;
       CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
@@ -237,9 +244,13 @@ describe.runIf(browserPath !== undefined)('in a browser', () => {
     const whole = await view.evaluate(drawnAfter(press));
     expect(whole).toContain('kill');
     expect(whole).not.toContain('flapping');
+    expect(whole).toContain('term 3');
+    expect(whole).not.toContain('term 123456789');
     const show = `[...document.querySelectorAll('tr')].find((row) => /flapping/.test(row.textContent))
         .querySelector('[data-show]').click()`;
-    expect(await view.evaluate(drawnAfter(show))).toContain('flapping');
+    const near = await view.evaluate(drawnAfter(show));
+    expect(near).toContain('flapping');
+    expect(near).toContain('term 123456789');
   });
 });
 

@@ -33,6 +33,8 @@ describe('a verdict', () => {
     );
     expect(words({ leaderships: [] }, 'replicas agree')).toMatch(/; no leader was seen$/);
     expect(words({ unreadKeys: [key] }, 'recovers')).toMatch(/^1 key could not/);
+    const stale = words({ operations: staleOperations() }, 'revisions');
+    expect(stale).toMatch(/a later version had been told of before it was called: c1\.1: put/);
   });
 
   test('a stale read is found, with the few operations that prove it', () => {

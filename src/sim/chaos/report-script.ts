@@ -252,10 +252,13 @@ const timelineDrawing = String.raw`
       context.fillStyle = colors[condition === 'leader' || condition === 'follower' ? condition : 'other'];
       var high = condition === 'follower' ? 4 : rowHeight - 4;
       context.fillRect(left, top + (rowHeight - high) / 2, wide, high);
-      if (condition !== 'leader' || wide < 46) return;
+      if (condition !== 'leader') return;
+      var words = 'term ' + phase[2],
+        start = Math.max(left, size.left) + 5;
+      if (start + context.measureText(words).width > left + wide - 3) return;
       context.fillStyle = colors.paper;
       context.textAlign = 'left';
-      context.fillText('term ' + phase[2], Math.max(left, size.left) + 5, top + rowHeight / 2);
+      context.fillText(words, start, top + rowHeight / 2);
     });
   }
 

@@ -32,7 +32,7 @@ export function renderReport(evidence: ChaosEvidence, verdict: Verdict): string 
 <body><main>
 ${renderHead(evidence, verdict, figures)}
 ${renderProofs(verdict.checks, evidence.loadFromNs)}
-${renderTimeline(data)}
+${renderTimeline(data, verdict)}
 <section aria-label="Charts"><h2>The load</h2>${renderCharts(evidence)}</section>
 <section aria-label="Checks"><h2>What was checked</h2><ul class="checks">
 ${verdict.checks.map(renderCheck).join('\n')}</ul></section>
@@ -120,15 +120,17 @@ function renderCheck({ name, result, words }: Check): string {
 <p>${escapeHtml(words)}</p></li>`;
 }
 
-function renderTimeline({ oneIn, clients, nodes }: TimelineData): string {
+function renderTimeline({ oneIn, clients, nodes }: TimelineData, { checks }: Verdict): string {
   const left =
     oneIn === 1 ? '' : ` Of the successful ones it shows one in ${oneIn}; history.jsonl has them all.`;
+  const isProven = checks.some(({ proof }) => proof.length > 0);
+  const proof: [string, string][] = isProven ? [['k-proof', 'part of the proof']] : [];
   const keys: [string, string][] = [
     ['k-write', 'write'],
     ['k-read', 'read'],
     ['k-failed', 'refused or condition false'],
     ['k-unknown', 'unknown'],
-    ['k-proof', 'part of the proof'],
+    ...proof,
     ['g-process', 'process fault'],
     ['g-network', 'network'],
     ['g-clients', 'client links'],

@@ -22,8 +22,9 @@ export class Findings {
   add(id: InvariantId, reason: string, ...operations: readonly HistoryOperation[]): void {
     const [first, ...others] = operations;
     if (first === undefined || this.list.length >= findingsMax) return;
-    const words = others.map(describeHistoryOperation);
-    const message = [`${describeHistoryOperation(first)}; ${reason}`, ...words].join('; ');
+    const words = others.map(describeHistoryOperation).join('; ');
+    const between = words === '' ? '' : reason.endsWith(':') ? ' ' : '; ';
+    const message = `${describeHistoryOperation(first)}; ${reason}${between}${words}`;
     this.list.push({ id, key: first.k, message, operations });
   }
 }
