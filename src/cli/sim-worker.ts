@@ -5,7 +5,7 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
 import { findDivergence } from '../sim/determinism.js';
 import { planOf, type Plan } from '../sim/plan.js';
-import { TraceRecorder } from '../sim/replay.js';
+import { TraceRecorder } from '../sim/trace-recorder.js';
 import { shrinkPlan } from '../sim/shrink.js';
 import { runSimulation, type SimulationResult } from '../sim/simulator.js';
 import type { Answer, Job, RunReport } from './sim-jobs.js';

@@ -5,7 +5,7 @@
 // research §4.1, determinism guard.
 
 import type { Plan } from './plan.js';
-import type { SimulationObserver } from './replay.js';
+import type { SimulationObserver } from './trace-recorder.js';
 import type { ScheduledEvent } from './scheduler.js';
 import { runSimulation, type SimulationOptions, type SimulationResult } from './simulator.js';
 

@@ -13,7 +13,7 @@ import { FaultDriver } from './fault-driver.js';
 import { History } from './history.js';
 import type { Machine } from './machine.js';
 import type { Plan } from './plan.js';
-import type { SimulationObserver } from './replay.js';
+import type { SimulationObserver } from './trace-recorder.js';
 import { judgeStores } from './store-judge.js';
 import { nodeConfigOf } from './virtual-config.js';
 import { ClientWorkload } from './workload.js';

@@ -5,7 +5,7 @@
 import type { Message } from '../raft/messages.js';
 import type { Observation } from './checkers/node-view.js';
 import type { Violation } from './checkers/violations.js';
-import type { SimulationObserver } from './replay.js';
+import type { SimulationObserver } from './trace-recorder.js';
 
 const linesKept = 4_000;
 

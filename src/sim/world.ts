@@ -13,7 +13,7 @@ import { Violations } from './checkers/violations.js';
 import { CoverageMarks } from './coverage-marks.js';
 import { Machine, repairWords, type MachineContext } from './machine.js';
 import type { Plan } from './plan.js';
-import type { SimulationObserver } from './replay.js';
+import type { SimulationObserver } from './trace-recorder.js';
 import { type ScheduledEvent, Scheduler } from './scheduler.js';
 import { Trace } from './trace.js';
 import { VirtualNetwork } from './virtual-network.js';
