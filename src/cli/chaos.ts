@@ -226,7 +226,12 @@ class ChaosSession {
     }
     const { processes } = this;
     return {
-      ...{ plan, loadIds, nodes, links, clients: flags.clients, keys: flags.keys },
+      plan,
+      loadIds,
+      nodes,
+      links,
+      clients: flags.clients,
+      keys: flags.keys,
       keyPrefix: `chaos/${Date.now().toString(36)}/`,
       control: processes,
       launchLoad: (onReport) => processes?.launchLoad(onReport) ?? launchLoad(onReport),

@@ -89,9 +89,17 @@ export class SimReport {
   toJson(): Record<string, unknown> {
     const { firstSeed, seeds, failed, verified, interrupted, events, failures, kinds } = this;
     return {
-      ...{ firstSeed, seeds, passed: seeds - failed, failed, verified, interrupted },
+      firstSeed,
+      seeds,
+      passed: seeds - failed,
+      failed,
+      verified,
+      interrupted,
       kinds: Object.fromEntries(kinds),
-      ...{ events, virtualSeconds: this.virtualMs / 1000, ...this.rates, failures },
+      events,
+      virtualSeconds: this.virtualMs / 1000,
+      ...this.rates,
+      failures,
       coverage: Object.fromEntries(this.coverage),
     };
   }

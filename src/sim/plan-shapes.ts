@@ -29,10 +29,10 @@ const shapes: Readonly<Record<string, readonly [percent: number, shape: Shape]>>
   silence: [2, silence],
 };
 
-/** Names of all shapes; a plan with one has it in place of its families. */
-export const shapeNames: readonly string[] = Object.keys(shapes);
-
-/** What a shape makes of the plan, in which everyone must come to rest; `undefined` where it gets none. */
+/**
+ * What a shape makes of the plan, in which everyone must come to rest; its name stands in place of families.
+ * `undefined` where the plan gets none.
+ */
 export function shapePlan(random: Prng, drawn: Plan): Plan | undefined {
   let lot = random.integer(0, 99);
   if (drawn.machines.length < 3) return undefined;
@@ -209,7 +209,11 @@ function silence(random: Prng, plan: Plan): ReturnType<Shape> {
     ways: isolate(nameOf(plan, node), namesOf(plan)),
   };
   const half = crash(random, {
-    ...{ atMs: away.atMs, node, during: 'install', afterEffects: random.integer(0, 8), downMs: 70_000 },
+    atMs: away.atMs,
+    node,
+    during: 'install',
+    afterEffects: random.integer(0, 8),
+    downMs: 70_000,
   });
   const other = random.integer(0, plan.machines.length - 1);
   const restart = crash(random, { atMs: fromMs + random.integer(-3_000, 30_000), node: other });

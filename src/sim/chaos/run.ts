@@ -166,7 +166,16 @@ export class ChaosRun {
     const { operations, faults, exits, noticed } = this;
     return {
       ...part,
-      ...{ plan, clients, keys, operations, faults, phases, leaderships, problems, exits, noticed },
+      plan,
+      clients,
+      keys,
+      operations,
+      faults,
+      phases,
+      leaderships,
+      problems,
+      exits,
+      noticed,
       interrupted: this.interrupting.signal.aborted,
       endNs: this.clock.nowNs(),
     };
@@ -205,7 +214,11 @@ export class ChaosRun {
       loadIds.map((id, index) => {
         const share = Math.floor(clients / loadIds.length) + (index < clients % loadIds.length ? 1 : 0);
         const settings = {
-          ...{ id, keys, keyPrefix, keyLifeMs, clients: share },
+          id,
+          keys,
+          keyPrefix,
+          keyLifeMs,
+          clients: share,
           endpoints: nodes.map((node) => links.addressSeenBy(id, node.id)),
           seed: seeds.uint32(),
           clockBase: this.clock.baseText,
