@@ -240,7 +240,8 @@ describe.runIf(browserPath !== undefined)('in a browser', () => {
       ${action};
       return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(texts))));
     })()`;
-    const press = `document.getElementById('timeline').dispatchEvent(new KeyboardEvent('keydown', { key: '0' }))`;
+    const key = `new KeyboardEvent('keydown', { key: '0' })`;
+    const press = `document.getElementById('timeline').dispatchEvent(${key})`;
     const whole = await view.evaluate(drawnAfter(press));
     expect(whole).toContain('kill');
     expect(whole).not.toContain('flapping');

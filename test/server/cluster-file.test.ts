@@ -81,7 +81,8 @@ describe('cluster file', () => {
     [{ members, raft: 5 }, 'test.json: raft must be an object, not a number'],
     [
       { members, colour: 1, size: 2 },
-      'test.json: the file has no field "colour", "size"; the fields are members, raft, wal, limits, store, snapshot',
+      'test.json: the file has no field "colour", "size"; ' +
+        'the fields are members, raft, wal, limits, store, snapshot',
     ],
     [
       { members: [{ id: 'a', address: 'h:1', port: 1 }] },
@@ -89,7 +90,8 @@ describe('cluster file', () => {
     ],
     [
       { members, raft: { heartBeat: 1 } },
-      `test.json: raft has no field "heartBeat"; the fields are ${Object.keys(defaultNodeConfig.raft).join(', ')}`,
+      'test.json: raft has no field "heartBeat"; ' +
+        `the fields are ${Object.keys(defaultNodeConfig.raft).join(', ')}`,
     ],
   ])('says in a sentence what is wrong and what belongs there: %j', (json, words) => {
     expect(messageOf(json)).toContain(words);
