@@ -6,7 +6,18 @@ import type { Prng } from '../base/prng.js';
 import { damagedBy, goneBy } from './fault-atlas.js';
 import type { Aftermath, CorePlan, Fault } from './faults.js';
 
-const aftermaths: readonly Aftermath[] = ['dead', 'cut', 'deaf', 'mute', 'flapping', 'sick', 'stuck'];
+/** `stuck` more often than the others: it matters only where that node led, which is seldom. */
+const aftermaths: readonly Aftermath[] = [
+  'dead',
+  'cut',
+  'deaf',
+  'mute',
+  'flapping',
+  'sick',
+  'stuck',
+  'stuck',
+  'stuck',
+];
 
 /** `undefined`: everything heals. */
 export function planCore(random: Prng, nodes: number, faults: readonly Fault[]): CorePlan | undefined {
