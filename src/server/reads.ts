@@ -63,10 +63,10 @@ const rangesInProgressMax = 64;
 const revisionWaitersMax = 1_024;
 
 /**
- * Reads whose index this node has not reached for so long are refused: it is far behind, as while it waits
- * for a snapshot, and another node need not be.
+ * Reads that wait for so long are refused: for their index, as while this node waits for a snapshot; or for a
+ * leader to confirm them, as when its disk hangs and nothing leaves it. Another node need not be like that.
  */
-const behindMsMax = 3_000;
+const waitMsMax = 3_000;
 
 /** How often reads that wait for a revision are looked at for their deadline. */
 const revisionWaitCheckMs = 50;
@@ -91,7 +91,7 @@ export class Reads {
   private freshAsOfMs = -Infinity;
   private scheduled = false;
   private revisionTimer: TimerHandle | undefined;
-  private behindTimer: TimerHandle | undefined;
+  private waitingTimer: TimerHandle | undefined;
   private halted = false;
 
   constructor(options: ReadsOptions) {
@@ -129,6 +129,7 @@ export class Reads {
     const requestId = ++this.lastRequestId;
     this.rounds.set(requestId, round);
     this.options.requestReadIndex(requestId);
+    this.watchWaiting();
   }
 
   confirm(confirmed: readonly ConfirmedRead[]): void {
@@ -139,7 +140,7 @@ export class Reads {
       if (readIndex <= this.options.stateMachine.appliedIndex) this.release(round);
       else this.waitingForIndex.push({ readIndex, round, sinceMs: this.options.clock.nowMs() });
     }
-    this.watchBehind();
+    this.watchWaiting();
     this.schedule();
   }
 
@@ -177,34 +178,54 @@ export class Reads {
   halt(): void {
     this.halted = true;
     if (this.revisionTimer !== undefined) this.options.timers.clear(this.revisionTimer);
-    if (this.behindTimer !== undefined) this.options.timers.clear(this.behindTimer);
+    if (this.waitingTimer !== undefined) this.options.timers.clear(this.waitingTimer);
   }
 
-  /** Looks after the reads that wait for the state machine, oldest first, when the first may have to go. */
-  private watchBehind(): void {
-    const oldest = this.waitingForIndex[0];
-    if (oldest === undefined || this.behindTimer !== undefined || this.halted) return;
+  /** Looks after the reads that wait for a leader or for the state machine, when the oldest may have to go. */
+  private watchWaiting(): void {
+    if (this.waitingTimer !== undefined || this.halted) return;
+    const [oldestRound] = this.rounds.values();
+    const sinceMs = Math.min(
+      oldestRound?.startedMs ?? Infinity,
+      this.waitingForIndex[0]?.sinceMs ?? Infinity,
+    );
+    if (sinceMs === Infinity) return;
     const { clock, timers } = this.options;
-    const delayMs = Math.max(0, oldest.sinceMs + behindMsMax - clock.nowMs());
-    this.behindTimer = timers.set(delayMs, () => {
-      this.behindTimer = undefined;
-      if (!this.halted) this.refuseBehind();
+    const delayMs = Math.max(0, sinceMs + waitMsMax - clock.nowMs());
+    this.waitingTimer = timers.set(delayMs, () => {
+      this.waitingTimer = undefined;
+      if (this.halted) return;
+      this.refuseUnconfirmed();
+      this.refuseBehind();
+      this.watchWaiting();
     });
+  }
+
+  private refuseUnconfirmed(): void {
+    const nowMs = this.options.clock.nowMs();
+    // The oldest stands first.
+    for (const [requestId, round] of this.rounds) {
+      if (nowMs - round.startedMs < waitMsMax) return;
+      this.rounds.delete(requestId);
+      const fact = `no leader has confirmed the read to this node for ${waitMsMax} ms`;
+      for (const read of round.reads) {
+        this.finish(read, failed(read.frame, 'UNAVAILABLE', `${fact}; ask another node`));
+      }
+    }
   }
 
   private refuseBehind(): void {
     const { clock, stateMachine } = this.options;
     const nowMs = clock.nowMs();
     const waiting = this.waitingForIndex;
-    this.waitingForIndex = waiting.filter(({ sinceMs }) => nowMs - sinceMs < behindMsMax);
+    this.waitingForIndex = waiting.filter(({ sinceMs }) => nowMs - sinceMs < waitMsMax);
     for (const { readIndex, round, sinceMs } of waiting) {
-      if (nowMs - sinceMs < behindMsMax) continue;
+      if (nowMs - sinceMs < waitMsMax) continue;
       const fact = `this node has applied ${stateMachine.appliedIndex}, the read needs ${readIndex}`;
       for (const read of round.reads) {
         this.finish(read, failed(read.frame, 'UNAVAILABLE', `${fact}; ask another node`));
       }
     }
-    this.watchBehind();
   }
 
   /**

@@ -98,6 +98,32 @@ describe('reads', () => {
     expect(reads.pendingReads).toBe(0);
   });
 
+  test('reads go elsewhere when no leader confirms them to this node', () => {
+    const { reads, answered, asked, advance, fireTimers } = world();
+    const read = (id: number): void => {
+      reads.submit(new Client(1), count(id, { consistency: { kind: 'linearizable' } }));
+      reads.flush();
+    };
+    read(1);
+    advance(1_000);
+    read(2);
+    advance(2_000);
+    fireTimers();
+    expect(answered).toEqual([{ requestId: 1, kind: 'error' }]);
+    // Too late: it was answered. The other one is still in time.
+    reads.confirm([
+      { requestId: asked[0] ?? 0, readIndex: 50 },
+      { requestId: asked[1] ?? 0, readIndex: 50 },
+    ]);
+    advance(2_999);
+    fireTimers();
+    expect(answered.length).toBe(1);
+    advance(1);
+    fireTimers();
+    expect(answered.map(({ requestId }) => requestId)).toEqual([1, 2]);
+    expect(reads.pendingReads).toBe(0);
+  });
+
   test('reads that wait for a revision are bounded and end by their deadline', () => {
     const { reads, answered, settle, advance } = world();
     const client = new Client(1);
