@@ -181,7 +181,7 @@ export class Reads {
     if (this.waitingTimer !== undefined) this.options.timers.clear(this.waitingTimer);
   }
 
-  /** Looks after the reads that wait for a leader or for the state machine, when the oldest may have to go. */
+  /** Looks after what waits for a leader or for the state machine, when the oldest of it may have to go. */
   private watchWaiting(): void {
     if (this.waitingTimer !== undefined || this.halted) return;
     const [oldestRound] = this.rounds.values();
