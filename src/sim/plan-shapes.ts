@@ -174,8 +174,9 @@ function forgotten(random: Prng, plan: Plan): ReturnType<Shape> {
   const faults: Fault[] = [7_000, 14_000].flatMap((atMs): Fault[] => {
     const position = random.fraction();
     const lost: Fault = { kind: 'damage', atMs, node, downMs: random.integer(50, 200), damage, position };
+    const ways = others.map((name): Way => [victim, name]);
+    if (random.chance(0.2)) return [lost, lastWordsLate(plan, atMs, ways)];
     if (random.chance(0.4)) {
-      const ways = others.map((name): Way => [victim, name]);
       return [lost, { kind: 'clog', atMs: atMs - 300, untilMs: atMs + random.integer(200, 900), ways }];
     }
     const untilMs = atMs + 2_000;
@@ -189,6 +190,14 @@ function forgotten(random: Prng, plan: Plan): ReturnType<Shape> {
   });
   const knobs = random.chance(0.6) ? { ...plan.knobs, ...shortLog } : plan.knobs;
   return { faults, knobs };
+}
+
+/** What is sent last before a crash takes longer than a new process needs to be heard. */
+function lastWordsLate({ conditions }: Plan, crashMs: number, ways: readonly Way[]): Fault {
+  const { latencyUsMin, latencyUsMean } = conditions;
+  const latencyFactor = Math.ceil(600_000 / (latencyUsMin + latencyUsMean));
+  const times = { atMs: crashMs - 150, untilMs: crashMs };
+  return { kind: 'conditions', ...times, ways, loss: 0, duplication: 0, reordering: 0, latencyFactor };
 }
 
 /**

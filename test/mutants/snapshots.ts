@@ -329,6 +329,9 @@ export const snapshotMutants: readonly Mutant[] = [
   {
     id: 'N19',
     name: 'late messages of a member from before its damage are heard',
+    equivalent:
+      'the process that has lost its data opens a link of its own, which is heard when what it lost is ' +
+      'taken back, and then it is the only one; N19b takes that away',
     edits: [
       {
         file: 'server/membership.ts',
@@ -339,6 +342,27 @@ export const snapshotMutants: readonly Mutant[] = [
         file: 'server/incarnations.ts',
         find: 'const mayBeEarlier = heard.hasLost && incarnation !== heard.confirmed;',
         replace: 'const mayBeEarlier = false;',
+      },
+    ],
+  },
+  {
+    id: 'N19b',
+    name: 'late messages of a member from before its damage are heard, on any link',
+    edits: [
+      {
+        file: 'server/membership.ts',
+        find: '        this.options.peers.closeEarlier(nodeId, incarnation);\n',
+        replace: '',
+      },
+      {
+        file: 'server/incarnations.ts',
+        find: 'const mayBeEarlier = heard.hasLost && incarnation !== heard.confirmed;',
+        replace: 'const mayBeEarlier = false;',
+      },
+      {
+        file: 'server/peers.ts',
+        find: "this.close(older.link, 'replaced by a newer link of the same node');",
+        replace: 'void older;',
       },
     ],
   },
