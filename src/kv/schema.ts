@@ -286,16 +286,17 @@ export function decodeApplied(record: Uint8Array): AppliedRecord {
   const bytes = asBuffer(record);
   if (bytes.length < 4) throw corrupt(appliedKey, `has only ${bytes.length} bytes`);
   const version = bytes.readUInt32BE(0);
-  if (version > storeFormatVersion) {
+  // A newer version seals its record as this one does; without the seal the number itself is damaged.
+  if (version > storeFormatVersion && isSealed(bytes)) {
     const formats = `store format ${version}; this version of kvorum reads ${storeFormatVersion}`;
     throw new KvorumError('CORRUPT', `the store is of ${formats}: use a newer kvorum`, {
       details: { record: appliedKey, newerFormat: true },
     });
   }
+  if (!isSealed(bytes)) throw rotten(appliedKey);
   if (version !== storeFormatVersion || bytes.length !== appliedBytes) {
     throw corrupt(appliedKey, `has format ${version} and ${bytes.length} bytes, not ${appliedBytes}`);
   }
-  if (!isSealed(bytes)) throw rotten(appliedKey);
   return {
     appliedIndex: readNumber(bytes, 4, appliedKey),
     term: readNumber(bytes, 12, appliedKey),

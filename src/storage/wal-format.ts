@@ -109,13 +109,12 @@ export function decodeSegmentHeader(given: Uint8Array): SegmentHeader | string {
   const bytes = Buffer.from(given.subarray(0, segmentHeaderBytes));
   if (!bytes.subarray(0, 8).equals(magic)) return 'it does not begin like a kvorum log segment';
   const version = bytes.readUInt32LE(8);
+  if (!hasHeaderChecksum(bytes)) return 'the checksum of its header is wrong';
   if (version > walFormatVersion) {
     const known = `this kvorum reads up to ${walFormatVersion}`;
     return `it has format version ${version} and ${known}: use a newer kvorum`;
   }
-  const crc = bytes.readUInt32LE(12);
-  bytes.writeUInt32LE(0, 12);
-  if (version === 0 || crc32(bytes) !== crc) return 'the checksum of its header is wrong';
+  if (version === 0) return 'it has no format version';
   const clusterIdBytes = bytes.readUInt16LE(36);
   const nodeIdAt = 38 + clusterIdBytes;
   return {
@@ -127,16 +126,25 @@ export function decodeSegmentHeader(given: Uint8Array): SegmentHeader | string {
   };
 }
 
-/** Whether the header is of a newer format, rather than damaged. */
+/**
+ * Whether the header is of a newer format, rather than damaged: every format keeps the length and the place of
+ * magic, version and checksum.
+ */
 export function hasNewerFormat(header: Uint8Array): boolean {
   const bytes = Buffer.from(header);
   return (
-    bytes.length >= 12 &&
+    bytes.length >= segmentHeaderBytes &&
     bytes.subarray(0, 8).equals(magic) &&
     bytes.readUInt32LE(8) > walFormatVersion &&
-    // A version that is not soon is a flipped bit.
-    bytes.readUInt32LE(8) < walFormatVersion + 256
+    hasHeaderChecksum(bytes.subarray(0, segmentHeaderBytes))
   );
+}
+
+/** Over the header with 0 in the place of the checksum. */
+function hasHeaderChecksum(header: Buffer): boolean {
+  const bytes = Buffer.from(header);
+  bytes.writeUInt32LE(0, 12);
+  return crc32(bytes) === header.readUInt32LE(12);
 }
 
 /** What every frame's CRC in a segment begins with. */

@@ -5,6 +5,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
+import { sealRecord } from '../../src/kv/record-check.js';
 import {
   appliedKey,
   decodeApplied,
@@ -304,6 +305,7 @@ describe('the writer refuses', () => {
     }
     const newer = Uint8Array.from(applied.value);
     newer[3] = 9;
+    sealRecord(Buffer.from(newer.buffer));
     expect(errorOf(() => writer.takeEnd([{ key: appliedKey, value: newer }])).message).toMatch(
       /newer kvorum/,
     );

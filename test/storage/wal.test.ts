@@ -1,10 +1,12 @@
 // What the log promises to the loop that uses it: order, group commit, the idle frame, quota, failure,
 // identity.
 
+import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
 import type { LogEntry } from '../../src/raft/types.js';
 import { createWal, type Wal, type WalUnit } from '../../src/storage/wal.js';
+import { segmentHeaderBytes } from '../../src/storage/wal-format.js';
 import { listSegments, segmentPath } from '../../src/storage/wal-segments.js';
 import { Contents } from './fault-disk.js';
 import { describeState, readAll, readState, randomUnit, Twin, World } from './wal-world.js';
@@ -414,8 +416,15 @@ describe('identity and format', () => {
     const world = newWorld();
     const bytes = Buffer.from(world.disk.bytesOf(segmentPath('wal', 1)));
     bytes.writeUInt32LE(2, 8);
-    world.disk.files.set(segmentPath('wal', 1), new Contents(bytes));
-    expect(() => world.open()).toThrow(/format version 2 .* up to 1: use a newer kvorum/);
+    const open = (): void => {
+      world.disk.files.set(segmentPath('wal', 1), new Contents(bytes));
+      world.open();
+    };
+    // A flipped bit makes no newer kvorum: that would be no damage, and nobody would mend it.
+    expect(open).toThrow(/the checksum of its header is wrong/);
+    bytes.writeUInt32LE(0, 12);
+    bytes.writeUInt32LE(crc32(bytes.subarray(0, segmentHeaderBytes)), 12);
+    expect(open).toThrow(/format version 2 .* up to 1: use a newer kvorum/);
   });
 
   it('refuses to make a log where there is one, and sizes that make no sense', () => {
