@@ -61,6 +61,8 @@ export class Connection implements LinkOwner {
   leaderTerm = 0;
   /** It refused to act as leader; until then it is not taken for one. */
   deniedUntilMs = -Infinity;
+  /** It could not read as it was asked to; until then others are asked first. */
+  cannotReadUntilMs = -Infinity;
   /** Milliseconds from question to answer, smoothed. */
   latencyMs = Infinity;
   /** Silent although it was pinged. */
@@ -299,6 +301,7 @@ export class Connection implements LinkOwner {
     this.leaderId = hello.leaderId;
     this.leaderTerm = hello.term;
     this.deniedUntilMs = -Infinity;
+    this.cannotReadUntilMs = -Infinity;
     this.clusterTime.learn(hello.nodeId, hello.clusterTimeMs);
     this.events.onReady(this);
   }

@@ -99,7 +99,7 @@ export class Connections {
     let best: Connection | undefined;
     for (const connection of this.byAddress.values()) {
       if (!connection.hasRoom(nowMs)) continue;
-      if (best === undefined || isBetter(connection, best, request, nearest)) best = connection;
+      if (best === undefined || isBetter(connection, best, request, nearest, nowMs)) best = connection;
     }
     return best;
   }
@@ -253,9 +253,20 @@ export class Connections {
   }
 }
 
-/** Not the one to avoid, not a silent one, then the nearest or the one with the fewest reads. */
-function isBetter(a: Connection, b: Connection, request: PendingRequest, nearest: boolean): boolean {
+/**
+ * Not the one to avoid, not a silent one, not one that could not read lately, then the nearest or the one with
+ * the fewest reads.
+ */
+function isBetter(
+  a: Connection,
+  b: Connection,
+  request: PendingRequest,
+  nearest: boolean,
+  nowMs: number,
+): boolean {
   if ((a === request.avoid) !== (b === request.avoid)) return b === request.avoid;
   if (a.isSuspect !== b.isSuspect) return b.isSuspect;
+  const [aCannot, bCannot] = [a.cannotReadUntilMs > nowMs, b.cannotReadUntilMs > nowMs];
+  if (aCannot !== bCannot) return bCannot;
   return nearest ? a.latencyMs < b.latencyMs : a.readsOutstanding < b.readsOutstanding;
 }

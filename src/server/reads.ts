@@ -24,11 +24,13 @@ interface Read {
   readonly client: Client;
   readonly frame: ReadFrame;
   readonly deadlineMs: Millis;
+  /** From then on it is not this node that it waits for. */
+  readonly refuseAtMs: Millis;
 }
 
 /** Reads that share one ReadIndex. */
 interface Round {
-  readonly reads: Read[];
+  reads: Read[];
   readonly startedMs: Millis;
 }
 
@@ -36,7 +38,6 @@ interface Round {
 interface Behind {
   readonly readIndex: LogIndex;
   readonly round: Round;
-  readonly sinceMs: Millis;
 }
 
 export interface ReadsOptions {
@@ -64,9 +65,13 @@ const revisionWaitersMax = 1_024;
 
 /**
  * Reads that wait for so long are refused: for their index, as while this node waits for a snapshot; or for a
- * leader to confirm them, as when its disk hangs and nothing leaves it. Another node need not be like that.
+ * leader to confirm them, as when its disk hangs and nothing leaves it. Another node need not be like that,
+ * and gets what is left of the time of the request: at least half of it.
  */
 const waitMsMax = 3_000;
+
+/** How often they are looked at. */
+const waitCheckMs = 50;
 
 /** How often reads that wait for a revision are looked at for their deadline. */
 const revisionWaitCheckMs = 50;
@@ -111,7 +116,9 @@ export class Reads {
       return;
     }
     this.pending++;
-    const read: Read = { client, frame, deadlineMs: this.options.clock.nowMs() + frame.timeoutMs };
+    const nowMs = this.options.clock.nowMs();
+    const refuseAtMs = nowMs + Math.min(waitMsMax, frame.timeoutMs / 2);
+    const read: Read = { client, frame, deadlineMs: nowMs + frame.timeoutMs, refuseAtMs };
     if (this.mayAnswerNow(frame)) {
       this.ready.push(read);
       this.schedule();
@@ -138,7 +145,7 @@ export class Reads {
       if (round === undefined) continue;
       this.rounds.delete(requestId);
       if (readIndex <= this.options.stateMachine.appliedIndex) this.release(round);
-      else this.waitingForIndex.push({ readIndex, round, sinceMs: this.options.clock.nowMs() });
+      else this.waitingForIndex.push({ readIndex, round });
     }
     this.watchWaiting();
     this.schedule();
@@ -181,18 +188,11 @@ export class Reads {
     if (this.waitingTimer !== undefined) this.options.timers.clear(this.waitingTimer);
   }
 
-  /** Looks after what waits for a leader or for the state machine, when the oldest of it may have to go. */
+  /** Looks after what waits for a leader or for the state machine, until nothing does. */
   private watchWaiting(): void {
     if (this.waitingTimer !== undefined || this.halted) return;
-    const [oldestRound] = this.rounds.values();
-    const sinceMs = Math.min(
-      oldestRound?.startedMs ?? Infinity,
-      this.waitingForIndex[0]?.sinceMs ?? Infinity,
-    );
-    if (sinceMs === Infinity) return;
-    const { clock, timers } = this.options;
-    const delayMs = Math.max(0, sinceMs + waitMsMax - clock.nowMs());
-    this.waitingTimer = timers.set(delayMs, () => {
+    if (this.rounds.size === 0 && this.waitingForIndex.length === 0) return;
+    this.waitingTimer = this.options.timers.set(waitCheckMs, () => {
       this.waitingTimer = undefined;
       if (this.halted) return;
       this.refuseUnconfirmed();
@@ -202,30 +202,31 @@ export class Reads {
   }
 
   private refuseUnconfirmed(): void {
-    const nowMs = this.options.clock.nowMs();
-    // The oldest stands first.
     for (const [requestId, round] of this.rounds) {
-      if (nowMs - round.startedMs < waitMsMax) return;
-      this.rounds.delete(requestId);
-      const fact = `no leader has confirmed the read to this node for ${waitMsMax} ms`;
-      for (const read of round.reads) {
-        this.finish(read, failed(read.frame, 'UNAVAILABLE', `${fact}; ask another node`));
-      }
+      const isEmpty = this.refuseLate(round, () => 'no leader has confirmed the read to this node in time');
+      if (isEmpty) this.rounds.delete(requestId);
     }
   }
 
   private refuseBehind(): void {
-    const { clock, stateMachine } = this.options;
-    const nowMs = clock.nowMs();
-    const waiting = this.waitingForIndex;
-    this.waitingForIndex = waiting.filter(({ sinceMs }) => nowMs - sinceMs < waitMsMax);
-    for (const { readIndex, round, sinceMs } of waiting) {
-      if (nowMs - sinceMs < waitMsMax) continue;
-      const fact = `this node has applied ${stateMachine.appliedIndex}, the read needs ${readIndex}`;
-      for (const read of round.reads) {
-        this.finish(read, failed(read.frame, 'UNAVAILABLE', `${fact}; ask another node`));
-      }
+    const { stateMachine } = this.options;
+    this.waitingForIndex = this.waitingForIndex.filter(({ readIndex, round }) => {
+      const fact = (): string =>
+        `this node has applied ${stateMachine.appliedIndex}, the read needs ${readIndex}`;
+      return !this.refuseLate(round, fact);
+    });
+  }
+
+  /** Refuses the reads of the round that have waited long enough. Whether none is left. */
+  private refuseLate(round: Round, fact: () => string): boolean {
+    const nowMs = this.options.clock.nowMs();
+    const late = round.reads.filter(({ refuseAtMs }) => refuseAtMs <= nowMs);
+    if (late.length === 0) return false;
+    round.reads = round.reads.filter(({ refuseAtMs }) => refuseAtMs > nowMs);
+    for (const read of late) {
+      this.finish(read, failed(read.frame, 'UNAVAILABLE', `${fact()}; ask another node`));
     }
+    return round.reads.length === 0;
   }
 
   /**

@@ -45,7 +45,17 @@ function world() {
     for (const timer of due) timers.splice(timers.indexOf(timer), 1);
     for (const { run } of due) run();
   };
-  return { reads, open, answered, asked, settle, advance, fireTimers };
+  const pass = (ms: number): void => {
+    for (const endMs = now + ms; now < endMs;) {
+      advance(Math.min(10, endMs - now));
+      fireTimers();
+    }
+  };
+  return { reads, open, answered, asked, settle, advance, pass };
+}
+
+function linearizable(requestId: number, timeoutMs: number): CountRequest {
+  return count(requestId, { consistency: { kind: 'linearizable' }, timeoutMs });
 }
 
 function count(requestId: number, change: Partial<CountRequest> = {}): CountRequest {
@@ -73,55 +83,65 @@ describe('reads', () => {
   });
 
   test('reads go elsewhere when this node stays behind what they need', () => {
-    const { reads, answered, asked, settle, advance, fireTimers } = world();
+    const { reads, answered, asked, settle, pass } = world();
     const read = (id: number): void => {
-      reads.submit(new Client(1), count(id, { consistency: { kind: 'linearizable' } }));
+      reads.submit(new Client(1), linearizable(id, 60_000));
       reads.flush();
       reads.confirm([{ requestId: asked.at(-1) ?? 0, readIndex: 50 + id }]);
     };
     read(1);
-    advance(2_000);
+    pass(2_000);
     read(2);
-    advance(999);
-    fireTimers();
+    pass(900);
     expect(answered).toEqual([]);
-    advance(1);
-    fireTimers();
+    pass(150);
     expect(answered).toEqual([{ requestId: 1, kind: 'error' }]);
-    advance(1_999);
-    fireTimers();
+    pass(1_800);
     expect(answered.length).toBe(1);
-    advance(1);
-    fireTimers();
+    pass(200);
     settle();
     expect(answered.length).toBe(2);
     expect(reads.pendingReads).toBe(0);
   });
 
   test('reads go elsewhere when no leader confirms them to this node', () => {
-    const { reads, answered, asked, advance, fireTimers } = world();
+    const { reads, answered, asked, settle, pass } = world();
     const read = (id: number): void => {
-      reads.submit(new Client(1), count(id, { consistency: { kind: 'linearizable' } }));
+      reads.submit(new Client(1), linearizable(id, 60_000));
       reads.flush();
     };
     read(1);
-    advance(1_000);
+    pass(1_000);
     read(2);
-    advance(2_000);
-    fireTimers();
+    pass(2_050);
     expect(answered).toEqual([{ requestId: 1, kind: 'error' }]);
-    // Too late: it was answered. The other one is still in time.
+    // Too late: it was answered. The other one is still in time, to be confirmed and then to be reached.
     reads.confirm([
       { requestId: asked[0] ?? 0, readIndex: 50 },
       { requestId: asked[1] ?? 0, readIndex: 50 },
     ]);
-    advance(2_999);
-    fireTimers();
+    pass(800);
     expect(answered.length).toBe(1);
-    advance(1);
-    fireTimers();
+    pass(200);
+    settle();
     expect(answered.map(({ requestId }) => requestId)).toEqual([1, 2]);
     expect(reads.pendingReads).toBe(0);
+  });
+
+  test('go elsewhere while there is time left to ask there', () => {
+    const { reads, answered, asked, pass } = world();
+    reads.submit(new Client(1), linearizable(1, 1_000));
+    reads.submit(new Client(1), linearizable(2, 20_000));
+    reads.flush();
+    pass(450);
+    expect(answered).toEqual([]);
+    pass(100);
+    expect(answered).toEqual([{ requestId: 1, kind: 'error' }]);
+    reads.confirm([{ requestId: asked[0] ?? 0, readIndex: 50 }]);
+    pass(2_000);
+    expect(answered.length).toBe(1);
+    pass(500);
+    expect(answered.map(({ requestId }) => requestId)).toEqual([1, 2]);
   });
 
   test('reads that wait for a revision are bounded and end by their deadline', () => {
