@@ -3,6 +3,7 @@
 // ended.
 
 import { spawn, type ChildProcess } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
@@ -211,24 +212,16 @@ export class LocalCluster {
   }
 }
 
-/** Ports on loopback that were free a moment ago. */
+/**
+ * Ports in a row on loopback that were free a moment ago. Below what systems give to connections by themselves
+ * (from 32768, elsewhere from 49152): such a port may be taken before it is listened on.
+ */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((finish, fail) => {
-          server.once('error', fail);
-          server.listen(0, '127.0.0.1', () => {
-            const address = server.address();
-            if (address === null || typeof address === 'string') fail(new Error('no port was given'));
-            else finish(address.port);
-          });
-        }),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((finish) => server.close(finish))));
-  return ports;
+  for (;;) {
+    const first = randomInt(10_000, 32_000);
+    const ports = Array.from({ length: count }, (_, i) => first + i);
+    if ((await takenPort(ports)) === undefined) return ports;
+  }
 }
 
 /** The first of `ports` on loopback that cannot be listened on at this moment, with the errno. */
