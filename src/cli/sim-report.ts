@@ -1,6 +1,7 @@
 // What `kvorum sim` gathers over its seeds and how it says it: sums, coverage, failures, exit code.
 
 import { exitCodes } from './exit-codes.js';
+import { manySeeds, missedMarks } from '../sim/coverage-marks.js';
 import { alignColumns, paint } from './output.js';
 import { failureKindOf, failureKinds, type FailureKind, type RunReport } from './sim-jobs.js';
 
@@ -35,6 +36,8 @@ export class SimReport {
   private virtualMs = 0;
   private verified = 0;
   interrupted = false;
+  /** Whether meeting too little of what is rare is a failure too; only over `manySeeds`. */
+  hasFloors = false;
   readonly failures: Failure[] = [];
   /** Sum over all seeds, and seeds it occurred in. */
   private readonly coverage = new Map<string, { sum: number; seeds: number }>();
@@ -83,7 +86,18 @@ export class SimReport {
   get exitCode(): number {
     const worst = failureKinds.find((kind) => this.kinds.has(kind));
     if (worst !== undefined) return exitCodes[worst];
+    if (this.missed.length > 0) return exitCodes.failure;
     return this.interrupted ? exitCodes.interrupted : exitCodes.ok;
+  }
+
+  /** Rare things that happened in too few seeds. */
+  private get missed(): ReturnType<typeof missedMarks> {
+    if (!this.hasFloors || this.seeds < manySeeds) return [];
+    return missedMarks(this.seeds, (mark) => this.seedsWith(mark));
+  }
+
+  private seedsWith(mark: string): number {
+    return this.coverage.get(mark)?.seeds ?? 0;
   }
 
   toJson(): Record<string, unknown> {
@@ -101,6 +115,7 @@ export class SimReport {
       ...this.rates,
       failures,
       coverage: Object.fromEntries(this.coverage),
+      tooRare: this.missed.map(({ name }) => name),
     };
   }
 
@@ -115,6 +130,10 @@ export class SimReport {
     for (const failure of this.failures) lines.push(...failureLines(failure));
     if (this.failed > this.failures.length)
       lines.push(`… ${this.failed - this.failures.length} more failures`);
+    for (const { name, seedsMin } of this.missed) {
+      const fact = `in ${this.seedsWith(name)} of ${this.seeds} seeds, should be in ${seedsMin}`;
+      lines.push(`${paint('red', 'too rare')}: ${name}: ${fact}`);
+    }
     const last = (this.firstSeed + this.seeds - 1) >>> 0;
     const which = this.seeds === 1 ? `seed ${this.firstSeed}` : `seeds ${this.firstSeed} to ${last}`;
     const interrupted = this.interrupted ? ', interrupted' : '';

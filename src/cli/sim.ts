@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
+import { manySeeds } from '../sim/coverage-marks.js';
 import { streamOf } from '../sim/dice.js';
 import { readPlan, writePlan } from '../sim/plan-file.js';
 import { familyNames } from '../sim/plan-faults.js';
@@ -31,6 +32,7 @@ interface SimFlags {
   /** Absent: only of seeds, not of a replay. */
   readonly shrink?: boolean;
   readonly out: string;
+  readonly floors?: boolean;
   readonly workers: number;
   readonly json?: boolean;
 }
@@ -65,6 +67,7 @@ export function addSimCommand(program: Command): void {
     .option('--trace-json <file>', 'write the trace of the replay, or of the first failure, as lines of JSON')
     .option('--shrink', 'make the failing plan small; the first failure of seeds is, unless told otherwise')
     .option('--no-shrink', 'leave it as it is')
+    .option('--floors', `fail also when ${manySeeds} seeds or more met too little of what is rare`)
     .option('--out <folder>', 'where failing plans and their traces go', 'kvorum-sim')
     .addOption(
       new Option('--workers <count>', 'threads')
@@ -89,6 +92,9 @@ async function runSim(flags: SimFlags): Promise<void> {
   if (flags.messages === true && flags.replay === undefined) {
     throw new UsageError('--messages goes with --replay');
   }
+  if (flags.floors === true && (flags.faults ?? flags.nodes ?? flags.replay) !== undefined) {
+    throw new UsageError('--floors is for seeds of every kind: not with --faults, --nodes or --replay');
+  }
   const pool = new SimPool();
   const onInterrupt = (): void => pool.stop();
   process.once('SIGINT', onInterrupt);
@@ -105,6 +111,7 @@ async function runSim(flags: SimFlags): Promise<void> {
 
 async function runSeeds(flags: SimFlags, pool: SimPool): Promise<void> {
   const report = new SimReport(flags.seed);
+  report.hasFloors = flags.floors === true;
   const firstPlans: Plan[] = [];
   await search(flags, pool, report, firstPlans);
   report.end();

@@ -69,8 +69,9 @@ export class ConvergenceChecker {
       const message = `an election without need after convergence: term ${term} after ${this.convergedTerm}`;
       violations.add('convergence', 'cluster', message);
     }
-    for (const { name, isWiped, isGone } of machines) {
-      if (isWiped && !isGone) violations.add('identity', name, 'did not stop, though its disk was wiped');
+    for (const { name, isWiped, isGone, isStoppedByDisk } of machines) {
+      if (isWiped && !isGone && !isStoppedByDisk)
+        violations.add('identity', name, 'did not stop, though its disk was wiped');
     }
   }
 

@@ -12,24 +12,29 @@ export interface CoverageMark {
   readonly floor: number;
 }
 
+/** Must be there in a few dozen seeds already. */
+export const frequent = 0.1;
 /** What most seeds need luck for: any of these may be missing in a hundred seeds. */
 const common = 0.01;
 const rare = 0.002;
+
+/** So many seeds must have met everything; in fewer, what is rare may be missing by chance. */
+export const manySeeds = 1_000;
 
 /** All marks. A floor below 1 % has its reason beside it. */
 export const coverageMarks: readonly CoverageMark[] = [
   // Elections.
   { name: 'vote refused by log', floor: common },
-  { name: 'pre-vote refused, leader alive', floor: common },
+  { name: 'pre-vote refused, leader alive', floor: frequent },
   { name: 'election lost', floor: common },
-  { name: 'leader steps down by itself', floor: common },
+  { name: 'leader steps down by itself', floor: frequent },
   { name: 'leadership handed over', floor: common },
   // Replication.
-  { name: 'truncations', floor: common },
-  { name: 'append refused by log', floor: common },
-  { name: 'entries of earlier terms committed by a later one', floor: common },
-  { name: 'read waits for a commit in its own term', floor: common },
-  { name: 'entries read back from the log', floor: common },
+  { name: 'truncations', floor: frequent },
+  { name: 'append refused by log', floor: frequent },
+  { name: 'entries of earlier terms committed by a later one', floor: frequent },
+  { name: 'read waits for a commit in its own term', floor: frequent },
+  { name: 'entries read back from the log', floor: frequent },
   // The disk.
   { name: 'torn tails', floor: common },
   { name: 'stopped by its disk', floor: common },
@@ -40,30 +45,42 @@ export const coverageMarks: readonly CoverageMark[] = [
   // A value rots in few seeds, and must be read before it is superseded.
   { name: 'stopped by what it read', floor: rare },
   // Snapshots.
-  { name: 'log cut', floor: common },
-  { name: 'snapshot offered', floor: common },
+  { name: 'log cut', floor: frequent },
+  { name: 'snapshot offered', floor: frequent },
   { name: 'snapshot goes on after a break', floor: common },
   { name: 'snapshot goes on from another sender', floor: rare },
-  { name: 'snapshot arrived', floor: common },
-  { name: 'snapshot installed', floor: common },
-  { name: 'snapshot over an uncommitted tail', floor: common },
+  { name: 'snapshot arrived', floor: frequent },
+  { name: 'snapshot installed', floor: frequent },
+  { name: 'snapshot over an uncommitted tail', floor: frequent },
   // The entries must arrive while the snapshot is on its way.
   { name: 'snapshot not needed', floor: rare },
   // Processes.
-  { name: 'power midway', floor: common },
-  { name: 'kill midway', floor: common },
-  { name: 'crash during start', floor: common },
+  { name: 'power midway', floor: frequent },
+  { name: 'kill midway', floor: frequent },
+  { name: 'crash during start', floor: frequent },
   { name: 'crash during install', floor: rare },
   { name: 'crash during recovery', floor: common },
   // Clients. Sessions live for a minute: only seeds of five minutes outlive one.
   { name: 'client silent beyond its session', floor: rare },
-  { name: 'write with unknown outcome', floor: common },
+  { name: 'write with unknown outcome', floor: frequent },
   // A leader whose disk is full hands over before most clients hear of it.
   { name: 'no space', floor: rare },
   // The healed phase.
-  { name: 'core without a node', floor: common },
+  { name: 'core without a node', floor: frequent },
   { name: 'node heard and deaf for ever', floor: common },
 ];
+
+/** What happened in fewer of the seeds than its floor; `seedsWith`: in how many it did. */
+export function missedMarks(
+  seeds: number,
+  seedsWith: (mark: string) => number,
+  floorMin = 0,
+): { readonly name: string; readonly seedsMin: number }[] {
+  return coverageMarks
+    .filter(({ floor }) => floor >= floorMin)
+    .map(({ name, floor }) => ({ name, seedsMin: Math.ceil(floor * seeds) }))
+    .filter(({ name, seedsMin }) => seedsWith(name) < seedsMin);
+}
 
 /** Words of the nodes that stand for a mark, by how their line begins. */
 const loggedMarks: readonly (readonly [beginning: string, mark: string])[] = [

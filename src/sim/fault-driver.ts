@@ -48,6 +48,8 @@ export class FaultDriver {
   private readonly networkFaults: NetworkFaults;
   private readonly machines: readonly Machine[];
   private healed = false;
+  /** What is wrong for ever, and with whom, once the world has healed. */
+  readonly leftWrong = new Map<Machine, Aftermath>();
 
   constructor(world: FaultedWorld) {
     const { plan, scheduler, network, machines, log } = world;
@@ -220,6 +222,7 @@ export class FaultDriver {
   /** What stays wrong with a node that is not of the core. */
   private leaveWrong(machine: Machine, state: Aftermath): void {
     const { name } = machine;
+    this.leftWrong.set(machine, state);
     this.world.log(`${name} is ${state} for ever`);
     const nodes = this.machines.map((other) => other.name).filter((other) => other !== name);
     if (state === 'dead') machine.bury();

@@ -86,6 +86,8 @@ export class Machine {
   readonly rotten: RottenRecord[] = [];
   /** It ended by itself as it must, and is not started again. */
   isGone = false;
+  /** When it ended by itself last, its disk was the reason. */
+  isStoppedByDisk = false;
   /** It was a member of a formed cluster once. */
   wasMember = false;
 
@@ -337,6 +339,7 @@ export class Machine {
     const isCorrupt = this.rotten.length > 0 && KvorumError.is(error, 'CORRUPT');
     const expected = errno === 'EIO' || errno === 'ENOSPC' || isShortOfSpace || isRobbed || isCorrupt;
     if (isRobbed) this.isGone = true;
+    this.isStoppedByDisk = KvorumError.is(error, 'DISK');
     if (!expected) this.context.violations.add('unexpectedStop', this.name, error.stack ?? error.message);
     const mark = isRobbed
       ? 'stopped without its identity'

@@ -19,6 +19,21 @@ const aftermaths: readonly Aftermath[] = [
   'stuck',
 ];
 
+/**
+ * Faults by which whoever is to stay wrong for ever is likely to lead when the others heal: they sleep, and the
+ * first that they hear is how it asks for their votes.
+ */
+export function crown(random: Prng, safetyMs: number, nodes: number, core: CorePlan): Fault[] {
+  const [left, ...more] = core.others;
+  if (left === undefined || more.length > 0 || left.state === 'dead' || left.state === 'sick') return [];
+  if (nodes < 3 || random.chance(0.4)) return [];
+  return Array.from({ length: nodes }, (_, node) => node)
+    .filter((node) => node !== left.node)
+    .map((node): Fault => {
+      return { kind: 'pause', atMs: safetyMs - 2_200, node, forMs: 1_700, resume: 'messagesFirst' };
+    });
+}
+
 /** `undefined`: everything heals. */
 export function planCore(random: Prng, nodes: number, faults: readonly Fault[]): CorePlan | undefined {
   // Who was rolled back cannot know it: what may be demanded is that the others go on.

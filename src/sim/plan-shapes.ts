@@ -27,6 +27,7 @@ const shapes: Readonly<Record<string, readonly [percent: number, shape: Shape]>>
   longTail: [4, longTail],
   forgotten: [6, forgotten],
   silence: [2, silence],
+  lateCopies: [3, lateCopies],
 };
 
 /**
@@ -100,18 +101,15 @@ function overtaken(random: Prng, plan: Plan): ReturnType<Shape> {
     appendEntriesMax: random.pick([5, 5, 512]),
     inFlightMessagesMax: random.pick([1, 1, 256]),
   };
-  const times = { heartbeatIntervalMs: 50, electionTimeoutMsMin: 150, electionTimeoutMsMax: 300 };
   return {
     faults,
-    peerMode: 'tcp',
-    conditions: { ...plan.conditions, ...random.pick(latencies), loss: 0, duplication: 0, reordering: 0 },
-    disk: { ...plan.disk, syncUsMean: 150 },
+    ...quickWorld(random, plan),
     store: { readUsMean: 8_000, batchUsMin: 100, batchUsMean: 2_000 },
     operations: busy(random, plan),
     machines: plan.machines
       .slice(0, 3)
       .map((machine, i) => (i === short ? { ...machine, snapshotLogEntriesMax: 10 } : machine)),
-    knobs: { ...plan.knobs, ...longLog, ...inSteps, ...times },
+    knobs: { ...plan.knobs, ...longLog, ...inSteps, ...quickElections },
   };
 }
 
@@ -121,6 +119,20 @@ const longLog = {
   snapshotLogBytesMax: 268_435_456,
   snapshotChunkBytes: 204_800,
 };
+
+const quickElections = { heartbeatIntervalMs: 50, electionTimeoutMsMin: 150, electionTimeoutMsMax: 300 };
+
+/** Nothing is lost on the way, and disks are fast. */
+function quickWorld(
+  random: Prng,
+  { conditions, disk }: Plan,
+): Pick<Plan, 'peerMode' | 'conditions' | 'disk'> {
+  return {
+    peerMode: 'tcp',
+    conditions: { ...conditions, ...random.pick(latencies), loss: 0, duplication: 0, reordering: 0 },
+    disk: { ...disk, syncUsMean: 150 },
+  };
+}
 
 const latencies = [
   { latencyUsMin: 200, latencyUsMean: 500 },
@@ -234,6 +246,48 @@ function silence(random: Prng, plan: Plan): ReturnType<Shape> {
   }));
   const knobs = { ...plan.knobs, ...shortLog };
   return { safetyMs, operations, faults: [away, half, restart, ...pauses], knobs };
+}
+
+/**
+ * What clients send to a leader waits on the way while it is deposed, another one answers what was sent again,
+ * and leadership goes on from one to the next: the first copies may reach a leader long after they were
+ * answered and acknowledged.
+ */
+function lateCopies(random: Prng, plan: Plan): ReturnType<Shape> {
+  const machines = plan.machines.slice(0, 3);
+  const names = machines.map(({ name }) => name);
+  const { clients } = plan;
+  const rounds = [4_000, 9_000, 14_000];
+  const faults = rounds.flatMap((atMs): Fault[] => [
+    {
+      kind: 'clog',
+      atMs,
+      untilMs: atMs + 2_800,
+      ways: clients.map(({ name }): Way => [name, theLeader.name]),
+    },
+    { kind: 'cut', atMs: atMs + 100, untilMs: atMs + 1_100, ways: isolate(theLeader.name, names) },
+    ...Array.from({ length: random.integer(1, 2) }, (_, i): Fault => {
+      return { kind: 'restart', atMs: atMs + 1_500 + 600 * i, node: theLeader.position, downMs: 50 };
+    }),
+  ]);
+  const operations = rounds.flatMap((roundMs) =>
+    clients.flatMap((_, client) =>
+      // One that is late, and some that acknowledge it.
+      [20, 1_000, 1_200, 2_300, 2_500, 4_000].map((afterMs): PlannedOperation => {
+        const key = `key/${random.integer(0, 3)}`;
+        const atMs = roundMs + afterMs + random.integer(0, 60);
+        return { atMs, client, kind: 'put', key, condition: 'any', valueBytes: 16 };
+      }),
+    ),
+  );
+  return {
+    faults,
+    ...quickWorld(random, plan),
+    machines,
+    clients: clients.map((client) => ({ ...client, timeoutMs: 5_000 })),
+    operations,
+    knobs: { ...plan.knobs, ...quickElections },
+  };
 }
 
 type Crash = Extract<Fault, { readonly kind: 'crash' }>;

@@ -5,7 +5,7 @@
 
 import { Prng } from '../base/prng.js';
 import type { CorePlan, Fault } from './faults.js';
-import { planCore } from './plan-core.js';
+import { crown, planCore } from './plan-core.js';
 import { planFaults } from './plan-faults.js';
 import { shapePlan } from './plan-shapes.js';
 import { planClients, planOperations } from './plan-workload.js';
@@ -153,8 +153,11 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
     options.families === undefined && options.safetyMs === undefined && options.nodes === undefined;
   const shaped = isFree ? shapePlan(new Prng(seed ^ 0x88888888), plan) : undefined;
   if (shaped !== undefined) return shaped;
-  const core = planCore(new Prng(seed ^ 0x77777777), machines.length, faults);
-  return core === undefined ? plan : { ...plan, core };
+  const ending = new Prng(seed ^ 0x77777777);
+  const core = planCore(ending, machines.length, faults);
+  if (core === undefined) return plan;
+  const last = crown(ending, safetyMs, machines.length, core);
+  return { ...plan, faults: [...faults, ...last].sort((a, b) => a.atMs - b.atMs), core };
 }
 
 function drawSafetyMs(random: Prng): number {

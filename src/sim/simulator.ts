@@ -62,7 +62,7 @@ class Simulation {
     const { scheduler, network, machines, violations, trace } = world;
     this.clients = this.createClients(world.members);
     const { clients } = this;
-    new FaultDriver({
+    const driver = new FaultDriver({
       plan,
       scheduler,
       network,
@@ -79,13 +79,8 @@ class Simulation {
       beginMs: plan.safetyMs,
       electionTimeoutMsMax: nodeConfigOf(plan.knobs).raft.electionTimeoutMsMax,
       core: this.core,
-      mayLead: (machine) => this.core.includes(machine) || this.isSick(machine),
+      mayLead: (machine) => ['sick', undefined].includes(driver.leftWrong.get(machine)),
     });
-  }
-
-  private isSick(machine: Machine): boolean {
-    const node = this.world.machines.indexOf(machine);
-    return this.plan.core?.others.some((other) => other.node === node && other.state === 'sick') === true;
   }
 
   /** The machines that must come to rest in the healed phase. */

@@ -14,6 +14,7 @@ import { CoverageMarks } from './coverage-marks.js';
 import { Machine, repairWords, type MachineContext } from './machine.js';
 import type { Plan } from './plan.js';
 import type { SimulationObserver } from './trace-recorder.js';
+import { nodeConfigOf } from './virtual-config.js';
 import { type ScheduledEvent, Scheduler } from './scheduler.js';
 import { Trace } from './trace.js';
 import { VirtualNetwork } from './virtual-network.js';
@@ -44,7 +45,7 @@ export class World {
     this.checkers = new RaftCheckers(
       violations,
       plan.machines.map(({ name }) => name),
-      plan.knobs,
+      { inFlight: plan.knobs, electionTimeoutMs: nodeConfigOf(plan.knobs).raft.electionTimeoutMsMax },
     );
     this.network.peerTap = (from, to, message) => this.tap(from, to, message);
     this.members = plan.machines.map(({ name }, i) => ({
@@ -123,7 +124,7 @@ export class World {
       checkInvariants(before, after);
       this.marks.stepped(raft, before, input, output);
       before = after;
-      this.checkers.stepped(name, input, output);
+      this.checkers.stepped(name, input, output, raft);
       return output;
     };
   }

@@ -6,6 +6,7 @@ import { exitCodes } from '../../src/cli/exit-codes.js';
 import { parseSeed } from '../../src/cli/sim.js';
 import { failureKindOf, type RunReport } from '../../src/cli/sim-jobs.js';
 import { failuresKept, SimReport } from '../../src/cli/sim-report.js';
+import { coverageMarks, manySeeds } from '../../src/sim/coverage-marks.js';
 import type { InvariantId, Violation } from '../../src/sim/checkers/violations.js';
 
 function run(seed: number, ...ids: InvariantId[]): RunReport {
@@ -51,6 +52,22 @@ describe('the kind of a failure', () => {
 });
 
 describe('the report', () => {
+  test('fails for what is too rare over many seeds, when it is asked to', () => {
+    const report = new SimReport(1);
+    report.hasFloors = true;
+    const coverage = Object.fromEntries(coverageMarks.map(({ name }) => [name, 1]));
+    for (let seed = 1; seed < manySeeds; seed++) report.add({ ...run(seed), coverage }, false);
+    expect(report.exitCode).toBe(exitCodes.ok);
+    report.add({ ...run(manySeeds), coverage: {} }, false);
+    expect(report.exitCode).toBe(exitCodes.ok);
+    const poor = new SimReport(1);
+    for (let seed = 1; seed <= manySeeds; seed++) poor.add({ ...run(seed), coverage: {} }, false);
+    expect(poor.exitCode).toBe(exitCodes.ok);
+    poor.hasFloors = true;
+    expect(poor.exitCode).toBe(exitCodes.failure);
+    expect(poor.lines().filter((line) => line.includes('too rare'))).toHaveLength(coverageMarks.length);
+  });
+
   test('counts, adds up and gives the exit code of the worst failure', () => {
     const report = new SimReport(1);
     expect(report.add(run(1), true)).toBeUndefined();

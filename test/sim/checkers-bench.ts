@@ -33,8 +33,12 @@ export interface Fake {
 export class Bench {
   readonly violations = new Violations(() => 0);
   readonly checkers = new RaftCheckers(this.violations, ['a', 'b'], {
-    ...{ inFlightMessagesMax: 4, inFlightBytesMax: 1_000, appendBytesMax: 100 },
+    inFlight: { inFlightMessagesMax: 4, inFlightBytesMax: 1_000, appendBytesMax: 100 },
+    electionTimeoutMs: 300,
   });
+
+  /** How each member began. */
+  private readonly views = new Map<string, RaftView>();
 
   see(nodeId: string, fake: Fake, incarnation = 1): this {
     this.checkers.observe(nodeId, incarnation, viewOf(fake), stateOf(fake));
@@ -54,6 +58,7 @@ export class Bench {
 
   /** A member of the node starts as it is seen here; its steps are told from now on. */
   start(nodeId: string, fake: Fake): this {
+    this.views.set(nodeId, viewOf(fake));
     this.checkers.memberStarted(nodeId, viewOf(fake));
     return this;
   }
@@ -62,20 +67,19 @@ export class Bench {
   vote(nodeId: string, sequence: number, currentTerm: number, votedFor: string): this {
     const hardState = { currentTerm, votedFor, commitIndex: 0 };
     const persist = { term: currentTerm, index: 0, sequence };
-    this.checkers.stepped(nodeId, { kind: 'timeout', now: 0 }, { ...noOutput, hardState, persist });
-    return this;
+    return this.step(nodeId, { kind: 'timeout', now: 0 }, { hardState, persist });
   }
 
   /** The core took that step. */
   step(nodeId: string, input: Input, output: Partial<Output> = {}): this {
-    this.checkers.stepped(nodeId, input, { ...noOutput, ...output });
+    const view = this.views.get(nodeId) ?? viewOf({ term: 0 });
+    this.checkers.stepped(nodeId, input, { ...noOutput, ...output }, view);
     return this;
   }
 
   persisted(nodeId: string, sequence: number): this {
     const input = { kind: 'persisted', term: 1, index: 0, sequence, now: 0 } as const;
-    this.checkers.stepped(nodeId, input, noOutput);
-    return this;
+    return this.step(nodeId, input);
   }
 
   get ids(): string[] {

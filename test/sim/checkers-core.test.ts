@@ -79,3 +79,30 @@ describe('the index of a read', () => {
     expect(bench.ids).toEqual([]);
   });
 });
+
+describe('a leader', () => {
+  const leader: Fake = { role: 'leader', term: 3, votedFor: 'a' };
+  const timer = (timeMs: number): Input => ({ kind: 'timeout', now: timeMs });
+  const heard = (timeMs: number): Input => {
+    const result = { kind: 'heartbeatResult', from: 'b', to: 'a', term: 3, round: 1 } as const;
+    return { kind: 'message', now: timeMs, message: result };
+  };
+  const led = (...inputs: readonly Input[]): string[] => {
+    const bench = new Bench().start('a', leader);
+    for (const input of inputs) bench.step('a', input);
+    return bench.ids;
+  };
+
+  it('hears from a majority while it leads', () => {
+    expect(led(timer(0), timer(300))).toEqual([]);
+    expect(led(timer(0), timer(301))).toEqual(['leaderWithoutQuorum']);
+    expect(led(timer(0), heard(200), timer(500))).toEqual([]);
+    expect(led(timer(0), heard(200), timer(501))).toEqual(['leaderWithoutQuorum']);
+  });
+
+  it('has time again when it leads again', () => {
+    const bench = new Bench().start('a', leader).step('a', timer(0));
+    bench.start('a', { ...leader, role: 'follower' }).step('a', timer(400));
+    expect(bench.start('a', { ...leader, term: 4 }).step('a', timer(900)).ids).toEqual([]);
+  });
+});

@@ -19,6 +19,7 @@ import {
   type StateMachineView,
 } from './node-view.js';
 import { PromiseChecker } from './promises.js';
+import { QuorumContactChecker } from './quorum-contact.js';
 import { ReadIndexChecker } from './read-index.js';
 import type { Violations } from './violations.js';
 import { VoteCountChecker } from './vote-count.js';
@@ -33,6 +34,13 @@ interface Watched {
   readonly earlier: Observation | undefined;
 }
 
+/** What holds for one configuration of the core. */
+export interface CheckedLimits {
+  readonly inFlight: InFlightLimits;
+  /** The largest. */
+  readonly electionTimeoutMs: number;
+}
+
 export class RaftCheckers {
   readonly elections: ElectionChecker;
   readonly logs: LogChecker;
@@ -42,14 +50,15 @@ export class RaftCheckers {
   private readonly durableLogs: DurableLogChecker;
   private readonly voteCounts: VoteCountChecker;
   private readonly readIndexes: ReadIndexChecker;
+  private readonly quorumContacts: QuorumContactChecker;
   private readonly checkers: readonly RaftChecker[];
   private readonly watched = new Map<NodeId, Watched>();
   private readonly repairsBegun = new Map<NodeId, number>();
 
   /**
-   * `members`: names of all voters. `limits`: of what a leader may have in flight; not checked when absent.
+   * `members`: names of all voters.
    */
-  constructor(violations: Violations, members: readonly NodeId[], limits?: InFlightLimits) {
+  constructor(violations: Violations, members: readonly NodeId[], limits: CheckedLimits) {
     this.durableVotes = new DurableVoteChecker(violations);
     this.durableLogs = new DurableLogChecker(violations);
     this.voteCounts = new VoteCountChecker(violations, members);
@@ -59,6 +68,7 @@ export class RaftCheckers {
     this.committed = new CommittedChecker(violations, members, (nodeId) =>
       this.promises.acknowledgedIndexOf(nodeId),
     );
+    this.quorumContacts = new QuorumContactChecker(violations, members, limits.electionTimeoutMs);
     this.readIndexes = new ReadIndexChecker(violations, () => this.committed.lastIndex);
     this.checkers = [
       new MonotonicChecker(violations),
@@ -67,7 +77,7 @@ export class RaftCheckers {
       this.logs,
       this.committed,
       this.promises,
-      ...(limits === undefined ? [] : [new BoundsChecker(violations, limits)]),
+      new BoundsChecker(violations, limits.inFlight),
     ];
   }
 
@@ -136,14 +146,16 @@ export class RaftCheckers {
     this.durableVotes.memberStarted(nodeId, raft.currentTerm, raft.votedFor);
     this.durableLogs.memberStarted(nodeId, raft);
     this.voteCounts.memberStarted(nodeId);
+    this.quorumContacts.memberStarted(nodeId);
     this.readIndexes.memberStarted(nodeId);
   }
 
-  /** The node's core took a step. */
-  stepped(nodeId: NodeId, input: Input, output: Output): void {
+  /** The node's core took a step, and is now as `raft` says. */
+  stepped(nodeId: NodeId, input: Input, output: Output, raft: RaftView): void {
     this.durableVotes.stepped(nodeId, input, output);
     this.durableLogs.stepped(nodeId, input, output);
     this.voteCounts.stepped(nodeId, input);
+    this.quorumContacts.stepped(nodeId, input, raft);
     this.readIndexes.stepped(nodeId, input, output);
   }
 

@@ -20,6 +20,7 @@ export type InvariantId =
   | 'catchingUpVote'
   | 'replicaEquality'
   | 'bounds'
+  | 'leaderWithoutQuorum'
   | 'acknowledgedWriteLost'
   | 'appliedTwice'
   | 'revisionSequence'

@@ -1,0 +1,57 @@
+// "A leader steps down if an election timeout elapses without a successful round of heartbeats to a majority of
+// its cluster" (§6.2). One that stays answers nobody, and keeps clients that could ask its successor. Looked at
+// whenever its timer runs, by its own clock: while it sleeps it harms nobody.
+
+import type { NodeId } from '../../base/env.js';
+import type { Input } from '../../raft/io.js';
+import type { Term } from '../../raft/types.js';
+import type { RaftView } from './node-view.js';
+import type { Violations } from './violations.js';
+
+interface Leadership {
+  readonly term: Term;
+  /** When each other member was heard last, by the clock of the leader; at first when it began to lead. */
+  readonly heardMs: Map<NodeId, number>;
+}
+
+export class QuorumContactChecker {
+  private readonly violations: Violations;
+  private readonly members: readonly NodeId[];
+  private readonly silenceMsMax: number;
+  private readonly leaderships = new Map<NodeId, Leadership>();
+
+  /** `members`: names of all voters. `silenceMsMax`: the largest election timeout. */
+  constructor(violations: Violations, members: readonly NodeId[], silenceMsMax: number) {
+    this.violations = violations;
+    this.members = members;
+    this.silenceMsMax = silenceMsMax;
+  }
+
+  memberStarted(nodeId: NodeId): void {
+    this.leaderships.delete(nodeId);
+  }
+
+  /** `raft`: as the step has left it. */
+  stepped(nodeId: NodeId, input: Input, raft: RaftView): void {
+    if (raft.role !== 'leader') {
+      this.leaderships.delete(nodeId);
+      return;
+    }
+    const known = this.leaderships.get(nodeId);
+    if (known?.term !== raft.currentTerm) {
+      const others = this.members.filter((member) => member !== nodeId);
+      const heardMs = new Map(others.map((member) => [member, input.now]));
+      this.leaderships.set(nodeId, { term: raft.currentTerm, heardMs });
+      return;
+    }
+    if (input.kind === 'message') known.heardMs.set(input.message.from, input.now);
+    if (input.kind === 'timeout') this.checkSilence(nodeId, known, input.now);
+  }
+
+  private checkSilence(nodeId: NodeId, { term, heardMs }: Leadership, now: number): void {
+    const heard = [...heardMs.values()].filter((timeMs) => now - timeMs <= this.silenceMsMax).length;
+    if (2 * (heard + 1) > this.members.length) return;
+    const message = `leads term ${term} and has heard from ${heard} others in the last ${this.silenceMsMax} ms`;
+    this.violations.add('leaderWithoutQuorum', nodeId, message);
+  }
+}
