@@ -170,8 +170,12 @@ export function installSnapshot(
       done(undefined, { kind });
     });
   };
-  if (!member.isNeeded(index, term)) {
+  const discardUnneeded = (): void => {
+    logger.info({ index }, 'the snapshot is not needed: the log has come as far by itself');
     discard();
+  };
+  if (!member.isNeeded(index, term)) {
+    discardUnneeded();
     return;
   }
   openStore(stores, storeName, (error, opened) => {
@@ -194,7 +198,7 @@ export function installSnapshot(
       opened.store.close((closeError) => (closeError === undefined ? then() : done(closeError, undefined)));
     };
     // The member went on while the store was opened, and may have got there by itself.
-    if (!member.isNeeded(index, term)) close(discard);
+    if (!member.isNeeded(index, term)) close(discardUnneeded);
     else replace(options, member, staged, opened, done, () => close(() => discard('noSpace')));
   });
 }

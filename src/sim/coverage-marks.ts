@@ -91,6 +91,7 @@ const loggedMarks: readonly (readonly [beginning: string, mark: string])[] = [
   ['a snapshot has arrived in full', 'snapshot arrived'],
   ['the snapshot is installed', 'snapshot installed'],
   ['the staging store was removed: it is not needed', 'snapshot not needed'],
+  ['the snapshot is not needed', 'snapshot not needed'],
 ];
 
 export class CoverageMarks {

@@ -5,6 +5,7 @@
 import type { Prng } from '../base/prng.js';
 import { damagedBy, goneBy } from './fault-atlas.js';
 import type { Aftermath, CorePlan, Fault } from './faults.js';
+import { crown } from './plan-dramas.js';
 
 /** `stuck` more often than the others: it matters only where that node led, which is seldom. */
 const aftermaths: readonly Aftermath[] = [
@@ -19,19 +20,12 @@ const aftermaths: readonly Aftermath[] = [
   'stuck',
 ];
 
-/**
- * Faults by which whoever is to stay wrong for ever is likely to lead when the others heal: they sleep, and the
- * first that they hear is how it asks for their votes.
- */
-export function crown(random: Prng, safetyMs: number, nodes: number, core: CorePlan): Fault[] {
+/** Faults by which whoever is to stay wrong for ever is likely to lead when the others heal. */
+export function crownBeforeHealing(random: Prng, safetyMs: number, nodes: number, core: CorePlan): Fault[] {
   const [left, ...more] = core.others;
   if (left === undefined || more.length > 0 || left.state === 'dead' || left.state === 'sick') return [];
   if (nodes < 3 || random.chance(0.4)) return [];
-  return Array.from({ length: nodes }, (_, node) => node)
-    .filter((node) => node !== left.node)
-    .map((node): Fault => {
-      return { kind: 'pause', atMs: safetyMs - 2_200, node, forMs: 1_700, resume: 'messagesFirst' };
-    });
+  return crown(nodes, left.node, safetyMs - 2_200, 1_700);
 }
 
 /** `undefined`: everything heals. */

@@ -95,6 +95,13 @@ export function killsThenPower(random: Prng, { safetyMs, nodes }: FaultScope): F
   }));
 }
 
+/** All but one sleep, and the first that they hear is how that one asks for their votes: it is likely to lead. */
+export function crown(nodes: number, node: number, atMs: number, forMs: number): Fault[] {
+  return Array.from({ length: nodes }, (_, other) => other)
+    .filter((other) => other !== node)
+    .map((other) => ({ kind: 'pause', atMs, node: other, forMs, resume: 'messagesFirst' }));
+}
+
 export function crash(
   random: Prng,
   { nodes }: FaultScope,

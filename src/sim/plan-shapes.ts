@@ -5,6 +5,7 @@
 
 import type { Prng } from '../base/prng.js';
 import { theLeader, type Fault, type Way } from './faults.js';
+import { crown } from './plan-dramas.js';
 import type { Knobs, Plan, PlannedOperation } from './plan.js';
 import { bothWays, isolate, waysBetween } from './plan-topologies.js';
 import { planOperations } from './plan-workload.js';
@@ -92,6 +93,7 @@ function overtaken(random: Prng, plan: Plan): ReturnType<Shape> {
     const untilMs = atMs + random.integer(300, 900);
     const delivered = { atMs, node: short, machine: 'kill', downMs: 1_200, during: 'delivery' } as const;
     faults.push(
+      ...crown(3, short, atMs - 1_000, 600),
       crash(random, { ...delivered, afterEffects: random.integer(0, 1) }),
       { kind: 'cut', atMs, untilMs, ways: isolate(names[node] ?? '', names), refuses: true },
       { kind: 'slowDisk', atMs, untilMs: atMs + 3_600, node, factor: 30 },
@@ -101,15 +103,18 @@ function overtaken(random: Prng, plan: Plan): ReturnType<Shape> {
     appendEntriesMax: random.pick([5, 5, 512]),
     inFlightMessagesMax: random.pick([1, 1, 256]),
   };
+  const times = { heartbeatIntervalMs: 20, electionTimeoutMsMin: 60, electionTimeoutMsMax: 120 };
   return {
     faults,
     ...quickWorld(random, plan),
-    store: { readUsMean: 8_000, batchUsMin: 100, batchUsMean: 2_000 },
+    store: { readUsMean: 20_000, batchUsMin: 100, batchUsMean: 2_000 },
     operations: busy(random, plan),
     machines: plan.machines
       .slice(0, 3)
       .map((machine, i) => (i === short ? { ...machine, snapshotLogEntriesMax: 10 } : machine)),
-    knobs: { ...plan.knobs, ...longLog, ...inSteps, ...quickElections },
+    conditions: { ...noLoss, latencyUsMin: 200, latencyUsMean: 500 },
+    // The next leader is there, and heard, before the store is open.
+    knobs: { ...plan.knobs, ...longLog, ...inSteps, ...times },
   };
 }
 
@@ -129,10 +134,12 @@ function quickWorld(
 ): Pick<Plan, 'peerMode' | 'conditions' | 'disk'> {
   return {
     peerMode: 'tcp',
-    conditions: { ...conditions, ...random.pick(latencies), loss: 0, duplication: 0, reordering: 0 },
+    conditions: { ...conditions, ...random.pick(latencies), ...noLoss },
     disk: { ...disk, syncUsMean: 150 },
   };
 }
+
+const noLoss = { loss: 0, duplication: 0, reordering: 0 } as const;
 
 const latencies = [
   { latencyUsMin: 200, latencyUsMean: 500 },

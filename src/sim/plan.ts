@@ -5,7 +5,7 @@
 
 import { Prng } from '../base/prng.js';
 import type { CorePlan, Fault } from './faults.js';
-import { crown, planCore } from './plan-core.js';
+import { crownBeforeHealing, planCore } from './plan-core.js';
 import { planFaults } from './plan-faults.js';
 import { shapePlan } from './plan-shapes.js';
 import { planClients, planOperations } from './plan-workload.js';
@@ -156,7 +156,7 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
   const ending = new Prng(seed ^ 0x77777777);
   const core = planCore(ending, machines.length, faults);
   if (core === undefined) return plan;
-  const last = crown(ending, safetyMs, machines.length, core);
+  const last = crownBeforeHealing(ending, safetyMs, machines.length, core);
   return { ...plan, faults: [...faults, ...last].sort((a, b) => a.atMs - b.atMs), core };
 }
 
