@@ -341,12 +341,8 @@ export class Machine {
     if (isRobbed) this.isGone = true;
     this.isStoppedByDisk = KvorumError.is(error, 'DISK');
     if (!expected) this.context.violations.add('unexpectedStop', this.name, error.stack ?? error.message);
-    const mark = isRobbed
-      ? 'stopped without its identity'
-      : isCorrupt
-        ? 'stopped by what it read'
-        : 'stopped by its disk';
-    this.context.count(expected ? mark : 'stopped by an error');
+    const reason = isRobbed ? 'without its identity' : isCorrupt ? 'by what it read' : 'by its disk';
+    this.context.count(`stopped ${expected ? reason : 'by an error'}`);
     // The call comes from inside the node; the process ends with the event, and nothing more leaves it.
     process.doomed = true;
     this.midwayCrash = {

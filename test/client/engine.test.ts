@@ -8,6 +8,7 @@ import { storeLimits } from '../../src/client/limits.js';
 import { decodeClientFrames } from '../../src/wire/client-codec.js';
 import { decodeClientCommand } from '../../src/wire/command-codec.js';
 import { wireLimits, type ClientFrame } from '../../src/wire/protocol.js';
+import type { EngineRequest } from '../../src/client/requests.js';
 import { FakeCluster, type ClusterNode } from './fake-cluster.js';
 import { getRequest, Harness, putRequest, type Call } from './harness.js';
 
@@ -326,6 +327,31 @@ describe('connections', () => {
     harness.world.run(100);
     expect(verdicts(calls)).toEqual(['OK']);
     for (let i = 0; i < 100; i++) expect(harness.cluster.effects.get(`v${i}`)).toBe(1);
+  });
+
+  test('a node that could not read is asked last for a while, also when it is the nearest', () => {
+    const harness = new Harness({ limits: { readDenialMs: 1_000 } });
+    const { cluster, world } = harness;
+    const readsAt = (): number[] =>
+      cluster.nodes.map(({ received }) => received.filter(({ kind }) => kind === 'get').length);
+    const read = (): void => {
+      const call = harness.submit({ ...getRequest('k'), readFrom: 'nearest' } as EngineRequest);
+      world.run(20);
+      expect(call.verdict).toBe('got');
+    };
+    world.run(50);
+    read();
+    const nearest = readsAt().indexOf(1);
+    cluster.refuse = (asked, { kind }) =>
+      kind === 'get' && asked === cluster.nodes[nearest]
+        ? { code: 'UNAVAILABLE', outcome: 'none' }
+        : undefined;
+    for (let i = 0; i < 10; i++) read();
+    expect(readsAt()[nearest]).toBe(2);
+    world.run(1_000);
+    cluster.refuse = () => undefined;
+    read();
+    expect(readsAt()[nearest]).toBe(3);
   });
 
   test('dialing again backs off', () => {
