@@ -213,8 +213,8 @@ export class LocalCluster {
 }
 
 /**
- * Ports in a row on loopback that were free a moment ago. Below what systems give to connections by themselves
- * (from 32768, elsewhere from 49152): such a port may be taken before it is listened on.
+ * Ports in a row on loopback that were free a moment ago. Below what systems give to connections by
+ * themselves (from 32768, elsewhere from 49152): such a port may be taken before it is listened on.
  */
 export async function freePorts(count: number): Promise<number[]> {
   for (;;) {

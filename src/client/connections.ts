@@ -254,8 +254,8 @@ export class Connections {
 }
 
 /**
- * Not the one to avoid, not a silent one, not one that could not read lately, then the nearest or the one with
- * the fewest reads.
+ * Not the one to avoid, not a silent one, not one that could not read lately, then the nearest or the one
+ * with the fewest reads.
  */
 function isBetter(
   a: Connection,

@@ -60,7 +60,7 @@ export interface ClientLimits {
   readonly connectionBufferBytesMax: number;
   /** A node that said NOT_LEADER is not asked as leader again for this long, unless it says that it leads. */
   readonly leaderDenialMs: number;
-  /** A node that is behind, or hears no leader, reads for others only when there is nobody else for this long. */
+  /** A node that is behind, or hears no leader, is asked to read after all others for this long. */
   readonly readDenialMs: number;
   /** Without a leader of the highest known term for this long, one of a lower term is tried. */
   readonly leaderlessMs: number;

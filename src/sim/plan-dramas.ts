@@ -95,7 +95,7 @@ export function killsThenPower(random: Prng, { safetyMs, nodes }: FaultScope): F
   }));
 }
 
-/** All but one sleep, and the first that they hear is how that one asks for their votes: it is likely to lead. */
+/** All but one sleep, and what they hear first is how that one asks for their votes: it is likely to lead. */
 export function crown(nodes: number, node: number, atMs: number, forMs: number): Fault[] {
   return Array.from({ length: nodes }, (_, other) => other)
     .filter((other) => other !== node)

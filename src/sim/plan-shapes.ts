@@ -256,9 +256,9 @@ function silence(random: Prng, plan: Plan): ReturnType<Shape> {
 }
 
 /**
- * What clients send to a leader waits on the way while it is deposed, another one answers what was sent again,
- * and leadership goes on from one to the next: the first copies may reach a leader long after they were
- * answered and acknowledged.
+ * What clients send to a leader waits on the way while it is deposed, another one answers what was sent
+ * again, and leadership goes on from one to the next: the first copies may reach a leader long after they
+ * were answered and acknowledged.
  */
 function lateCopies(random: Prng, plan: Plan): ReturnType<Shape> {
   const machines = plan.machines.slice(0, 3);

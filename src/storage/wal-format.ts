@@ -127,8 +127,8 @@ export function decodeSegmentHeader(given: Uint8Array): SegmentHeader | string {
 }
 
 /**
- * Whether the header is of a newer format, rather than damaged: every format keeps the length and the place of
- * magic, version and checksum.
+ * Whether the header is of a newer format, rather than damaged: every format keeps the length and the place
+ * of magic, version and checksum.
  */
 export function hasNewerFormat(header: Uint8Array): boolean {
   const bytes = Buffer.from(header);

@@ -1,6 +1,6 @@
-// "A leader steps down if an election timeout elapses without a successful round of heartbeats to a majority of
-// its cluster" (§6.2). One that stays answers nobody, and keeps clients that could ask its successor. Looked at
-// whenever its timer runs, by its own clock: while it sleeps it harms nobody.
+// "A leader steps down if an election timeout elapses without a successful round of heartbeats to a majority
+// of its cluster" (§6.2). One that stays answers nobody, and keeps clients that could ask its successor.
+// Looked at whenever its timer runs, by its own clock: while it sleeps it harms nobody.
 
 import type { NodeId } from '../../base/env.js';
 import type { Input } from '../../raft/io.js';
@@ -51,7 +51,7 @@ export class QuorumContactChecker {
   private checkSilence(nodeId: NodeId, { term, heardMs }: Leadership, now: number): void {
     const heard = [...heardMs.values()].filter((timeMs) => now - timeMs <= this.silenceMsMax).length;
     if (2 * (heard + 1) > this.members.length) return;
-    const message = `leads term ${term} and has heard from ${heard} others in the last ${this.silenceMsMax} ms`;
+    const message = `leads term ${term} and heard ${heard} others in the last ${this.silenceMsMax} ms`;
     this.violations.add('leaderWithoutQuorum', nodeId, message);
   }
 }
