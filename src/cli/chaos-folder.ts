@@ -55,6 +55,10 @@ export class ChaosFolder {
     this.faults.write(`${JSON.stringify(record)}\n`);
   }
 
+  private get dataPath(): string {
+    return join(this.path, 'data');
+  }
+
   /** Writes verdict and report; removes the nodes' data when there is nothing to look for in it. */
   async finish(evidence: ChaosEvidence, verdict: Verdict): Promise<ChaosVerdictFile> {
     await Promise.all([this.history, this.faults].map((stream) => ended(stream)));
@@ -70,8 +74,7 @@ export class ChaosFolder {
       figures: figuresOf(evidence),
     };
     writeFileSync(join(this.path, 'verdict.json'), `${JSON.stringify(file, undefined, 2)}\n`);
-    if (verdict.result === 'holds')
-      rmSync(join(this.path, 'data'), { recursive: true, force: true, maxRetries: 5 });
+    if (verdict.result === 'holds') rmSync(this.dataPath, { recursive: true, force: true, maxRetries: 5 });
     return file;
   }
 
@@ -88,6 +91,7 @@ export class ChaosFolder {
       `  longest time without an acknowledged write: ${(figures.longestGapMs / 1_000).toFixed(1)} s`,
       `report: ${join(shortPath(this.path), 'report.html')}`,
       `history: ${join(shortPath(this.path), 'history.jsonl')}, one operation per line`,
+      ...(existsSync(this.dataPath) ? [`data of the nodes: ${shortPath(this.dataPath)}`] : []),
     ];
   }
 }

@@ -3,7 +3,6 @@
 
 import { spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ChaosNode, LoadProcess, NodeControl, UnexpectedExit } from '../sim/chaos/control.js';
@@ -138,29 +137,4 @@ export function launchLoad(onReport: (report: LoadReport) => void): LoadProcess 
     ended,
     kill,
   };
-}
-
-/**
- * Ports on loopback that are free and that the system gives to nobody: below the range of the ports it gives
- * out by itself, so that a node that is down finds its own free when it comes back.
- */
-export async function lastingPorts(count: number): Promise<number[]> {
-  const ports: number[] = [];
-  let port = portMin + Math.floor(Math.random() * (portMax - portMin));
-  for (let tries = 0; ports.length < count && tries < portMax - portMin; tries++) {
-    port = port >= portMax ? portMin : port + 1;
-    if (await isFree(port)) ports.push(port);
-  }
-  return ports;
-}
-
-const portMin = 15_000;
-const portMax = 30_000;
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
-  });
 }

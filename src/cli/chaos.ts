@@ -19,8 +19,9 @@ import {
 import { ChaosRun, type ChaosEvidence, type ChaosOptions } from '../sim/chaos/run.js';
 import { judge, type Verdict } from '../sim/chaos/verdict.js';
 import { ChaosFolder } from './chaos-folder.js';
-import { ChaosProcesses, lastingPorts, launchLoad } from './chaos-processes.js';
+import { ChaosProcesses, launchLoad } from './chaos-processes.js';
 import { exitCodes, UsageError } from './exit-codes.js';
+import { freePorts } from './local-cluster.js';
 import { integerParser, parseEndpoints, wordListParser } from './options.js';
 import { paint, say, writeJson, writeLine } from './output.js';
 import { bar, Progress } from './progress.js';
@@ -148,7 +149,7 @@ function chooseFaults({ faults, endpoints }: ChaosFlags): readonly FaultName[] {
 }
 
 async function ownNodes(count: number): Promise<ObservedNode[]> {
-  const ports = await lastingPorts(count);
+  const ports = await freePorts(count);
   return ports.map((port, index) => ({ id: `n${index + 1}`, address: `127.0.0.1:${port}` }));
 }
 

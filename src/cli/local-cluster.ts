@@ -57,6 +57,7 @@ interface RunningNode {
 /** How long a node gets to hand over and close before it is killed. */
 const stopGraceMs = 8_000;
 const lastLinesMax = 20;
+const portTriesMax = 1_000;
 
 export class LocalCluster {
   readonly directory: string;
@@ -214,14 +215,16 @@ export class LocalCluster {
 
 /**
  * Ports in a row on loopback that were free a moment ago. Below what systems give to connections by
- * themselves (from 32768, elsewhere from 49152): such a port may be taken before it is listened on.
+ * themselves (from 32768, elsewhere from 49152): such a port may be taken before it is listened on, or while
+ * its node is down.
  */
 export async function freePorts(count: number): Promise<number[]> {
-  for (;;) {
+  for (let tries = 0; tries < portTriesMax; tries++) {
     const first = randomInt(10_000, 32_000);
     const ports = Array.from({ length: count }, (_, i) => first + i);
     if ((await takenPort(ports)) === undefined) return ports;
   }
+  throw new Error(`no ${count} free ports in a row on 127.0.0.1 after ${portTriesMax} tries`);
 }
 
 /** The first of `ports` on loopback that cannot be listened on at this moment, with the errno. */

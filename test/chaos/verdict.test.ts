@@ -22,6 +22,13 @@ describe('a verdict', () => {
     expect(verdict.words).toContain('9 operations through 2 faults');
   });
 
+  test('a run in which nothing succeeded shows nothing', () => {
+    const none = { operations: [], finalRevision: 0 };
+    expect(judged(none).result).toBe('undecided');
+    expect(judged(none).words).toMatch(/no operation succeeded \(0 operations through/);
+    expect(judged({ ...none, interrupted: true }).result).toBe('interrupted');
+  });
+
   test('counts in words that read well', () => {
     const words = (part: Partial<ChaosEvidence>, name: string): string | undefined =>
       judged(part).checks.find((check) => check.name === name)?.words;

@@ -69,6 +69,10 @@ function conclude(
     const names = undecided.map((check) => check.name).join(', ');
     return { result: 'undecided', words: `No violation was found, but not all could be decided: ${names}.` };
   }
+  if (!operations.some(({ out }) => out.st === 'ok')) {
+    const result = interrupted ? 'interrupted' : 'undecided';
+    return { result, words: `Nothing was shown: no operation succeeded (${through}).` };
+  }
   if (interrupted) {
     return { result: 'interrupted', words: `Cut short: what there is holds (${through}).` };
   }
