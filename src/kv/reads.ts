@@ -69,7 +69,7 @@ export function toKeyOnly(key: ByteString, head: Head): KeyRecord {
 export function futureRevision(asked: Revision, newest: Revision): KvorumError {
   return new KvorumError(
     'FUTURE_REVISION',
-    `revision ${asked} is above the newest, ${newest}: read without a revision, or wait for it`,
+    `revision ${asked} is above the newest one, ${newest}: read without a revision, or wait for it`,
     { details: { revision: asked, newestRevision: newest } },
   );
 }

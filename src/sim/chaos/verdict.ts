@@ -70,8 +70,9 @@ function conclude(
     return { result: 'undecided', words: `No violation was found, but not all could be decided: ${names}.` };
   }
   if (!operations.some(({ out }) => out.st === 'ok')) {
-    const result = interrupted ? 'interrupted' : 'undecided';
-    return { result, words: `Nothing was shown: no operation succeeded (${through}).` };
+    const nothing = `no operation succeeded (${through})`;
+    if (interrupted) return { result: 'interrupted', words: `Cut short: ${nothing}.` };
+    return { result: 'undecided', words: `Nothing was shown: ${nothing}.` };
   }
   if (interrupted) {
     return { result: 'interrupted', words: `Cut short: what there is holds (${through}).` };
