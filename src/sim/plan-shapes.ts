@@ -29,6 +29,7 @@ const shapes: Readonly<Record<string, readonly [percent: number, shape: Shape]>>
   forgotten: [6, forgotten],
   silence: [2, silence],
   lateCopies: [3, lateCopies],
+  cuts: [2, cuts],
 };
 
 /**
@@ -295,6 +296,23 @@ function lateCopies(random: Prng, plan: Plan): ReturnType<Shape> {
     operations,
     knobs: { ...plan.knobs, ...quickElections },
   };
+}
+
+/** Segments are small and soon removed, and power fails between what is done to files and to folders then. */
+function cuts(random: Prng, plan: Plan): ReturnType<Shape> {
+  const { machines, safetyMs, knobs } = plan;
+  const faults: Fault[] = [];
+  for (let atMs = 2_500; atMs < safetyMs - 1_000; atMs += random.integer(500, 1_500)) {
+    const node = random.integer(0, machines.length - 1);
+    const fates = { unsynced: 'none', entries: 'all', machine: 'power' } as const;
+    const afterEffects = random.integer(1, 60);
+    faults.push(crash(random, { atMs, node, ...fates, afterEffects }));
+  }
+  const operations = busy(random, plan).map((operation) =>
+    operation.kind === 'put' ? { ...operation, valueBytes: random.integer(4_000, 40_000) } : operation,
+  );
+  const short = { segmentBytes: 65_536, snapshotLogEntriesMax: 10 };
+  return { faults, operations, knobs: { ...knobs, ...short } };
 }
 
 type Crash = Extract<Fault, { readonly kind: 'crash' }>;
