@@ -31,12 +31,15 @@ export class ChaosFolder {
   readonly plan: ChaosPlan;
   private readonly history: WriteStream;
   private readonly faults: WriteStream;
+  /** Where the nodes have their data, when they are of this run. */
+  private readonly dataPath: string;
 
   /**
    * Makes the folder, by default a new one below .kvorum/chaos. Throws `UsageError` for one that is in use.
    */
   constructor(path: string | undefined, plan: ChaosPlan) {
     this.path = path ?? defaultPath(plan.seed);
+    this.dataPath = join(this.path, 'data');
     this.plan = plan;
     if (existsSync(this.path) && readdirSync(this.path).length > 0) {
       throw new UsageError(`--out ${this.path} is not empty: give a new folder, or empty this one`);
@@ -53,10 +56,6 @@ export class ChaosFolder {
 
   addFault(record: FaultRecord): void {
     this.faults.write(`${JSON.stringify(record)}\n`);
-  }
-
-  private get dataPath(): string {
-    return join(this.path, 'data');
   }
 
   /** Writes verdict and report; removes the nodes' data when there is nothing to look for in it. */

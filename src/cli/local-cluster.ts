@@ -215,8 +215,8 @@ export class LocalCluster {
 
 /**
  * Ports in a row on loopback that were free a moment ago. Below what systems give to connections by
- * themselves (from 32768, elsewhere from 49152): such a port may be taken before it is listened on, or while
- * its node is down.
+ * themselves (from 32768, elsewhere from 49152): one of those may be taken before it is listened on, or
+ * while its node is down.
  */
 export async function freePorts(count: number): Promise<number[]> {
   for (let tries = 0; tries < portTriesMax; tries++) {

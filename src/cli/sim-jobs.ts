@@ -1,5 +1,6 @@
 // What the command `sim` and its worker threads say to each other, and what a run comes to. Plain data.
 
+import type { InvariantId } from '../sim/checkers/violations.js';
 import type { Divergence } from '../sim/determinism.js';
 import type { Plan, PlanOptions } from '../sim/plan.js';
 import type { ShrinkProgress } from '../sim/shrink.js';
@@ -58,8 +59,12 @@ const livenessIds = new Set(['convergence', 'availability', 'deadline', 'leaderW
 const exceptionIds = new Set(['exception', 'unexpectedStop', 'unexpectedError']);
 
 export function failureKindOf({ violations, divergence }: RunReport): FailureKind | undefined {
-  const id = violations[0]?.id;
-  if (id === undefined) return divergence === undefined ? undefined : 'determinism';
+  if (violations.length === 0) return divergence === undefined ? undefined : 'determinism';
+  const kinds = new Set(violations.map(({ id }) => kindOf(id)));
+  return failureKinds.find((kind) => kinds.has(kind));
+}
+
+function kindOf(id: InvariantId): FailureKind {
   if (livenessIds.has(id)) return 'liveness';
   return exceptionIds.has(id) ? 'exception' : 'safety';
 }

@@ -86,13 +86,13 @@ export class SimReport {
   get exitCode(): number {
     const worst = failureKinds.find((kind) => this.kinds.has(kind));
     if (worst !== undefined) return exitCodes[worst];
-    if (this.missed.length > 0) return exitCodes.failure;
+    if (this.missed !== undefined && this.missed.length > 0) return exitCodes.failure;
     return this.interrupted ? exitCodes.interrupted : exitCodes.ok;
   }
 
-  /** Rare things that happened in too few seeds. */
-  private get missed(): ReturnType<typeof missedMarks> {
-    if (!this.hasFloors || this.seeds < manySeeds) return [];
+  /** Rare things that happened in too few seeds; `undefined` when that was not looked at. */
+  private get missed(): ReturnType<typeof missedMarks> | undefined {
+    if (!this.hasFloors || this.seeds < manySeeds) return undefined;
     return missedMarks(this.seeds, (mark) => this.seedsWith(mark));
   }
 
@@ -115,7 +115,7 @@ export class SimReport {
       ...this.rates,
       failures,
       coverage: Object.fromEntries(this.coverage),
-      tooRare: this.missed.map(({ name }) => name),
+      tooRare: this.missed?.map(({ name }) => name) ?? null,
     };
   }
 
@@ -130,7 +130,9 @@ export class SimReport {
     for (const failure of this.failures) lines.push(...failureLines(failure));
     if (this.failed > this.failures.length)
       lines.push(`… ${this.failed - this.failures.length} more failures`);
-    for (const { name, seedsMin } of this.missed) {
+    if (this.hasFloors && this.missed === undefined)
+      lines.push(`whether anything is too rare was not looked at: ${this.seeds} of ${manySeeds} seeds`);
+    for (const { name, seedsMin } of this.missed ?? []) {
       const fact = `in ${this.seedsWith(name)} of ${this.seeds} seeds, should be in ${seedsMin}`;
       lines.push(`${paint('red', 'too rare')}: ${name}: ${fact}`);
     }

@@ -82,9 +82,9 @@ export function addSimCommand(program: Command): void {
 const helpText = `
 Faults: ${familyNames.join(', ')}
 
-Exit codes: 0 all seeds passed, 1 the command itself failed, 2 usage,
+Exit codes: 0 all seeds passed, 1 the command itself failed or --floors found too little, 2 usage,
   ${exitCodes.safety} a promise to clients or between nodes broke,
-  ${exitCodes.liveness} the cluster did not come to rest after faults,
+  ${exitCodes.liveness} the cluster did not come to rest after faults, or a leader stayed without a quorum,
   ${exitCodes.determinism} two runs of one plan differed, ${exitCodes.exception} something threw or stopped,
   ${exitCodes.interrupted} Ctrl-C`;
 
@@ -94,6 +94,11 @@ async function runSim(flags: SimFlags): Promise<void> {
   }
   if (flags.floors === true && (flags.faults ?? flags.nodes ?? flags.replay) !== undefined) {
     throw new UsageError('--floors is for seeds of every kind: not with --faults, --nodes or --replay');
+  }
+  if (flags.floors === true && flags.minutes === undefined && (flags.seeds ?? seedsDefault) < manySeeds) {
+    throw new UsageError(
+      `--floors needs --seeds ${manySeeds} or more: fewer may miss what is rare by chance`,
+    );
   }
   const pool = new SimPool();
   const onInterrupt = (): void => pool.stop();

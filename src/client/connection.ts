@@ -11,6 +11,7 @@ import { decodeServerFrames } from '../wire/server-codec.js';
 import { ClusterTime } from './cluster-time.js';
 import type { EngineContext, LinkOwner } from './context.js';
 import type { LinkId } from './env.js';
+import { ReadStanding } from './read-standing.js';
 import { answerKind, type EngineResult, type PendingRequest } from './requests.js';
 import { Alarm } from './timer-queue.js';
 
@@ -61,13 +62,12 @@ export class Connection implements LinkOwner {
   leaderTerm = 0;
   /** It refused to act as leader; until then it is not taken for one. */
   deniedUntilMs = -Infinity;
-  /** It could not read as it was asked to; until then others are asked first. */
-  cannotReadUntilMs = -Infinity;
   /** Milliseconds from question to answer, smoothed. */
   latencyMs = Infinity;
   /** Silent although it was pinged. */
   isSuspect = false;
   readsOutstanding = 0;
+  readonly reads: ReadStanding;
   readonly clusterTime: ClusterTime;
   /** Why it was lost or could not be reached, and when. */
   lastError: KvorumError | undefined = undefined;
@@ -94,6 +94,7 @@ export class Connection implements LinkOwner {
     this.context = context;
     this.address = address;
     this.events = events;
+    this.reads = new ReadStanding(context);
     this.clusterTime = new ClusterTime(context, address, () => events.onClusterTime());
     this.dialAlarm = new Alarm(context.alarms, () => this.onDialAlarm());
     this.checkAlarm = new Alarm(context.alarms, (nowMs, dueMs) => this.onCheckAlarm(nowMs, dueMs));
@@ -301,7 +302,7 @@ export class Connection implements LinkOwner {
     this.leaderId = hello.leaderId;
     this.leaderTerm = hello.term;
     this.deniedUntilMs = -Infinity;
-    this.cannotReadUntilMs = -Infinity;
+    this.reads.reset();
     this.clusterTime.learn(hello.nodeId, hello.clusterTimeMs);
     this.events.onReady(this);
   }

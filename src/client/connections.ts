@@ -91,6 +91,7 @@ export class Connections {
       !nearest &&
       leader !== undefined &&
       leader !== request.avoid &&
+      leader.reads.mayAnswer(request, nowMs) &&
       leader.readsOutstanding < this.context.limits.leaderReadsMax &&
       leader.hasRoom(nowMs)
     ) {
@@ -254,7 +255,7 @@ export class Connections {
 }
 
 /**
- * Not the one to avoid, not a silent one, not one that could not read lately, then the nearest or the one
+ * Not the one to avoid, not a silent one, not one that is behind, then the nearest or the one
  * with the fewest reads.
  */
 function isBetter(
@@ -266,7 +267,7 @@ function isBetter(
 ): boolean {
   if ((a === request.avoid) !== (b === request.avoid)) return b === request.avoid;
   if (a.isSuspect !== b.isSuspect) return b.isSuspect;
-  const [aCannot, bCannot] = [a.cannotReadUntilMs > nowMs, b.cannotReadUntilMs > nowMs];
-  if (aCannot !== bCannot) return bCannot;
+  const [aMay, bMay] = [a.reads.mayAnswer(request, nowMs), b.reads.mayAnswer(request, nowMs)];
+  if (aMay !== bMay) return aMay;
   return nearest ? a.latencyMs < b.latencyMs : a.readsOutstanding < b.readsOutstanding;
 }

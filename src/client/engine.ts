@@ -247,6 +247,7 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
       this.refused(connection, request, answer);
       return;
     }
+    connection.reads.heard(request, false);
     this.complete(request, 'judged', answer);
   }
 
@@ -283,10 +284,7 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
     if (request.isWrite && copyIsDead(answer)) request.copiesOpen--;
     request.cause = { code, message: `${connection.address}: ${answer.message}` };
     if (code === 'NOT_LEADER' && request.needsLeader) this.connections.denied(connection);
-    if (code === 'UNAVAILABLE' && !request.isWrite) {
-      const { env, limits } = this.context;
-      connection.cannotReadUntilMs = env.clock.nowMs() + limits.readDenialMs;
-    }
+    if (code === 'UNAVAILABLE') connection.reads.heard(request, true);
     if (code === 'SESSION_EXPIRED' && request.isWrite) {
       // Refused as the first of its session: the session was drawn with a cluster time that is too old.
       if (request.session?.state === 'opening') connection.clusterTime.distrust();

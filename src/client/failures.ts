@@ -19,8 +19,8 @@ export function givenUp(
 
 /**
  * The error of a call whose time is over: OVERLOADED when nodes refused it as more than they can do,
- * UNAVAILABLE when nobody could be asked, TIMEOUT when the answer did not come in time. `describe`: what
- * every address is doing.
+ * UNAVAILABLE when nobody could be asked or do it, TIMEOUT when the answer did not come in time. `describe`:
+ * what every address is doing.
  */
 export function timedOut(request: PendingRequest, leaderKnown: boolean, describe: () => string): KvorumError {
   const outcome = currentOutcome(request);
@@ -34,7 +34,8 @@ export function timedOut(request: PendingRequest, leaderKnown: boolean, describe
       return new KvorumError('OVERLOADED', message, { outcome, details });
     }
     if (!leaderKnown || cause?.code === 'UNAVAILABLE' || cause?.code === 'NOT_LEADER') {
-      const message = `no leader could be reached within ${timeoutMs} ms (${describe()})${tail}`;
+      const fact = leaderKnown ? 'no node could do it' : 'no leader could be reached';
+      const message = `${fact} within ${timeoutMs} ms (${describe()})${tail}`;
       return new KvorumError('UNAVAILABLE', message, { outcome, details });
     }
   }

@@ -60,7 +60,7 @@ export interface ClientLimits {
   readonly connectionBufferBytesMax: number;
   /** A node that said NOT_LEADER is not asked as leader again for this long, unless it says that it leads. */
   readonly leaderDenialMs: number;
-  /** A node that is behind, or hears no leader, is asked to read after all others for this long. */
+  /** A node that is behind, or hears no leader, is asked last for what is newest for this long. */
   readonly readDenialMs: number;
   /** Without a leader of the highest known term for this long, one of a lower term is tried. */
   readonly leaderlessMs: number;
@@ -85,7 +85,7 @@ export const defaultClientLimits: ClientLimits = {
   connectionRequestsMax: 4_096,
   connectionBufferBytesMax: 8 * 1_048_576,
   leaderDenialMs: 200,
-  readDenialMs: 10_000,
+  readDenialMs: 5_000,
   leaderlessMs: 1_000,
   closeTimeoutMs: 500,
 };

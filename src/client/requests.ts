@@ -150,6 +150,14 @@ export class PendingRequest implements Timed {
     }
   }
 
+  /** A read for which the node must have come as far as the cluster. */
+  get readsNewest(): boolean {
+    const { request } = this;
+    return (
+      request.kind !== 'write' && request.kind !== 'status' && request.consistency.kind === 'linearizable'
+    );
+  }
+
   /** Gives up waiting. Without effect once completed. `cause` becomes the cause of the error. */
   cancel(cause?: unknown): void {
     this.owner.onCancel(this, cause);

@@ -66,15 +66,12 @@ const revisionWaitersMax = 1_024;
 /**
  * Reads that wait for so long are refused: for their index, as while this node waits for a snapshot; or for a
  * leader to confirm them, as when its disk hangs and nothing leaves it. Another node need not be like that,
- * and gets what is left of the time of the request: at least half of it.
+ * and gets what is left of the time of the request: about half of it.
  */
 const waitMsMax = 3_000;
 
-/** How often they are looked at. */
+/** How often waiting reads are looked at. */
 const waitCheckMs = 50;
-
-/** How often reads that wait for a revision are looked at for their deadline. */
-const revisionWaitCheckMs = 50;
 
 export class Reads {
   private readonly options: ReadsOptions;
@@ -363,7 +360,7 @@ export class Reads {
       return;
     }
     this.waitingForRevision.push(read);
-    this.revisionTimer ??= this.options.timers.set(revisionWaitCheckMs, () => {
+    this.revisionTimer ??= this.options.timers.set(waitCheckMs, () => {
       this.revisionTimer = undefined;
       this.reached(this.options.stateMachine.appliedIndex);
     });

@@ -86,7 +86,7 @@ export class Machine {
   readonly rotten: RottenRecord[] = [];
   /** It ended by itself as it must, and is not started again. */
   isGone = false;
-  /** When it ended by itself last, its disk was the reason. */
+  /** Since it was wiped, its disk was why it ended by itself last. */
   isStoppedByDisk = false;
   /** It was a member of a formed cluster once. */
   wasMember = false;
@@ -200,6 +200,7 @@ export class Machine {
     }
     if (done?.rotten !== undefined) this.rotten.push(done.rotten);
     this.isWiped = damageOutcomes[damage] === 'stops';
+    this.isStoppedByDisk = false;
     this.startIn(downMs);
   }
 

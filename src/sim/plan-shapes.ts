@@ -107,14 +107,13 @@ function overtaken(random: Prng, plan: Plan): ReturnType<Shape> {
   const times = { heartbeatIntervalMs: 20, electionTimeoutMsMin: 60, electionTimeoutMsMax: 120 };
   return {
     faults,
-    ...quickWorld(random, plan),
+    // The next leader is there, and heard, before the store is open.
+    ...quickWorld(plan, { latencyUsMin: 200, latencyUsMean: 500 }),
     store: { readUsMean: 20_000, batchUsMin: 100, batchUsMean: 2_000 },
     operations: busy(random, plan),
     machines: plan.machines
       .slice(0, 3)
       .map((machine, i) => (i === short ? { ...machine, snapshotLogEntriesMax: 10 } : machine)),
-    conditions: { ...noLoss, latencyUsMin: 200, latencyUsMean: 500 },
-    // The next leader is there, and heard, before the store is open.
     knobs: { ...plan.knobs, ...longLog, ...inSteps, ...times },
   };
 }
@@ -130,22 +129,15 @@ const quickElections = { heartbeatIntervalMs: 50, electionTimeoutMsMin: 150, ele
 
 /** Nothing is lost on the way, and disks are fast. */
 function quickWorld(
-  random: Prng,
-  { conditions, disk }: Plan,
+  { disk }: Plan,
+  latency: Pick<Plan['conditions'], 'latencyUsMin' | 'latencyUsMean'>,
 ): Pick<Plan, 'peerMode' | 'conditions' | 'disk'> {
   return {
     peerMode: 'tcp',
-    conditions: { ...conditions, ...random.pick(latencies), ...noLoss },
+    conditions: { ...latency, loss: 0, duplication: 0, reordering: 0 },
     disk: { ...disk, syncUsMean: 150 },
   };
 }
-
-const noLoss = { loss: 0, duplication: 0, reordering: 0 } as const;
-
-const latencies = [
-  { latencyUsMin: 200, latencyUsMean: 500 },
-  { latencyUsMin: 1_000, latencyUsMean: 3_000 },
-] as const;
 
 /**
  * A leader without its followers takes on many writes at once, more than the others commit without it: its
@@ -256,6 +248,11 @@ function silence(random: Prng, plan: Plan): ReturnType<Shape> {
   return { safetyMs, operations, faults: [away, half, restart, ...pauses], knobs };
 }
 
+const latencies = [
+  { latencyUsMin: 200, latencyUsMean: 500 },
+  { latencyUsMin: 1_000, latencyUsMean: 3_000 },
+] as const;
+
 /**
  * What clients send to a leader waits on the way while it is deposed, another one answers what was sent
  * again, and leadership goes on from one to the next: the first copies may reach a leader long after they
@@ -290,7 +287,7 @@ function lateCopies(random: Prng, plan: Plan): ReturnType<Shape> {
   );
   return {
     faults,
-    ...quickWorld(random, plan),
+    ...quickWorld(plan, random.pick(latencies)),
     machines,
     clients: clients.map((client) => ({ ...client, timeoutMs: 5_000 })),
     operations,

@@ -45,7 +45,7 @@ export class World {
     this.checkers = new RaftCheckers(
       violations,
       plan.machines.map(({ name }) => name),
-      { inFlight: plan.knobs, electionTimeoutMs: nodeConfigOf(plan.knobs).raft.electionTimeoutMsMax },
+      { inFlight: plan.knobs, electionTimeoutMsMax: nodeConfigOf(plan.knobs).raft.electionTimeoutMsMax },
     );
     this.network.peerTap = (from, to, message) => this.tap(from, to, message);
     this.members = plan.machines.map(({ name }, i) => ({

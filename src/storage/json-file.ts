@@ -27,13 +27,12 @@ export function readJsonFile(
   }
   const { checksum, ...said } = parseObject(path, text);
   const { formatVersion: found, ...fields } = said;
+  if (checksum !== checksumOf(said)) throw damaged(path, 'its checksum is of something else');
   if (typeof found !== 'number' || found < 1) throw damaged(path, 'it has no formatVersion');
-  // A newer format may have another checksum.
   if (found > formatVersion) {
     const message = `${path} has format ${found}, this version knows ${formatVersion}: use a newer kvorum`;
     throw new KvorumError('CORRUPT', message, { details: { path, found, known: formatVersion } });
   }
-  if (checksum !== checksumOf(said)) throw damaged(path, 'its checksum is of something else');
   return fields;
 }
 

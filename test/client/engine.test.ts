@@ -348,10 +348,30 @@ describe('connections', () => {
         : undefined;
     for (let i = 0; i < 10; i++) read();
     expect(readsAt()[nearest]).toBe(2);
+    // What may be older is asked there all the same.
+    const stale = { ...getRequest('k'), readFrom: 'nearest', consistency: { kind: 'serializable' } } as const;
+    cluster.refuse = () => undefined;
+    harness.submit(stale as EngineRequest);
+    world.run(20);
+    expect(readsAt()[nearest]).toBe(3);
     world.run(1_000);
     cluster.refuse = () => undefined;
     read();
-    expect(readsAt()[nearest]).toBe(3);
+    expect(readsAt()[nearest]).toBe(4);
+  });
+
+  test('a leader that is behind its own log is not asked to read again and again', () => {
+    const harness = new Harness();
+    const { cluster, world } = harness;
+    world.run(50);
+    cluster.refuse = (asked, { kind }) =>
+      kind === 'get' && asked === cluster.leader ? { code: 'UNAVAILABLE', outcome: 'none' } : undefined;
+    for (let i = 0; i < 10; i++) {
+      const call = harness.get('k');
+      world.run(20);
+      expect(call.verdict).toBe('got');
+    }
+    expect(cluster.leader?.received.filter(({ kind }) => kind === 'get')).toHaveLength(1);
   });
 
   test('dialing again backs off', () => {

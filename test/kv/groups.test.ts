@@ -159,7 +159,9 @@ describe('restart', () => {
       sealRecord(asBuffer(change(copy)));
     expect(broken(sealed(set(3, 3)))?.message).toMatch(/use a newer kvorum/);
     // A flipped bit makes no newer kvorum: that would be no damage, and nobody would mend it.
-    expect(broken(set(3, 34))?.message).toMatch(/not as it was written/);
+    const flipped = broken(set(3, 34));
+    expect(flipped?.message).toMatch(/not as it was written/);
+    expect(KvorumError.is(flipped) && flipped.details['newerFormat']).toBeUndefined();
     expect(broken(sealed(set(3, 0)))?.message).toMatch(/format 0/);
     expect(broken(set(11, 9))?.message).toMatch(/not as it was written/);
     expect(broken(sealed(set(36, 0xff)))?.message).toMatch(/2\^53/);

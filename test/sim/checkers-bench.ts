@@ -34,10 +34,10 @@ export class Bench {
   readonly violations = new Violations(() => 0);
   readonly checkers = new RaftCheckers(this.violations, ['a', 'b'], {
     inFlight: { inFlightMessagesMax: 4, inFlightBytesMax: 1_000, appendBytesMax: 100 },
-    electionTimeoutMs: 300,
+    electionTimeoutMsMax: 300,
   });
 
-  /** How each member began. */
+  /** How steps leave each member. */
   private readonly views = new Map<string, RaftView>();
 
   see(nodeId: string, fake: Fake, incarnation = 1): this {
@@ -60,6 +60,12 @@ export class Bench {
   start(nodeId: string, fake: Fake): this {
     this.views.set(nodeId, viewOf(fake));
     this.checkers.memberStarted(nodeId, viewOf(fake));
+    return this;
+  }
+
+  /** From now on steps leave the member as it is here. */
+  is(nodeId: string, fake: Fake): this {
+    this.views.set(nodeId, viewOf(fake));
     return this;
   }
 

@@ -3,6 +3,7 @@
 
 import { describe, expect, it } from 'vitest';
 import type { Input, Persist } from '../../src/raft/io.js';
+import type { Message } from '../../src/raft/messages.js';
 import type { LogEntry } from '../../src/raft/types.js';
 import { Bench, type Fake } from './checkers-bench.js';
 
@@ -100,9 +101,23 @@ describe('a leader', () => {
     expect(led(timer(0), heard(200), timer(501))).toEqual(['leaderWithoutQuorum']);
   });
 
+  it('is not kept by who asks for votes, or answers an earlier term', () => {
+    const asked = { kind: 'requestVote', from: 'b', to: 'a', term: 4, preVote: true } as unknown as Message;
+    expect(led(timer(0), { kind: 'message', now: 200, message: asked }, timer(400))).toHaveLength(1);
+    const late: Message = { kind: 'heartbeatResult', from: 'b', to: 'a', term: 2, round: 1 };
+    expect(led(timer(0), { kind: 'message', now: 200, message: late }, timer(400))).toHaveLength(1);
+  });
+
   it('has time again when it leads again', () => {
-    const bench = new Bench().start('a', leader).step('a', timer(0));
-    bench.start('a', { ...leader, role: 'follower' }).step('a', timer(400));
-    expect(bench.start('a', { ...leader, term: 4 }).step('a', timer(900)).ids).toEqual([]);
+    const again = (...between: readonly Fake[]): Bench => {
+      const bench = new Bench().start('a', leader).step('a', timer(0));
+      for (const fake of between) bench.is('a', fake).step('a', timer(400));
+      return bench.is('a', { ...leader, term: 4 }).step('a', timer(400));
+    };
+    expect(again().step('a', timer(700)).ids).toEqual([]);
+    expect(again().step('a', timer(701)).ids).toEqual(['leaderWithoutQuorum']);
+    const follower = { ...leader, role: 'follower' };
+    expect(again(follower).step('a', timer(700)).ids).toEqual([]);
+    expect(again(follower).is('a', leader).step('a', timer(900)).ids).toEqual([]);
   });
 });

@@ -1,5 +1,6 @@
 // The real disk: files in a temporary folder, and a log on them. And the identity of a data folder.
 
+import { crc32 } from 'node:zlib';
 import { mkdtempSync, readFileSync, rmSync, statSync, write, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -207,7 +208,9 @@ describe('openDataFolder', () => {
   it.each([
     ['', /identity.json/],
     ['[]', /identity.json/],
-    ['{"formatVersion":2}', /newer kvorum/],
+    [`{"formatVersion":2,"checksum":"${crc32('{"formatVersion":2}').toString(16)}"}`, /newer kvorum/],
+    // A flipped bit makes no newer kvorum.
+    ['{"formatVersion":3,"nodeId":"n1"}', /checksum/],
     ['{"formatVersion":1,"nodeId":"n1","instanceId":"00000000000000000000000000000000"}', /checksum/],
   ])('refuses the file %s', (text, message) => {
     writeFileSync(join(root, 'identity.json'), text);

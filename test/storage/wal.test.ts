@@ -5,6 +5,7 @@ import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
 import type { LogEntry } from '../../src/raft/types.js';
+import { damageOf } from '../../src/storage/damage.js';
 import { createWal, type Wal, type WalUnit } from '../../src/storage/wal.js';
 import { segmentHeaderBytes } from '../../src/storage/wal-format.js';
 import { listSegments, segmentPath } from '../../src/storage/wal-segments.js';
@@ -416,15 +417,23 @@ describe('identity and format', () => {
     const world = newWorld();
     const bytes = Buffer.from(world.disk.bytesOf(segmentPath('wal', 1)));
     bytes.writeUInt32LE(2, 8);
-    const open = (): void => {
+    const refusal = (): KvorumError => {
       world.disk.files.set(segmentPath('wal', 1), new Contents(bytes));
-      world.open();
+      try {
+        world.open();
+      } catch (error) {
+        if (KvorumError.is(error)) return error;
+      }
+      throw new Error('the log was opened');
     };
+    const current = { log: 'wal', store: 'db', catchingUp: false };
     // A flipped bit makes no newer kvorum: that would be no damage, and nobody would mend it.
-    expect(open).toThrow(/the checksum of its header is wrong/);
+    expect(refusal().message).toMatch(/the checksum of its header is wrong/);
+    expect(damageOf(refusal(), current)?.what).toBe('log');
     bytes.writeUInt32LE(0, 12);
     bytes.writeUInt32LE(crc32(bytes.subarray(0, segmentHeaderBytes)), 12);
-    expect(open).toThrow(/format version 2 .* up to 1: use a newer kvorum/);
+    expect(refusal().message).toMatch(/format version 2 .* up to 1: use a newer kvorum/);
+    expect(damageOf(refusal(), current)).toBeUndefined();
   });
 
   it('refuses to make a log where there is one, and sizes that make no sense', () => {

@@ -4,6 +4,7 @@
 
 import type { NodeId } from '../../base/env.js';
 import type { Input } from '../../raft/io.js';
+import type { Message } from '../../raft/messages.js';
 import type { Term } from '../../raft/types.js';
 import type { RaftView } from './node-view.js';
 import type { Violations } from './violations.js';
@@ -44,7 +45,9 @@ export class QuorumContactChecker {
       this.leaderships.set(nodeId, { term: raft.currentTerm, heardMs });
       return;
     }
-    if (input.kind === 'message') known.heardMs.set(input.message.from, input.now);
+    if (input.kind === 'message' && isOfFollower(input.message, known.term)) {
+      known.heardMs.set(input.message.from, input.now);
+    }
     if (input.kind === 'timeout') this.checkSilence(nodeId, known, input.now);
   }
 
@@ -54,4 +57,10 @@ export class QuorumContactChecker {
     const message = `leads term ${term} and heard ${heard} others in the last ${this.silenceMsMax} ms`;
     this.violations.add('leaderWithoutQuorum', nodeId, message);
   }
+}
+
+/** Whoever does not follow, and asks for votes, is no quorum of this leader. */
+function isOfFollower({ kind, term }: Message, leaderTerm: Term): boolean {
+  if (term !== leaderTerm) return false;
+  return kind === 'appendEntriesResult' || kind === 'heartbeatResult' || kind === 'readIndex';
 }

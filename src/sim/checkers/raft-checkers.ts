@@ -34,11 +34,10 @@ interface Watched {
   readonly earlier: Observation | undefined;
 }
 
-/** What holds for one configuration of the core. */
+/** What the core is configured to keep to. */
 export interface CheckedLimits {
   readonly inFlight: InFlightLimits;
-  /** The largest. */
-  readonly electionTimeoutMs: number;
+  readonly electionTimeoutMsMax: number;
 }
 
 export class RaftCheckers {
@@ -55,9 +54,7 @@ export class RaftCheckers {
   private readonly watched = new Map<NodeId, Watched>();
   private readonly repairsBegun = new Map<NodeId, number>();
 
-  /**
-   * `members`: names of all voters.
-   */
+  /** `members`: names of all voters. */
   constructor(violations: Violations, members: readonly NodeId[], limits: CheckedLimits) {
     this.durableVotes = new DurableVoteChecker(violations);
     this.durableLogs = new DurableLogChecker(violations);
@@ -68,7 +65,7 @@ export class RaftCheckers {
     this.committed = new CommittedChecker(violations, members, (nodeId) =>
       this.promises.acknowledgedIndexOf(nodeId),
     );
-    this.quorumContacts = new QuorumContactChecker(violations, members, limits.electionTimeoutMs);
+    this.quorumContacts = new QuorumContactChecker(violations, members, limits.electionTimeoutMsMax);
     this.readIndexes = new ReadIndexChecker(violations, () => this.committed.lastIndex);
     this.checkers = [
       new MonotonicChecker(violations),
