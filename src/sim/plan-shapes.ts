@@ -108,7 +108,7 @@ function overtaken(random: Prng, plan: Plan): ReturnType<Shape> {
   return {
     faults,
     // The next leader is there, and heard, before the store is open.
-    ...quickWorld(plan, { latencyUsMin: 200, latencyUsMean: 500 }),
+    ...quickWorld(plan, { latencyUsMin: random.pick([100, 200]), latencyUsMean: 500 }),
     store: { readUsMean: 20_000, batchUsMin: 100, batchUsMean: 2_000 },
     operations: busy(random, plan),
     machines: plan.machines
