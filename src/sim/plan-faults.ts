@@ -255,6 +255,9 @@ function drawFamilies(random: Prng): string[] {
   return drawn;
 }
 
+/** Nobody has anything to lose before. */
+const damageFromMs = 2_500;
+
 /** What hits a minority only. One family of damage in a run: their outcomes do not go together. */
 function damages(random: Prng, scope: FaultScope, chosen: readonly string[]): Fault[] {
   const { safetyMs, nodes } = scope;
@@ -262,8 +265,8 @@ function damages(random: Prng, scope: FaultScope, chosen: readonly string[]): Fa
   const names = chosen.filter((name) => name === 'rollback' || Object.hasOwn(damageFamilies, name));
   const name = names[0];
   const [first] = victims;
-  if (name === undefined || first === undefined) return [];
-  const moment = (): number => random.integer(2_500, Math.max(2_500, safetyMs - 3_000));
+  if (name === undefined || first === undefined || safetyMs <= damageFromMs) return [];
+  const moment = (): number => random.integer(damageFromMs, Math.max(damageFromMs, safetyMs - 3_000));
   if (name === 'rollback') {
     const atMs = moment();
     const backAtMs = Math.min(safetyMs, atMs + random.integer(500, 8_000));

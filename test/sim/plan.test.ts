@@ -19,6 +19,15 @@ describe('plans', () => {
     }
   });
 
+  it('have no faults but those that were chosen, and can be read also when they are short', () => {
+    for (let seed = 1; seed <= 200; seed++) {
+      expect(planOf(seed, { families: [] }).faults).toEqual([]);
+      for (const { kind } of planOf(seed, { families: ['kill'] }).faults) expect(kind).toBe('crash');
+      const short = planOf(seed, { safetyMs: 1_000 });
+      expect(readPlan(writePlan(short))).toEqual(short);
+    }
+  });
+
   it('have clusters of all sizes, runs of all lengths, and all numbers of families', () => {
     const isOf =
       (nodes: number) =>
