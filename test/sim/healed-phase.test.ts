@@ -49,9 +49,10 @@ describe('a core', () => {
   });
 
   it('whose members differ at the end is noticed', () => {
-    // Node 3 hears nothing for ever, though it is said to be of the core.
-    const plan = planFor(3, { nodes: [0, 1, 2], others: [{ node: 2, state: 'deaf' }] });
+    // Node 3 follows and writes nothing for ever, though it is said to be of the core.
+    const plan = planFor(3, { nodes: [0, 1, 2], others: [{ node: 2, state: 'stuck' }] });
     const { violations } = runSimulation(plan);
     expect(violations.map(({ id }) => id)).toEqual(['convergence']);
+    expect(violations[0]?.message).toMatch(/: n3 has /);
   });
 });
