@@ -55,7 +55,13 @@ export type FailureKind = 'safety' | 'liveness' | 'determinism' | 'exception';
 /** The worst first: of several kinds in one run of the command the first one gives the exit code. */
 export const failureKinds: readonly FailureKind[] = ['safety', 'exception', 'determinism', 'liveness'];
 
-const livenessIds = new Set(['convergence', 'availability', 'deadline', 'leaderWithoutQuorum']);
+const livenessIds = new Set([
+  'convergence',
+  'availability',
+  'deadline',
+  'leaderWithoutQuorum',
+  'leaderUnchecked',
+]);
 const exceptionIds = new Set(['exception', 'unexpectedStop', 'unexpectedError']);
 
 export function failureKindOf({ violations, divergence }: RunReport): FailureKind | undefined {

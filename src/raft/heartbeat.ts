@@ -24,6 +24,8 @@ export function leaderTimeout(state: RaftState, leader: Leader): void {
   }
   abandonLateTransfer(state, leader);
   if (state.now >= leader.nextHeartbeatMs) {
+    // Set here only: rounds for reads come as often as reads do, and would put off for ever what is done here.
+    leader.nextHeartbeatMs = state.now + state.config.heartbeatIntervalMs;
     broadcastHeartbeat(state, leader);
     continueTransfer(state, leader);
   } else if (state.now >= leader.commitNoticeMs) {
@@ -34,7 +36,6 @@ export function leaderTimeout(state: RaftState, leader: Leader): void {
 /** Sends a heartbeat of a new round to every peer. Reads that wait to join a round join this one. */
 export function broadcastHeartbeat(state: RaftState, leader: Leader): void {
   leader.round++;
-  leader.nextHeartbeatMs = state.now + state.config.heartbeatIntervalMs;
   leader.commitNoticeMs = Infinity;
   // "If the leader has not yet marked an entry from its current term committed, it waits until it has done
   // so" (§6.4).

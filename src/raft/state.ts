@@ -92,6 +92,7 @@ export interface Leader {
   readonly progress: ReadonlyMap<NodeId, Progress>;
   /** The last heartbeat round that was sent; grows by one with each broadcast of this leader. */
   round: number;
+  /** When the timer is due that broadcasts one and looks whether this member may still lead. */
   nextHeartbeatMs: number;
   /**
    * When to tell followers of a commit that no append has told them, ms; Infinity when nothing is to tell.

@@ -30,6 +30,7 @@ const shapes: Readonly<Record<string, readonly [percent: number, shape: Shape]>>
   silence: [2, silence],
   lateCopies: [3, lateCopies],
   cuts: [2, cuts],
+  hungReads: [1, hungReads],
 };
 
 /**
@@ -310,6 +311,30 @@ function cuts(random: Prng, plan: Plan): ReturnType<Shape> {
   );
   const short = { segmentBytes: 65_536, snapshotLogEntriesMax: 10 };
   return { faults, operations, knobs: { ...knobs, ...short } };
+}
+
+/** The leader's disk hangs under a write, while so many reads come that it hardly ever has nothing to do. */
+function hungReads(random: Prng, plan: Plan): ReturnType<Shape> {
+  const rounds = [4_000, 9_000, 14_000];
+  const hangs = rounds.map((atMs): Fault => {
+    return { kind: 'stuckDisk', atMs, node: theLeader.position, forMs: random.integer(800, 2_000) };
+  });
+  const around = rounds.flatMap((roundMs) =>
+    plan.clients.flatMap((_, client) =>
+      Array.from({ length: 80 }, (__, i): PlannedOperation => {
+        const atMs = roundMs - 100 + 20 * i + random.integer(0, 19);
+        const kind = random.chance(0.05) ? 'put' : 'get';
+        const key = `key/${random.integer(0, 3)}`;
+        return { atMs, client, kind, key, condition: 'any', valueBytes: 16 };
+      }),
+    ),
+  );
+  return {
+    faults: hangs,
+    ...quickWorld(plan, random.pick(latencies)),
+    clients: plan.clients.map((client) => ({ ...client, concurrency: 64 })),
+    operations: [...plan.operations, ...around],
+  };
 }
 
 type Crash = Extract<Fault, { readonly kind: 'crash' }>;

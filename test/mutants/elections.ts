@@ -126,6 +126,18 @@ export const electionMutants: readonly Mutant[] = [
     ],
   },
   {
+    id: 'E2b',
+    name: "rounds for reads put off the leader's timer",
+    edits: [
+      {
+        file: 'raft/heartbeat.ts',
+        find: '  leader.round++;\n',
+        replace:
+          '  leader.round++;\n  leader.nextHeartbeatMs = state.now + state.config.heartbeatIntervalMs;\n',
+      },
+    ],
+  },
+  {
     id: 'E3',
     name: 'a vote is granted though another candidate has it',
     edits: [

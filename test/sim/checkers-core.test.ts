@@ -101,6 +101,14 @@ describe('a leader', () => {
     expect(led(timer(0), heard(200), timer(501))).toEqual(['leaderWithoutQuorum']);
   });
 
+  it('looks at its timer while it is busy, but may sleep', () => {
+    const busyFrom = (fromMs: number): Input[] =>
+      Array.from({ length: 16 }, (_, i) => heard(fromMs + 20 * (i + 1)));
+    expect(led(timer(0), ...busyFrom(0))).toEqual(['leaderUnchecked']);
+    expect(led(timer(0), ...busyFrom(0).slice(0, 15), timer(310), ...busyFrom(310).slice(0, 15))).toEqual([]);
+    expect(led(timer(0), heard(10), heard(5_000), timer(5_001))).toEqual([]);
+  });
+
   it('is not kept by who asks for votes, or answers an earlier term', () => {
     const asked = { kind: 'requestVote', from: 'b', to: 'a', term: 4, preVote: true } as unknown as Message;
     expect(led(timer(0), { kind: 'message', now: 200, message: asked }, timer(400))).toHaveLength(1);

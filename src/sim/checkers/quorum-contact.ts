@@ -1,6 +1,7 @@
 // "A leader steps down if an election timeout elapses without a successful round of heartbeats to a majority
 // of its cluster" (§6.2). One that stays answers nobody, and keeps clients that could ask its successor.
-// Looked at whenever its timer runs, by its own clock: while it sleeps it harms nobody.
+// Looked at whenever its timer runs, by its own clock: while it sleeps it harms nobody. And its timer does
+// run, whatever else it is busy with: there it finds out that a quorum or its own disk is gone.
 
 import type { NodeId } from '../../base/env.js';
 import type { Input } from '../../raft/io.js';
@@ -13,7 +14,14 @@ interface Leadership {
   readonly term: Term;
   /** When each other member was heard last, by the clock of the leader; at first when it began to lead. */
   readonly heardMs: Map<NodeId, number>;
+  /** Its last step. */
+  steppedMs: number;
+  /** Time since its timer ran last in which it did something, and so cannot have slept. */
+  awakeMs: number;
 }
+
+/** Who does nothing for longer may have slept. */
+const idleMsMax = 50;
 
 export class QuorumContactChecker {
   private readonly violations: Violations;
@@ -42,13 +50,27 @@ export class QuorumContactChecker {
     if (known?.term !== raft.currentTerm) {
       const others = this.members.filter((member) => member !== nodeId);
       const heardMs = new Map(others.map((member) => [member, input.now]));
-      this.leaderships.set(nodeId, { term: raft.currentTerm, heardMs });
+      this.leaderships.set(nodeId, {
+        term: raft.currentTerm,
+        heardMs,
+        steppedMs: input.now,
+        awakeMs: 0,
+      });
       return;
     }
     if (input.kind === 'message' && isOfFollower(input.message, known.term)) {
       known.heardMs.set(input.message.from, input.now);
     }
-    if (input.kind === 'timeout') this.checkSilence(nodeId, known, input.now);
+    known.awakeMs += Math.min(input.now - known.steppedMs, idleMsMax);
+    known.steppedMs = input.now;
+    if (input.kind === 'timeout') {
+      known.awakeMs = 0;
+      this.checkSilence(nodeId, known, input.now);
+    }
+    if (known.awakeMs > this.silenceMsMax) {
+      const message = `leads term ${known.term} and was awake for ${known.awakeMs} ms without a timeout`;
+      this.violations.add('leaderUnchecked', nodeId, message);
+    }
   }
 
   private checkSilence(nodeId: NodeId, { term, heardMs }: Leadership, now: number): void {

@@ -21,6 +21,7 @@ export type InvariantId =
   | 'replicaEquality'
   | 'bounds'
   | 'leaderWithoutQuorum'
+  | 'leaderUnchecked'
   | 'acknowledgedWriteLost'
   | 'appliedTwice'
   | 'revisionSequence'
