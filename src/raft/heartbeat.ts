@@ -24,7 +24,7 @@ export function leaderTimeout(state: RaftState, leader: Leader): void {
   }
   abandonLateTransfer(state, leader);
   if (state.now >= leader.nextHeartbeatMs) {
-    // Set here only: rounds for reads come as often as reads do, and would put off for ever what is done here.
+    // Only here: rounds for reads come as often as reads, and would put off for ever what is looked at here.
     leader.nextHeartbeatMs = state.now + state.config.heartbeatIntervalMs;
     broadcastHeartbeat(state, leader);
     continueTransfer(state, leader);

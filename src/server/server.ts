@@ -2,7 +2,7 @@
 // close everything in order. Promises end here.
 
 import { mkdirSync } from 'node:fs';
-import type { Disk, Logger } from '../base/env.js';
+import type { Logger } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import { lockDataFolder, type FolderLock } from '../storage/folder-lock.js';
 import { LevelStores } from '../storage/level-stores.js';
@@ -37,6 +37,9 @@ export interface RunningServer {
   status(): NodeStatus;
 }
 
+/** When it is said that the end of a node waits for its disk. */
+const slowDiskMs = 5_000;
+
 /**
  * Starts one node and resolves once it listens; forming the cluster and electing a leader go on from there.
  * Rejects with `CONFIG` (unknown node id, port in use), `IDENTITY` (folder of another node, or in use),
@@ -56,8 +59,9 @@ async function startLocked(
   lock: FolderLock,
   logger: Logger,
 ): Promise<RunningServer> {
-  const { nodeId, cluster, dataDirectory } = options;
+  const { nodeId, cluster, dataDirectory, chaosFolder } = options;
   const { host, port } = splitAddress(own.address);
+  const disk = new NodeDisk(dataDirectory);
   const stores = new LevelStores(dataDirectory);
   const network = new WebSocketNetwork({ host, port, logger, http: (path) => answerHttp(path) });
   let resolveStopped: (error: Error | undefined) => void = () => undefined;
@@ -67,7 +71,7 @@ async function startLocked(
       clock: systemClock,
       timers: systemTimers,
       entropy: systemEntropy,
-      disk: openDisk(options),
+      disk: chaosFolder === undefined ? disk : withSyncNotes(disk, chaosFolder),
       network,
       logger,
     },
@@ -83,6 +87,11 @@ async function startLocked(
   const close = async (): Promise<void> => {
     await network.stop();
     await stores.closeAll();
+    const stuck = setTimeout(() => {
+      logger.warn({ dataDirectory }, 'the disk has not answered yet: the folder stays locked until it does');
+    }, slowDiskMs);
+    await disk.closeAll();
+    clearTimeout(stuck);
     await lock.release();
   };
   network.setHandler(node.handler);
@@ -118,11 +127,6 @@ function findMember({ nodeId, cluster }: ServerOptions): Member {
   if (own !== undefined) return own;
   const known = cluster.members.map((member) => member.nodeId).join(', ');
   throw new KvorumError('CONFIG', `node ${nodeId} is not in the cluster file, which lists ${known}`);
-}
-
-function openDisk({ dataDirectory, chaosFolder }: ServerOptions): Disk {
-  const disk = new NodeDisk(dataDirectory);
-  return chaosFolder === undefined ? disk : withSyncNotes(disk, chaosFolder);
 }
 
 function makeDataDirectory(path: string): void {

@@ -1,7 +1,17 @@
 // The real disk: files in a temporary folder, and a log on them. And the identity of a data folder.
 
 import { crc32 } from 'node:zlib';
-import { mkdtempSync, readFileSync, rmSync, statSync, write, writeFileSync, writeSync } from 'node:fs';
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  write,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -9,7 +19,8 @@ import type { DiskFile } from '../../src/base/env.js';
 import { KvorumError } from '../../src/base/errors.js';
 import { openDataFolder } from '../../src/storage/data-folder.js';
 import { writeJsonFile } from '../../src/storage/json-file.js';
-import { NodeDisk, type WriteCalls } from '../../src/storage/node-disk.js';
+import { NodeDisk } from '../../src/storage/node-disk.js';
+import type { WriteCalls } from '../../src/storage/node-file.js';
 import { createWal, openWal, type Wal } from '../../src/storage/wal.js';
 import { World } from './wal-world.js';
 
@@ -49,6 +60,14 @@ function promised<T>(start: (done: (error: Error | undefined, value?: T) => void
   return new Promise((resolve, reject) => {
     start((error, value) => (error === undefined ? resolve(value as T) : reject(error)));
   });
+}
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
 }
 
 function errorOf(operation: () => unknown): KvorumError {
@@ -117,6 +136,30 @@ describe('NodeDisk', () => {
     file.closeSync();
   });
 
+  it('ends when nothing is under way, with nothing open, and takes nothing more', async () => {
+    const file = disk.openSync('file', { create: true });
+    const ends: string[] = [];
+    const large = Buffer.alloc(1_000_000, 1);
+    file.write(0, [large], (error) => {
+      ends.push(`written ${String(error)}`);
+      file.sync((syncError) => ends.push(String(syncError)));
+    });
+    disk.createZeroed('zeros', 10_000_000, (error) => ends.push(String(error)));
+    await disk.closeAll();
+    expect(ends.sort()).toEqual([
+      'KvorumError: cannot sync file: the disk is closed',
+      expect.stringMatching(/cannot (write to|sync) zeros.*: the disk is closed/),
+      'written undefined',
+    ]);
+    expect(readFileSync(join(root, 'file')).equals(large)).toBe(true);
+    const open = readdirSync('/proc/self/fd').map((name) => linkOf(`/proc/self/fd/${name}`));
+    expect(open.filter((path) => path.startsWith(root))).toEqual([]);
+    expect(errorOf(() => disk.openSync('file', { create: false })).message).toContain('the disk is closed');
+    expect(errorOf(() => file.writeSync(0, large)).message).toContain('the disk is closed');
+    expect(errorOf(() => file.readSync(0, 1)).message).toContain('the disk is closed');
+    await disk.closeAll();
+  });
+
   it('makes zeroed files, renames, removes and syncs folders', async () => {
     disk.makeDirectorySync('wal');
     const file = await promised<DiskFile>((done) => disk.createZeroed('wal/a', 5_000_000, done));
@@ -145,7 +188,9 @@ describe('NodeDisk', () => {
     const file = disk.openSync('file', { create: false });
     file.closeSync();
     const write = promised((done) => file.write(7, [Buffer.from('x')], done));
-    await expect(write).rejects.toMatchObject({ message: 'cannot write to file at offset 7: EBADF' });
+    await expect(write).rejects.toMatchObject({
+      message: 'cannot write to file at offset 7: the file is closed',
+    });
     await expect(promised((done) => disk.syncDirectory('none', done))).rejects.toMatchObject({
       code: 'DISK',
     });
