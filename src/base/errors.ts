@@ -3,7 +3,7 @@
 // do about it.
 
 /**
- * Every code, with whether the same request may be sent again as it is (`retryable`).
+ * Every code, with whether the same request can succeed later as it is (`retryable`).
  * A code sent by a newer server that is not in this table is kept as it came and is not retried.
  */
 export const errorCodes = {
@@ -15,9 +15,9 @@ export const errorCodes = {
   ABORTED: { retryable: false },
   /** The client was closed while the call was waiting, or before it began. */
   CLOSED: { retryable: false },
-  /** The node has more requests waiting than its limit. Nothing was done. */
+  /** The node has more requests waiting than its limit; what it refused for that was not done. */
   OVERLOADED: { retryable: true },
-  /** The node asked is not the leader; details carry the leader if known. Followed inside the client. */
+  /** The node asked is not the leader. Followed inside the client. */
   NOT_LEADER: { retryable: true },
   /** A condition (`ifRevision`, `ifAbsent`) did not hold. Nothing was changed. */
   CONFLICT: { retryable: false },
@@ -74,7 +74,10 @@ const brand = Symbol.for('kvorum.error');
 export class KvorumError extends Error {
   override readonly name: string = 'KvorumError';
   readonly code: ErrorCode;
-  /** Whether sending the same request again can succeed and cannot do harm. */
+  /**
+   * Whether making the same call again can succeed and cannot do harm. Never with outcome `unknown`: a new
+   * call is a new request, and may undo what others wrote after the first one took effect.
+   */
   readonly retryable: boolean;
   /** `none`: the request had no effect. `unknown`: it may have taken effect. Reads are always `none`. */
   readonly outcome: Outcome;
@@ -84,8 +87,8 @@ export class KvorumError extends Error {
   constructor(code: ErrorCode, message: string, options: KvorumErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    this.retryable = errorCodes[code].retryable;
     this.outcome = options.outcome ?? 'none';
+    this.retryable = errorCodes[code].retryable && this.outcome === 'none';
     this.details = options.details ?? {};
     Object.defineProperty(this, brand, { value: true });
   }

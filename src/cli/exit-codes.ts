@@ -1,5 +1,6 @@
 // What a command's exit code says. A stable contract for scripts, listed in the README; never renumbered.
 
+import { errorCodes, isErrorCode } from '../base/errors.js';
 import { KvorumError } from '../client/index.js';
 
 export const exitCodes = {
@@ -47,6 +48,11 @@ export function exitCodeOf(error: unknown): number {
     case 'ABORTED':
       return exitCodes.interrupted;
     default:
-      return error.retryable ? exitCodes.unavailable : exitCodes.failure;
+      return isRetryable(error.code) ? exitCodes.unavailable : exitCodes.failure;
   }
+}
+
+/** By its code, whatever is known about the outcome. A newer server may have sent a code of its own. */
+function isRetryable(code: string): boolean {
+  return isErrorCode(code) && errorCodes[code].retryable;
 }

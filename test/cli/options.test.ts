@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { choosePorts } from '../../src/cli/dev.js';
 import { exitCodeOf, UsageError } from '../../src/cli/exit-codes.js';
+import { errorOf } from '../../src/client/verdict.js';
 import {
   integerListParser,
   integerParser,
@@ -104,6 +105,11 @@ describe('exit codes', () => {
       CONFIG: 2,
       INTERNAL: 1,
     });
+  });
+
+  test('do not depend on what is known about the outcome, nor on knowing the code', () => {
+    expect(exitCodeOf(new KvorumError('UNAVAILABLE', 'x', { outcome: 'unknown' }))).toBe(5);
+    expect(exitCodeOf(errorOf('OF_A_NEWER_SERVER', 'x', 'none'))).toBe(1);
   });
 
   test('of a wrong command line and of a bug', () => {

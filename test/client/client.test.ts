@@ -289,7 +289,12 @@ describe('ranges', () => {
     };
     for (const node of cluster.nodes) node.pageRecordsMax = 10;
     const error = await setup.error(setup.client.delete({ prefix: 'k' }));
-    expect(error).toMatchObject({ code: 'NO_SPACE', outcome: 'unknown', details: { deleted: 10 } });
+    expect(error).toMatchObject({
+      code: 'NO_SPACE',
+      outcome: 'unknown',
+      retryable: false,
+      details: { deleted: 10 },
+    });
     expect(cluster.store.size).toBe(20);
   });
 });
