@@ -1,6 +1,5 @@
 // What a command's exit code says. A stable contract for scripts, listed in the README; never renumbered.
 
-import { errorCodes, isErrorCode } from '../base/errors.js';
 import { KvorumError } from '../client/index.js';
 
 export const exitCodes = {
@@ -47,12 +46,13 @@ export function exitCodeOf(error: unknown): number {
       return exitCodes.timeout;
     case 'ABORTED':
       return exitCodes.interrupted;
+    case 'UNAVAILABLE':
+    case 'OVERLOADED':
+    case 'NOT_LEADER':
+    case 'NO_SPACE':
+    case 'SESSION_LIMIT':
+      return exitCodes.unavailable;
     default:
-      return isRetryable(error.code) ? exitCodes.unavailable : exitCodes.failure;
+      return exitCodes.failure;
   }
-}
-
-/** By its code, whatever is known about the outcome. A newer server may have sent a code of its own. */
-function isRetryable(code: string): boolean {
-  return isErrorCode(code) && errorCodes[code].retryable;
 }

@@ -1,43 +1,72 @@
 // The core's numbers, all in one place: unit, default and bound of each.
 
+import { checkBounds, type Bounds } from '../base/bounds.js';
 import { KvorumError } from '../base/errors.js';
 
+/** Whole numbers; bounds are `raftConfigBounds`. */
 export interface RaftConfig {
   /** Leader sends to an idle follower this often. Default 50; 1 .. electionTimeoutMsMin / 3. */
   readonly heartbeatIntervalMs: number;
   /**
    * A follower that heard nothing for a random time between min and max starts a pre-vote. Default 300 and
-   * 600.
+   * 600; up to 60,000.
    */
   readonly electionTimeoutMsMin: number;
   readonly electionTimeoutMsMax: number;
-  /** After the link to the leader broke: pre-vote after a random time between these. Default 20 and 60. */
+  /**
+   * After the link to the leader broke: pre-vote after a random time between these. Default 20 and 60; not
+   * above electionTimeoutMsMax, or a broken link would be noticed later than a silent one.
+   */
   readonly linkDownElectionMsMin: number;
   readonly linkDownElectionMsMax: number;
   /**
-   * Payload bytes of one AppendEntries, or one larger entry. Default 229,376 (a frame stays under 256 KiB).
+   * Payload bytes of one AppendEntries, or one larger entry. Default 229,376 (a frame stays under 256 KiB);
+   * up to 2 MiB, so that it fits into one message.
    */
   readonly appendBytesMax: number;
-  /** Entries of one AppendEntries. Default 512. */
+  /** Entries of one AppendEntries. Default 512; up to 10,000, which is what a peer takes. */
   readonly appendEntriesMax: number;
-  /** Payload bytes sent to one follower and not acknowledged. Default 8 MiB. */
+  /** Payload bytes sent to one follower and not acknowledged. Default 8 MiB; up to 1 GiB. */
   readonly inFlightBytesMax: number;
-  /** AppendEntries messages sent to one follower and not acknowledged. Default 256. */
+  /** AppendEntries messages sent to one follower and not acknowledged. Default 256; up to 65,536. */
   readonly inFlightMessagesMax: number;
   /**
-   * Payload bytes appended by this leader and not committed; beyond it proposals are refused. Default 64 MiB.
+   * Payload bytes appended by this leader and not committed; beyond it proposals are refused. Default 64 MiB;
+   * up to 1 GiB.
    */
   readonly uncommittedBytesMax: number;
-  /** Payload bytes handed to the state machine and not yet applied. Default 4 MiB. */
+  /** Payload bytes handed to the state machine and not yet applied. Default 4 MiB; up to 1 GiB. */
   readonly applyBytesMax: number;
-  /** Payload bytes of entries kept in memory once they are durable, applied or not. Default 32 MiB. */
+  /**
+   * Payload bytes of entries kept in memory once they are durable, applied or not. Default 32 MiB; up to
+   * 1 GiB.
+   */
   readonly entryCacheBytesMax: number;
   /**
    * ReadIndex requests waiting at once on one node, own and those of followers; more are refused. Default
-   * 10,000.
+   * 10,000; up to 1,000,000.
    */
   readonly readsMax: number;
 }
+
+const timeMsMax = 60_000;
+const bytesMax = 1_073_741_824;
+
+export const raftConfigBounds: Bounds<keyof RaftConfig> = {
+  heartbeatIntervalMs: [1, timeMsMax],
+  electionTimeoutMsMin: [1, timeMsMax],
+  electionTimeoutMsMax: [1, timeMsMax],
+  linkDownElectionMsMin: [1, timeMsMax],
+  linkDownElectionMsMax: [1, timeMsMax],
+  appendBytesMax: [1, 2 * 1_048_576],
+  appendEntriesMax: [1, 10_000],
+  inFlightBytesMax: [1, bytesMax],
+  inFlightMessagesMax: [1, 65_536],
+  uncommittedBytesMax: [1, bytesMax],
+  applyBytesMax: [1, bytesMax],
+  entryCacheBytesMax: [1, bytesMax],
+  readsMax: [1, 1_000_000],
+};
 
 export const defaultRaftConfig: RaftConfig = {
   heartbeatIntervalMs: 50,
@@ -57,11 +86,7 @@ export const defaultRaftConfig: RaftConfig = {
 
 /** Throws `CONFIG` naming the first field that is out of its bounds. */
 export function validateRaftConfig(config: RaftConfig): void {
-  for (const [name, value] of Object.entries(config) as [keyof RaftConfig, number][]) {
-    if (!Number.isFinite(value) || value < 1) {
-      throw new KvorumError('CONFIG', `raft.${name} must be a number of at least 1, not ${value}`);
-    }
-  }
+  checkBounds('raft.', config, raftConfigBounds);
   if (config.electionTimeoutMsMax < config.electionTimeoutMsMin) {
     throw new KvorumError('CONFIG', 'raft.electionTimeoutMsMax must not be below raft.electionTimeoutMsMin');
   }
@@ -70,6 +95,9 @@ export function validateRaftConfig(config: RaftConfig): void {
       'CONFIG',
       'raft.linkDownElectionMsMax must not be below raft.linkDownElectionMsMin',
     );
+  }
+  if (config.linkDownElectionMsMax > config.electionTimeoutMsMax) {
+    throw new KvorumError('CONFIG', 'raft.linkDownElectionMsMax must not be above raft.electionTimeoutMsMax');
   }
   if (config.heartbeatIntervalMs > config.electionTimeoutMsMin / 3) {
     throw new KvorumError(

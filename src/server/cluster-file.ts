@@ -129,7 +129,7 @@ export function parseClusterConfig(json: unknown, source: string): ClusterConfig
     throw new KvorumError('CONFIG', `${source}: members.${position}.address: port ${port} is not 1 to 65535`);
   });
   const walConfig = { ...defaultNodeConfig.wal, ...wal };
-  const logBytesMax = Math.min(defaultNodeConfig.snapshot.logBytesMax, walConfig.quotaBytes / 2);
+  const logBytesMax = Math.min(defaultNodeConfig.snapshot.logBytesMax, Math.floor(walConfig.quotaBytes / 2));
   const node: NodeConfig = {
     ...defaultNodeConfig,
     raft: { ...defaultNodeConfig.raft, ...raft },

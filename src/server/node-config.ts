@@ -1,32 +1,35 @@
-// Every number a node can be tuned by, with unit and default. Limits of the formats are not here: they are
-// the same on all nodes (`kvLimits`, `wireLimits`, `entryLimits`).
+// Every number a node can be tuned by, with unit, default and bounds; all are whole numbers. Limits of the
+// formats are not here: they are the same on all nodes (`kvLimits`, `wireLimits`, `entryLimits`).
 
+import { checkBounds, type Bounds } from '../base/bounds.js';
 import type { Millis } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import { defaultRaftConfig, validateRaftConfig, type RaftConfig } from '../raft/config.js';
 
 export interface WalConfig {
-  /** Bytes of one preallocated segment file. Default 64 MiB; at least 64 KiB. */
+  /** Bytes of one preallocated segment file. Default 64 MiB; 64 KiB to 1 GiB. */
   readonly segmentBytes: number;
   /** Bytes of log beyond which writes are refused with NO_SPACE. Default 8 GiB; at least 4 segments. */
   readonly quotaBytes: number;
 }
 
 export interface LimitsConfig {
-  /** Writes received and not yet in the log. Default 65,536. */
+  /** Writes received and not yet applied, in the log or not. Default 65,536; up to 10,000,000. */
   readonly pendingCommandsMax: number;
-  /** Bytes of them. Default 64 MiB. */
+  /** Bytes of them. Default 64 MiB; up to 4 GiB. */
   readonly pendingCommandBytesMax: number;
-  /** Reads received and not yet answered. Default 65,536. */
+  /** Reads received and not yet answered. Default 65,536; up to 10,000,000. */
   readonly pendingReadsMax: number;
-  /** Requests of one connection not yet answered. Default 32,768. */
+  /** Requests of one connection not yet answered. Default 32,768; up to 10,000,000. */
   readonly connectionRequestsMax: number;
 }
 
 export interface StoreConfig {
-  /** The applied state is written to the store when this many bytes have gathered. Default 2 MiB. */
+  /**
+   * The applied state is written to the store when this many bytes have gathered. Default 2 MiB; up to 1 GiB.
+   */
   readonly groupBytesMax: number;
-  /** … or this long after the first of them, whichever comes first. Default 100. */
+  /** … or this long after the first of them, whichever comes first. Default 100; up to 60,000. */
   readonly groupIntervalMs: Millis;
 }
 
@@ -45,7 +48,7 @@ export interface NodeConfig {
   readonly limits: LimitsConfig;
   readonly store: StoreConfig;
   readonly snapshot: SnapshotConfig;
-  /** Longest stretch of applying or reading before other events are looked at. Default 2. */
+  /** Longest stretch of applying or reading before other events are looked at. Default 2; up to 60,000. */
   readonly sliceMs: Millis;
 }
 
@@ -63,42 +66,42 @@ export const defaultNodeConfig: NodeConfig = {
   sliceMs: 2,
 };
 
+const millisMax = 60_000;
+const bytesMax = 1_073_741_824;
+
+const walBounds: Bounds<keyof WalConfig> = {
+  segmentBytes: [65_536, bytesMax],
+  quotaBytes: [4 * 65_536, Number.MAX_SAFE_INTEGER],
+};
+
+const limitsBounds: Bounds<keyof LimitsConfig> = {
+  pendingCommandsMax: [1, 10_000_000],
+  pendingCommandBytesMax: [1, 4 * bytesMax],
+  pendingReadsMax: [1, 10_000_000],
+  connectionRequestsMax: [1, 10_000_000],
+};
+
+const storeBounds: Bounds<keyof StoreConfig> = {
+  groupBytesMax: [1, bytesMax],
+  groupIntervalMs: [1, millisMax],
+};
+
+const snapshotBounds: Bounds<keyof SnapshotConfig> = {
+  logEntriesMax: [1, Number.MAX_SAFE_INTEGER],
+  logBytesMax: [65_536, Number.MAX_SAFE_INTEGER],
+  chunkBytes: [4_096, 1_048_576],
+};
+
 /** Throws `CONFIG` naming the first field out of its bounds. */
 export function validateNodeConfig(config: NodeConfig): void {
   validateRaftConfig(config.raft);
-  const { segmentBytes, quotaBytes } = config.wal;
-  if (!Number.isSafeInteger(segmentBytes) || segmentBytes < 65_536 || segmentBytes > 1_073_741_824) {
-    throw new KvorumError('CONFIG', `wal.segmentBytes must be 65,536 to 1,073,741,824, not ${segmentBytes}`);
-  }
-  if (!Number.isSafeInteger(quotaBytes) || quotaBytes < 4 * segmentBytes) {
+  checkBounds('wal.', config.wal, walBounds);
+  if (config.wal.quotaBytes < 4 * config.wal.segmentBytes) {
+    const { quotaBytes } = config.wal;
     throw new KvorumError('CONFIG', `wal.quotaBytes must be at least four segments, not ${quotaBytes}`);
   }
-  validateSnapshotConfig(config.snapshot);
-  const positive: readonly (readonly [string, number])[] = [
-    ...Object.entries(config.limits).map(([name, value]) => [`limits.${name}`, value as number] as const),
-    ...Object.entries(config.store).map(([name, value]) => [`store.${name}`, value as number] as const),
-    ['sliceMs', config.sliceMs],
-  ];
-  for (const [name, value] of positive) {
-    if (!Number.isFinite(value) || value < 1) {
-      throw new KvorumError('CONFIG', `${name} must be a number of at least 1, not ${value}`);
-    }
-  }
-}
-
-function validateSnapshotConfig(snapshot: SnapshotConfig): void {
-  const bounds = {
-    logEntriesMax: [1, Number.MAX_SAFE_INTEGER],
-    logBytesMax: [65_536, Number.MAX_SAFE_INTEGER],
-    chunkBytes: [4_096, 1_048_576],
-  } as const;
-  for (const name of ['logEntriesMax', 'logBytesMax', 'chunkBytes'] as const) {
-    const value = snapshot[name];
-    const [min, max] = bounds[name];
-    if (Number.isSafeInteger(value) && value >= min && value <= max) continue;
-    throw new KvorumError(
-      'CONFIG',
-      `snapshot.${name} must be a whole number from ${min} to ${max}, not ${value}`,
-    );
-  }
+  checkBounds('limits.', config.limits, limitsBounds);
+  checkBounds('store.', config.store, storeBounds);
+  checkBounds('snapshot.', config.snapshot, snapshotBounds);
+  checkBounds('', { sliceMs: config.sliceMs }, { sliceMs: [1, millisMax] });
 }

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { KeyRecord } from '../../src/kv/commands.js';
 import { kvLimits } from '../../src/kv/commands.js';
+import { raftConfigBounds } from '../../src/raft/config.js';
 import { decodeClientFrames, encodeClientFrames } from '../../src/wire/client-codec.js';
 import { decodePeerFrames, encodePeerFrames, encodePeerMessages } from '../../src/wire/peer-codec.js';
 import { wireLimits, type ClientFrame, type PeerFrame, type ServerFrame } from '../../src/wire/protocol.js';
@@ -22,6 +23,29 @@ const record = (key: string, valueBytes: number): KeyRecord => ({
   version: 2 ** 53 - 1,
   leaseId: 2 ** 53 - 1,
 });
+
+/** An AppendEntries whose every number is as large as it can be. */
+function append(entries: number, payloadBytes: number): PeerFrame {
+  const prevLogIndex = 2 ** 40;
+  return {
+    kind: 'raft',
+    message: {
+      kind: 'appendEntries',
+      from: 'n'.repeat(64),
+      to: 'n'.repeat(64),
+      term: 2 ** 53 - 1,
+      prevLogIndex,
+      prevLogTerm: 2 ** 53 - 1,
+      leaderCommit: 2 ** 53 - 1,
+      entries: Array.from({ length: entries }, (_, i) => ({
+        index: prevLogIndex + 1 + i,
+        term: 2 ** 53 - 1,
+        kind: 'command',
+        payload: new Uint8Array(payloadBytes),
+      })),
+    },
+  };
+}
 
 describe('round trips', () => {
   it('of peer frames', () => {
@@ -171,28 +195,16 @@ describe('limits of a message', () => {
       expect(message.length).toBeLessThanOrEqual(messageBytesMax);
       expect(decodeServerFrames(message)).toHaveLength(1);
     }
-    const append: PeerFrame = {
-      kind: 'raft',
-      message: {
-        kind: 'appendEntries',
-        from: 'n'.repeat(64),
-        to: 'n'.repeat(64),
-        term: 2 ** 53 - 1,
-        prevLogIndex: 2 ** 40,
-        prevLogTerm: 2 ** 53 - 1,
-        leaderCommit: 2 ** 53 - 1,
-        entries: [
-          {
-            index: 2 ** 40 + 1,
-            term: 1,
-            kind: 'command',
-            payload: new Uint8Array(entryLimits.payloadBytesMax),
-          },
-        ],
-      },
-    };
-    const [message, ...others] = encodePeerMessages([append]);
-    expect(others).toEqual([]);
-    expect(plain(decodePeerFrames(message ?? new Uint8Array()))).toEqual(plain([append]));
+    const [, entriesMax] = raftConfigBounds.appendEntriesMax;
+    const [, bytesMax] = raftConfigBounds.appendBytesMax;
+    const largest = [
+      append(1, entryLimits.payloadBytesMax),
+      append(entriesMax, Math.floor(bytesMax / entriesMax)),
+    ];
+    for (const frame of largest) {
+      const [message, ...others] = encodePeerMessages([frame]);
+      expect(others).toEqual([]);
+      expect(plain(decodePeerFrames(message ?? new Uint8Array()))).toEqual(plain([frame]));
+    }
   });
 });
