@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import type { ChaosNode, LoadProcess, NodeControl, UnexpectedExit } from '../sim/chaos/control.js';
 import type { Links } from '../sim/chaos/links.js';
 import type { LoadReport } from '../sim/chaos/load-messages.js';
-import { LocalCluster } from './local-cluster.js';
+import { hasOwnGroup, LocalCluster } from './local-cluster.js';
 
 const commandPath = fileURLToPath(new URL('../../bin/kvorum.js', import.meta.url));
 
@@ -114,6 +114,7 @@ export class ChaosProcesses implements NodeControl {
 export function launchLoad(onReport: (report: LoadReport) => void): LoadProcess {
   const child = spawn(process.execPath, [commandPath, loadCommandName], {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    detached: hasOwnGroup,
   });
   const kill = (): void => void child.kill('SIGKILL');
   process.on('exit', kill);

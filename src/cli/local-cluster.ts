@@ -54,6 +54,13 @@ interface RunningNode {
   expected: boolean;
 }
 
+/**
+ * The keyboard's signals go to every process of the terminal's group, also to one that has not begun to
+ * listen for them: children that their parent ends in order are in groups of their own. Not on Windows, where
+ * that means a window of their own.
+ */
+export const hasOwnGroup = process.platform !== 'win32';
+
 /** How long a node gets to hand over and close before it is killed. */
 const stopGraceMs = 8_000;
 const lastLinesMax = 20;
@@ -115,7 +122,7 @@ export class LocalCluster {
     const child = spawn(
       process.execPath,
       [commandPath, 'start', ...flags, '--log-level', this.options.logLevel ?? 'warn'],
-      { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] },
+      { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], detached: hasOwnGroup },
     );
     const lastLines: string[] = [];
     const ended = new Promise<NodeExit>((finish) => {

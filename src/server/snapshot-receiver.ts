@@ -139,7 +139,10 @@ export class SnapshotReceiver {
       return this.answer(peer, transferId, 0, 'refused', 'this node does not need it');
     }
     if (!this.options.hasRoom()) return this.answer(peer, transferId, 0, 'refused', noRoom);
-    if (this.transfer !== undefined) this.abandon(`node ${peer} offers another one`);
+    // Another sender would wait out its patience for an answer, with its log kept for it.
+    if (this.transfer !== undefined) {
+      this.refuse(this.transfer, this.transfer.next - 1, `node ${peer} offers another one`);
+    }
     this.noteActivity();
     this.begunCount++;
     this.wanted = offer;

@@ -113,6 +113,8 @@ export interface CommandOptions {
   readonly input?: string | Uint8Array;
   readonly environment?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** In a process group of its own, as a shell starts it: `pressCtrlC` reaches it and its children. */
+  readonly ownGroup?: boolean;
 }
 
 /** Starts `kvorum …`; it is killed in the end if it still runs. */
@@ -129,6 +131,7 @@ export function startProgram(
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, ...options.environment },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    detached: options.ownGroup === true,
   });
   let stdout = '';
   let stderr = '';
@@ -141,6 +144,11 @@ export function startProgram(
     child.once('close', (code, signal) => resolve({ code, signal, stdout, stderr }));
   });
   return { child, result, stdout: () => stdout, stderr: () => stderr };
+}
+
+/** What a terminal does at Ctrl-C: SIGINT to all processes of the group, not only to the first. */
+export function pressCtrlC({ child }: RunningCommand): void {
+  if (child.pid !== undefined) process.kill(-child.pid, 'SIGINT');
 }
 
 /** Runs `kvorum …` to its end. */

@@ -72,8 +72,10 @@ function renderHead(evidence: ChaosEvidence, verdict: Verdict, figures: ChaosFig
 /** The run in a few sentences. */
 function storyOf({ plan, convergence }: ChaosEvidence, figures: ChaosFigures): string {
   const load =
-    `For ${duration(figures.loadSeconds * 1_000)} ${counted(figures.clients, 'client')} wrote, read and ` +
-    `deleted the same few keys of a cluster of ${plan.nodes} while its processes, network and disks failed.`;
+    figures.loadSeconds === 0
+      ? 'The load had not begun when the run ended.'
+      : `${counted(figures.clients, 'client')} wrote, read and deleted the same few keys of a cluster of ` +
+        `${plan.nodes} for ${duration(figures.loadSeconds * 1_000)}, while its processes, network and disks failed.`;
   const end =
     convergence.kind === 'converged'
       ? `Then all was repaired, and ${duration(convergence.afterMs)} later every node had the same state.`
