@@ -107,7 +107,7 @@ export interface KeyRecord {
 export const kvLimits = {
   keyBytesMax: 4_096,
   valueBytesMax: 1_048_576,
-  /** Keys, and bytes of keys and values, that one command may touch. */
+  /** Keys, and bytes of keys, that one command may touch. */
   commandKeysMax: 10_000,
   commandBytesMax: 8 * 1_048_576,
   /** A session without a write for this long, in cluster time, ends. */

@@ -34,8 +34,8 @@ export type Input = Timed &
     /** Entries that `readEntries` asked for; none when they could not be read any more. */
     | { readonly kind: 'entriesRead'; readonly reader: EntryReader; readonly entries: readonly LogEntry[] }
     /**
-     * Reads wait for a ReadIndex. `requestId` is the caller's, grows within the process from a random
-     * start, so that a late answer to an earlier process is recognised; one may stand for many reads.
+     * Reads wait for a ReadIndex. `requestId` is the caller's, unique within the process and counted from a
+     * random start, so that a late answer to an earlier process is recognised; one may stand for many reads.
      */
     | { readonly kind: 'readIndex'; readonly requestId: number }
     /** Hand leadership to `to`, or to the voter that is furthest. No effect when not the leader. */

@@ -94,7 +94,7 @@ export interface HeartbeatResult extends Envelope {
 /** A follower asks where it must have applied to, to answer the reads it carries (§6.4). */
 export interface ReadIndexRequest extends Envelope {
   readonly kind: 'readIndex';
-  /** The follower's own number of the request, grows within its process. */
+  /** The follower's own number of the request, unique within its process; not in any order. */
   readonly requestId: number;
 }
 

@@ -66,7 +66,7 @@ export interface Follower {
   verifiedIndex: LogIndex;
   /** A pre-vote begins when this has passed, ms. */
   electionDeadlineMs: number;
-  /** ReadIndex requests of this node that the leader has not answered, ascending; at most readsMax. */
+  /** ReadIndex requests of this node that the leader has not answered, as asked; at most readsMax. */
   readonly waitingReads: number[];
 }
 

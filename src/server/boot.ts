@@ -6,7 +6,14 @@ import type { Logger, NodeEnv, NodeId } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import type { StateMachine } from '../kv/state-machine.js';
 import type { RecoveredState } from '../raft/types.js';
-import { clearLog, nextLogName, readCurrent, type Current } from '../storage/current.js';
+import {
+  clearLog,
+  firstCurrent,
+  nextLogName,
+  readCurrent,
+  writeCurrent,
+  type Current,
+} from '../storage/current.js';
 import { clearDamage, readDamage, type Damage } from '../storage/damage.js';
 import { openDataFolder } from '../storage/data-folder.js';
 import { createWal, openWal, walExists, type LogBase, type Wal } from '../storage/wal.js';
@@ -55,7 +62,11 @@ export function openFolder({ env, nodeId }: BootOptions): Folder {
       'identity.json and cluster.json are not of the same node: restore the folder, or replace the member',
     );
   }
-  const current = readCurrent(disk);
+  const noted = readCurrent(disk);
+  // To guess would be to remove the other log, which may be the one that others rely on.
+  if (noted === undefined && record?.state === 'formed')
+    throw lost('current.json', 'cluster.json', undefined);
+  const current = noted ?? firstCurrent;
   const damage = readDamage(disk, current);
   if (damage === undefined) clearDamage(disk);
   clearLog(disk, nextLogName(current));
@@ -148,6 +159,7 @@ function finishForming(
       entries: [formationEntry(formation)],
     });
   }
+  writeCurrent(options.env.disk, current);
   writeFormationRecord(options.env.disk, { state: 'formed', formation });
   return openLog(options, formation, current, stateMachine.appliedIndex);
 }

@@ -110,13 +110,14 @@ export class Requests {
       case 'TOO_LARGE': {
         const message =
           `the command touches ${count} keys or more, the limit is ${kvLimits.commandKeysMax} keys and ` +
-          `${kvLimits.commandBytesMax} bytes; delete in smaller ranges`;
+          `${kvLimits.commandBytesMax} bytes of keys; delete in smaller ranges`;
         return errorAnswer(requestId, new KvorumError(code, message));
       }
       case 'SESSION_LIMIT': {
         const message =
-          `the cluster holds ${kvLimits.sessionsMax} sessions, ` +
-          `or this one ${kvLimits.sessionWindow} open writes`;
+          `the cluster holds ${kvLimits.sessionsMax} sessions or ${kvLimits.sessionTableBytesMax} bytes of ` +
+          `them, or this one ${kvLimits.sessionWindow} open writes; use one client for many calls, and close ` +
+          'clients that are not used';
         return errorAnswer(requestId, new KvorumError(code, message));
       }
       case 'SESSION_EXPIRED':

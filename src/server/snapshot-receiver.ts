@@ -139,10 +139,7 @@ export class SnapshotReceiver {
       return this.answer(peer, transferId, 0, 'refused', 'this node does not need it');
     }
     if (!this.options.hasRoom()) return this.answer(peer, transferId, 0, 'refused', noRoom);
-    // Another sender would wait out its patience for an answer, with its log kept for it.
-    if (this.transfer !== undefined) {
-      this.refuse(this.transfer, this.transfer.next - 1, `node ${peer} offers another one`);
-    }
+    if (this.transfer !== undefined) this.replace(this.transfer, peer);
     this.noteActivity();
     this.begunCount++;
     this.wanted = offer;
@@ -284,6 +281,13 @@ export class SnapshotReceiver {
   private refuse(transfer: Incoming, sequence: number, message: string): void {
     this.answer(transfer.peer, transfer.offer.transferId, sequence, 'refused', message);
     if (this.transfer === transfer) this.abandon(message);
+  }
+
+  /** Another sender would wait out its patience for an answer, with its log kept for it. */
+  private replace(transfer: Incoming, offering: NodeId): void {
+    const reason = `node ${offering} offers another one`;
+    if (transfer.peer === offering) this.abandon(reason);
+    else this.refuse(transfer, transfer.next - 1, reason);
   }
 
   private abandon(reason: string): void {

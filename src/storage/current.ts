@@ -2,7 +2,8 @@
 // snapshot that is installed or by the repair of a damaged disk: the new pair is made durable beside the old
 // one, and then this one file is replaced. That is the moment of change; a crash before it leaves the old
 // pair, a crash after it the new one. What the file does not name is removed at the next start, and never
-// before the file is known to be durable. A folder without the file uses `db` and `wal`.
+// before the file is known to be durable. A member's folder always has the file: without it nobody could tell
+// which of two pairs holds what was acknowledged.
 
 import type { Disk } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
@@ -22,10 +23,16 @@ const formatVersion = 1;
 const storePattern = /^db(?:-([1-9]\d{0,14}))?$/;
 const logNames = ['wal', 'wal-2'] as const;
 
-/** What is in use. Throws `CORRUPT` for a file that is damaged or of a newer format. */
-export function readCurrent(disk: Disk): Current {
+/** What a node uses that was never part of a cluster. */
+export const firstCurrent: Current = { store: 'db', log: 'wal', catchingUp: false };
+
+/**
+ * What is in use; `undefined` when there is no such file. Throws `CORRUPT` for one that is damaged or of a
+ * newer format.
+ */
+export function readCurrent(disk: Disk): Current | undefined {
   const fields = readJsonFile(disk, path, formatVersion);
-  if (fields === undefined) return { store: 'db', log: 'wal', catchingUp: false };
+  if (fields === undefined) return undefined;
   const { store, log, catchingUp } = fields;
   if (typeof store !== 'string' || !storePattern.test(store)) throw malformed('store', 'the name of a store');
   if (typeof log !== 'string' || !logNames.includes(log as 'wal')) throw malformed('log', 'wal or wal-2');

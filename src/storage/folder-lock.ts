@@ -8,6 +8,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Level } from 'level';
 import { KvorumError } from '../base/errors.js';
+import { isNoSpace } from './no-space.js';
 
 const lockName = 'lock';
 /** In the lock's folder; not a name that LevelDB uses. */
@@ -32,9 +33,13 @@ export async function lockDataFolder(dataDirectory: string): Promise<FolderLock>
       throw folderInUse(directory, error);
     }
     const reason = cause instanceof Error ? cause.message : String(cause);
-    const advice = `it holds no data: remove ${directory} while no node runs on it`;
+    const details = { path: directory, errno: reason };
+    const isFull = isNoSpace(new KvorumError('DISK', reason, { details }));
+    const advice = isFull
+      ? 'make some room on this disk'
+      : `it holds no data: remove ${directory} while no node runs on it`;
     const message = `the data folder ${dataDirectory} cannot be locked: ${reason}; ${advice}`;
-    throw new KvorumError('DISK', message, { details: { path: directory }, cause });
+    throw new KvorumError('DISK', message, { details, cause });
   }
   noteHolder(directory);
   return { release: () => database.close() };
@@ -45,7 +50,8 @@ export function folderInUse(directory: string, cause: unknown): KvorumError {
   const pid = holderOf(join(dirname(directory), lockName)) ?? holderOf(directory);
   const holder =
     pid === undefined ? 'another process' : pid === process.pid ? 'this process' : `process ${pid}`;
-  const message = `the data folder of ${directory} is in use by ${holder}: stop it, or use another folder`;
+  const folder = dirname(directory);
+  const message = `the data folder ${folder} is in use by ${holder}: stop it, or use another folder`;
   return new KvorumError('IDENTITY', message, { details: { path: directory, pid }, cause });
 }
 
@@ -54,7 +60,7 @@ function noteHolder(directory: string): void {
   try {
     writeFileSync(join(directory, holderName), `${process.pid}\n`);
   } catch {
-    // The disk may be full, and a node must start on a full disk. The message of a second process is then
+    // The disk may be full. The message of a second process is then
     // less exact.
   }
 }

@@ -10,7 +10,7 @@ import { openFolder, type BootOptions } from '../../src/server/boot.js';
 import { writeFormationRecord } from '../../src/server/formation-record.js';
 import { defaultNodeConfig } from '../../src/server/node-config.js';
 import { openPair, removeUnusedStores, type OpenedFolder } from '../../src/server/pair.js';
-import type { Current } from '../../src/storage/current.js';
+import { firstCurrent, writeCurrent, type Current } from '../../src/storage/current.js';
 import { openDataFolder } from '../../src/storage/data-folder.js';
 import { createWal } from '../../src/storage/wal.js';
 import type { Formation } from '../../src/wire/entry-codec.js';
@@ -98,6 +98,7 @@ export class PairBench {
   static fresh(seed: number): PairBench {
     const bench = new PairBench(new World(seed));
     const { clusterId } = bench.formation;
+    writeCurrent(bench.world.disk, firstCurrent);
     writeFormationRecord(bench.world.disk, { state: 'formed', formation: bench.formation });
     const entries = Array.from({ length: 8 }, (_, i) => {
       const term = i < 5 ? 2 : 3;

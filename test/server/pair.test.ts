@@ -7,7 +7,7 @@ import { openFolder } from '../../src/server/boot.js';
 import { installSnapshot, type InstallOutcome, type ReplacedMember } from '../../src/server/install.js';
 import { openStore } from '../../src/server/pair.js';
 import { rebuildPair } from '../../src/server/rebuild.js';
-import { readCurrent } from '../../src/storage/current.js';
+import { firstCurrent, readCurrent } from '../../src/storage/current.js';
 import { writeDamage, type Damage } from '../../src/storage/damage.js';
 import { isNoSpace } from '../../src/storage/no-space.js';
 import { appliedAt, PairBench } from './pair-world.js';
@@ -53,7 +53,7 @@ describe('a snapshot that is installed', () => {
     const promised = { currentTerm, votedFor: 'n3', commitIndex: 5 };
     const host: ReplacedMember = {
       formation: bench.formation,
-      current: readCurrent(bench.world.disk),
+      current: readCurrent(bench.world.disk) ?? firstCurrent,
       isNeeded,
       promised: () => promised,
       end: (done) => {
@@ -232,6 +232,16 @@ describe('a damaged disk that is repaired', () => {
 });
 
 describe('what is not in use', () => {
+  it('is not guessed at: without current.json nothing is removed', () => {
+    const bench = PairBench.fresh(1);
+    for (const name of ['db-2', 'db-3']) bench.stores.contents.set(name, []);
+    bench.world.disk.openSync('wal-2/0000000001.wal', { create: true });
+    bench.world.disk.removeSync('current.json');
+    expect(() => bench.describe()).toThrow(/current\.json is missing from the data folder/);
+    expect([...bench.stores.contents.keys()].sort()).toEqual(['db', 'db-2', 'db-3']);
+    expect(bench.world.disk.listSync('wal-2')).toEqual(['0000000001.wal']);
+  });
+
   it('is removed at the start, but for the store that a snapshot arrives in', () => {
     const bench = PairBench.fresh(1);
     for (const name of ['db-2', 'db-3', 'db-7']) bench.stores.contents.set(name, []);

@@ -146,7 +146,8 @@ describe('an offer', () => {
     stage.offer('n3', 77);
     // Written, but of a transfer that is over: not answered. The new one waits for it.
     stage.run(50);
-    expect(stage.take()).toEqual(['cursor 0.0', 'written 1', 'cursor 6.0']);
+    const refused = 'refused 2 node n3 offers another one';
+    expect(stage.take()).toEqual(['cursor 0.0', 'written 1', refused, 'cursor 6.0']);
     // A late chunk of the first transfer.
     stage.chunk('history', stage.history().slice(6, 8), { sequence: 3 });
     expect(stage.take()).toEqual(['refused 3 this transfer is over']);

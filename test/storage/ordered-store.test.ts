@@ -229,7 +229,9 @@ describe('the lock on a data folder', () => {
   it('refuses a second one in this process', async () => {
     const directory = mkdtempSync(join(folder, 'lock-'));
     const lock = await lockDataFolder(directory);
-    await expect(lockDataFolder(directory)).rejects.toThrow(/in use by this process/);
+    await expect(lockDataFolder(directory)).rejects.toThrow(
+      `the data folder ${directory} is in use by this process`,
+    );
     await lock.release();
     await (await lockDataFolder(directory)).release();
   });
