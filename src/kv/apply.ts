@@ -1,7 +1,6 @@
 // The effects of operations on keys: new versions in the active layer, the revision, the content hash and the
 // state hash of the entry. Must depend on the replicated state and the operation only: no clock, no order of
-// a Map, nothing of how the state is divided between layers and store. Source: design, "The state machine";
-// reliability.md 4.5 (16).
+// a Map, nothing of how the state is divided between layers and store.
 
 import type { ByteString } from '../base/bytes.js';
 import type { Hash64 } from '../base/hash.js';

@@ -69,7 +69,7 @@ export interface ExpireSessionsCommand {
 
 export type Command = ClientCommand | ExpireSessionsCommand;
 
-/** Times of an entry, from its header (design: cluster time is in the log). */
+/** Times of an entry, from its header. */
 export interface EntryTimes {
   readonly clusterTimeMs: number;
   readonly wallTimeMs: number;

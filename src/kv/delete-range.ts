@@ -1,7 +1,6 @@
 // The keys that a delete range will delete. LevelDB's iterators are asynchronous, so the part below the
 // layers is fetched by the loop while the command waits, and merged here. Must have no effect, and must come
-// to the same verdict on every node, however its state is divided between layers and store. Source: design,
-// "The state machine", needs(range).
+// to the same verdict on every node, however its state is divided between layers and store.
 
 import { kvLimits, type DeleteRangeOperation } from './commands.js';
 import type { Candidate, Hold, KeySpan, Layers } from './layers.js';

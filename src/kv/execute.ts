@@ -1,7 +1,6 @@
 // One entry's commands, one after the other: who sent it and whether it ran before (sessions), what it does
 // (apply), and what of both goes into the state hash. Must never execute a command twice, and must leave no
-// trace of a command that waits for a range. Source: dissertation §6.3; design, "The state machine";
-// reliability.md rows 70, 71, 76.
+// trace of a command that waits for a range. Source: dissertation §6.3.
 
 import { assert, defined } from '../base/assert.js';
 import { Hash64 } from '../base/hash.js';

@@ -1,8 +1,7 @@
 // What is applied but not yet (known to be) in the store: memory layers over it. Entries go into the active
 // layer; a group freezes it into one batch; when the batch is durable the layer goes, but not while a fetch
 // is open that began before, because that fetch may have seen the store without the batch. Must never drop
-// layers out of order: an older layer would then hide what is newer. Source: design, "The state machine";
-// reliability.md rows 94, 95.
+// layers out of order: an older layer would then hide what is newer.
 
 import { assert } from '../base/assert.js';
 import type { ByteString } from '../base/bytes.js';

@@ -1,6 +1,5 @@
 // What range and count answer, on top of a scan: one page of records with whether there is more, or a number.
-// Must never return more than a page, nor wait with the first records for the rest of the range. Source:
-// design, "The state machine"; features.md §4 (a listing must not cost memory by the size of the range).
+// Must never return more than a page, nor wait with the first records for the rest of the range.
 
 import type { ByteString } from '../base/bytes.js';
 import type { Done } from '../base/env.js';

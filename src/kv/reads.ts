@@ -1,7 +1,6 @@
 // Point reads, now and at a revision. Both are synchronous: a key's newest state and its value are two reads
 // of the store at most, an older version one more per step back along the key's own history. Must never show
-// an effect of an entry that is applied only in part. Source: design, "The state machine", layout on LevelDB;
-// reliability.md 4.5 (24).
+// an effect of an entry that is applied only in part.
 
 import type { ByteString } from '../base/bytes.js';
 import { KvorumError } from '../base/errors.js';

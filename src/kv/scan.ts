@@ -1,8 +1,7 @@
 // Reads over a range of keys, as the whole store was at one revision: in slices, each fetched from the store,
 // merged with the layers and resolved to the versions of that revision. Writes that are applied meanwhile
 // have higher revisions and are stepped over along each key's history. Must never hold more than a slice in
-// memory, nor work longer than a slice without giving up the loop. Source: design, "The state machine";
-// reliability.md 4.5 (24).
+// memory, nor work longer than a slice without giving up the loop.
 
 import type { ByteString } from '../base/bytes.js';
 import type { Done } from '../base/env.js';

@@ -6,8 +6,7 @@
 //   M/applied            what the store is the state of; last in every batch
 //   M/staging            instead of M/applied: what has arrived of a snapshot that is not whole yet
 // Numbers are big endian, so that the order of V is the order of history. Must never read a record it does
-// not understand: wrong lengths, kinds and numbers are CORRUPT. Source: design, "The state machine", layout
-// on LevelDB.
+// not understand: wrong lengths, kinds and numbers are CORRUPT.
 
 import { asBuffer, type ByteString } from '../base/bytes.js';
 import { KvorumError } from '../base/errors.js';

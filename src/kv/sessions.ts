@@ -2,8 +2,7 @@
 // above acknowledgedThrough are kept, so that a repeated sequence is answered and not executed. Must never
 // execute a request of a session it does not know, nor open a session a second time: a session is forgotten
 // only when cluster time has left the span in which its first sequence could open it. All decisions follow
-// from entries alone. Source: dissertation §6.3; design, "The state machine", sessions; reliability.md rows
-// 70 and 71.
+// from entries alone. Source: dissertation §6.3.
 
 import { asBuffer, type ByteString } from '../base/bytes.js';
 import type { ErrorCode } from '../base/errors.js';

@@ -1,6 +1,6 @@
 // Reads one view of a store as chunks of a snapshot: history after a place, then sessions. Pages are asked
 // for with as many records as are likely to fill the chunk. Must never hold more than one page beyond the
-// chunk that it fills, and must not read what nobody asked for. Source: design, "Snapshots".
+// chunk that it fills, and must not read what nobody asked for.
 
 import { assert } from '../base/assert.js';
 import type { ByteString } from '../base/bytes.js';

@@ -1,7 +1,6 @@
 // Finds out what a staging store holds and makes it ready to go on: history through some place with its
 // content hash, no sessions, and no applied record, whoever left it and wherever a crash cut it short. Must
-// never trust a place in history that the store's own last record does not bear out. Source: design,
-// "Snapshots".
+// never trust a place in history that the store's own last record does not bear out.
 
 import type { Done } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';

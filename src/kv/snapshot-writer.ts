@@ -1,9 +1,9 @@
 // What makes a store out of a snapshot. A snapshot is the history (`V/`) of a store in ascending order, then
 // its sessions (`S/`), then its applied record. `L/` and `T/` are not sent: they follow from history, and
-// come out here as the groups of a state machine would have left them. Must never take a record that does
-// not continue what is there: as long as nothing is compacted, revisions follow on each other without a gap,
-// and each version names the one before it. Must never end a snapshot whose current records do not add up to
-// the content hash of its applied record. Source: design, "Snapshots"; reliability.md rows 41 and 44.
+// come out here as the groups of a state machine would have left them. Must never take a record that does not
+// continue what is there: as long as nothing is compacted, revisions follow on each other without a gap, and
+// each version names the one before it. Must never end a snapshot whose current records do not add up to the
+// content hash of its applied record.
 
 import { assert } from '../base/assert.js';
 import type { ByteString } from '../base/bytes.js';

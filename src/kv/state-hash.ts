@@ -1,7 +1,7 @@
 // Hashes by which replicas are compared. The state hash is a chain over the entries: whoever applied the same
 // entries to the same effects has the same hash at the same index. The content hash is a sum over the current
 // records, so it does not depend on the way there. Neither must ever see physical keys, batch boundaries or
-// the node's own progress. Source: design, "The disk", state hash.
+// the node's own progress.
 
 import type { ByteString } from '../base/bytes.js';
 import { Hash64 } from '../base/hash.js';

@@ -1,8 +1,7 @@
 // The replicated state machine: committed entries in, results out, everything else follows from them. Entries
 // are applied in memory; the server's loop freezes what was applied into groups and writes them to the store
 // one by one. Must never let readers, hashes or a group see an entry that is applied in part, and must reach
-// the same state from the same entries wherever groups begin and end. Source: design, "The state machine" and
-// "The disk".
+// the same state from the same entries wherever groups begin and end.
 
 import { assert, defined } from '../base/assert.js';
 import type { ByteString } from '../base/bytes.js';

@@ -1,6 +1,6 @@
 // The records of `V/`: each version of a key and each deletion of one, with the way to the one before it. A
 // version is compared with its check whenever it is read; what was not written as it is never comes out of
-// here. Source: design, "The state machine", layout on LevelDB.
+// here.
 
 import { asBuffer, type ByteString } from '../base/bytes.js';
 import type { KvorumError } from '../base/errors.js';

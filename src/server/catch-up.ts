@@ -1,8 +1,8 @@
 // The last step of a member whose disk was damaged: until its log again holds everything that it may have
 // acknowledged, it neither votes nor stands for election. All of that was committed, or may be lost, when a
-// leader that it did not help to elect answers a ReadIndex that this member asked for after it came back
-// (design, "Damage"): reached by what it has applied, and has on its own disk, it votes again. Must never
-// say so before that is durable.
+// leader that it did not help to elect answers a ReadIndex that this member asked for after it came back:
+// reached by what it has applied, and has on its own disk, it votes again. Must never say so before that is
+// durable.
 
 import type { ConfirmedRead } from '../raft/io.js';
 import type { Raft } from '../raft/raft.js';

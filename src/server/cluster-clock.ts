@@ -1,7 +1,6 @@
-// Cluster time, kept by the leader and carried by every entry (design: cluster time is in the log). It
-// drives sessions. It must never run faster than real time: what it expires has lived at least that long.
-// It stands still between leaders and while a leader was paused, and what waits for a deadline gets the
-// benefit.
+// Cluster time, kept by the leader and carried by every entry. It drives sessions. It must never run faster
+// than real time: what it expires has lived at least that long. It stands still between leaders and while a
+// leader was paused, and what waits for a deadline gets the benefit.
 
 import type { Clock, Millis } from '../base/env.js';
 

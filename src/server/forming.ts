@@ -1,7 +1,6 @@
-// First start (design §4): empty nodes become a cluster exactly once. The node with the smallest id forms
-// it, and only after every member of the cluster file has told it, in this process's life, that it is empty
-// too. Everyone else waits to be told by a node that is formed. An unformed node has no log, no term and no
-// vote to give.
+// First start: empty nodes become a cluster exactly once. The node with the smallest id forms it, and only
+// after every member of the cluster file has told it, in this process's life, that it is empty too. Everyone
+// else waits to be told by a node that is formed. An unformed node has no log, no term and no vote to give.
 
 import type { NodeId } from '../base/env.js';
 import type { Formation } from '../wire/entry-codec.js';

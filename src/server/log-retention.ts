@@ -1,7 +1,6 @@
 // Decides how much of the log is kept: it is cut to about half of its limits when it is over one of them.
 // Must never cut what the store does not hold durably. Followers and snapshots that still need a part of the
-// log keep it, but not for ever: a limit that any slow peer can lift is none. Source: design, "Snapshots";
-// reliability.md rows 38 and 43.
+// log keep it, but not for ever: a limit that any slow peer can lift is none.
 
 export interface LogRetentionOptions {
   /** Entries beyond which the log is cut. 1 or more. */

@@ -116,8 +116,8 @@ export class Requests {
       case 'SESSION_LIMIT': {
         const message =
           `the cluster holds ${kvLimits.sessionsMax} sessions or ${kvLimits.sessionTableBytesMax} bytes of ` +
-          `them, or this one ${kvLimits.sessionWindow} open writes; use one client for many calls, and close ` +
-          'clients that are not used';
+          `them, or this one ${kvLimits.sessionWindow} open writes; use one client for many calls, and ` +
+          'close clients that are not used';
         return errorAnswer(requestId, new KvorumError(code, message));
       }
       case 'SESSION_EXPIRED':

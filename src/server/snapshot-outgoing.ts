@@ -1,7 +1,7 @@
 // One snapshot on its way to one peer: offer, cursor, history after it, what was written meanwhile, sessions,
 // applied record. Must never have more than the window unacknowledged, nor finish on a view while its store
 // is far ahead of it: the receiver would need a log that is gone by then. A rule of the core is not decided
-// here: the peer's log is told of the snapshot by whoever started this. Source: design, "Snapshots".
+// here: the peer's log is told of the snapshot by whoever started this.
 
 import type { NodeId, TimerHandle, Timers } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';

@@ -1,7 +1,6 @@
 // The snapshots that this node, as the leader, sends to members whose entries are gone from its log: at most
 // two at once, one to each peer. Must never let the log go on without what a running or just finished
-// transfer needs (`pinnedIndex`), nor hold it for one that is over. Source: design, "Snapshots";
-// reliability.md row 38.
+// transfer needs (`pinnedIndex`), nor hold it for one that is over.
 
 import type { Clock, Logger, Millis, NodeId, TimerHandle, Timers } from '../base/env.js';
 import type { StoreView } from '../kv/store.js';

@@ -1,6 +1,6 @@
 // The store that a snapshot is received into: opened when first needed, prepared for each transfer, closed
 // when it has failed. Must never have two things asked of it at once: what follows waits until `isBusy` is
-// over. Source: design, "Snapshots".
+// over.
 
 import { assert, defined } from '../base/assert.js';
 import type { Done } from '../base/env.js';

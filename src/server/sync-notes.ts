@@ -2,7 +2,6 @@
 // so that a torn write can be made by hand once the node was killed, and lets the disk be full while a marker
 // file says so. The notes themselves are not synced: they only have to survive the process, not the machine.
 // Never part of a node that serves anyone; everything that is written still goes to the real disk first.
-// Source: research §4.3.
 
 import { closeSync, existsSync, mkdirSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,7 +1,7 @@
 // The healed phase: with everything working again among the core, and everything else as wrong as before, the
 // core must come to rest by itself. There is a leader soon, every client can read and write anew, all members
 // of the core have the same log, the same applied index and the same state, and then no election is held
-// without need. Source: design §9, research §4.7; the times are its figures, in largest election timeouts.
+// without need.
 
 import type { Violations } from './checkers/violations.js';
 import type { Machine } from './machine.js';

@@ -1,6 +1,6 @@
 // Rare things that a run should meet now and then: a simulator that no longer gets there proves nothing,
 // however many seeds pass. Each mark is told from what the nodes log, what the core is given and answers, and
-// what leaves a node; never by a hook in the code under test. Source: research §4.9 ("sometimes" assertions).
+// what leaves a node; never by a hook in the code under test.
 
 import type { Input, Output } from '../raft/io.js';
 import type { Raft } from '../raft/raft.js';

@@ -1,8 +1,7 @@
 // Whether a plan means the same each time it is run: runs it again and compares. A simulator whose runs
 // differ proves nothing, since no failure can be repeated; and the usual cause, state that outlives a run or
 // a look at the real clock, is a bug of its own. The hash over all events tells whether two runs differ, a
-// bounded list of checkpoints tells about where, and two more runs tell the first event that differs. Source:
-// research §4.1, determinism guard.
+// bounded list of checkpoints tells about where, and two more runs tell the first event that differs.
 
 import type { Plan } from './plan.js';
 import type { SimulationObserver } from './trace-recorder.js';

@@ -1,7 +1,6 @@
 // Stateless randomness: every decision of the virtual world is a hash of the seed, the stream it belongs to
-// and a counter within that stream. Leaving one fault out of a plan therefore does not reshuffle the
-// others, which keeps shrinking stable. Must never hold state. Source: research, deterministic simulation,
-// "h(seed, link, counter)".
+// and a counter within that stream. Leaving one fault out of a plan therefore does not reshuffle the others,
+// which keeps shrinking stable. Must never hold state.
 
 /** 32 uniform bits decided by the three numbers (each taken modulo 2^32). */
 export function roll32(seed: number, stream: number, counter: number): number {

@@ -2,7 +2,7 @@
 // Damage hits one minority of the machines, the same for the whole run: every committed entry then keeps a
 // clean copy on a majority of the machines less those, which is one copy at least. A cluster of one gets
 // crashes only: nobody could give it back what is damaged. Which promises hold in which run is listed in
-// README.md here. Source: research §4.3 (fault atlas).
+// README.md here.
 
 import { KvorumError } from '../base/errors.js';
 import type { Prng } from '../base/prng.js';

@@ -1,5 +1,5 @@
 // Carries out the faults of a plan at their times. At the end of the safety phase it heals the core and
-// leaves everything else as wrong as the plan says, for ever (research §4.7).
+// leaves everything else as wrong as the plan says, for ever.
 
 import type { Raft } from '../raft/raft.js';
 import type { Aftermath, Fault, MachineFault, NetworkFault, Rollback, Way } from './faults.js';

@@ -1,6 +1,6 @@
 // Everything that can go wrong in a run, as data. A fault says what, where and when; carrying it out is the
 // fault driver's, and whether a run may ask for it at all is the atlas's (fault-atlas.ts). Times are
-// milliseconds of virtual time from the start of the world. Source: research §4.2-§4.4.
+// milliseconds of virtual time from the start of the world.
 
 import type { ResumeOrder } from './virtual-process.js';
 import type { UnsyncedFate } from './virtual-file.js';
@@ -205,7 +205,7 @@ export type Aftermath =
 
 /**
  * The part of the cluster that must come to rest by itself: everything else that is wrong stays wrong for
- * ever (research §4.7).
+ * ever.
  */
 export interface CorePlan {
   /** Positions; a majority. */

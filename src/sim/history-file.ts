@@ -4,7 +4,7 @@
 //   {"c":"c1","op":"cas","k":"x","v":"b","exp":"a","call":1200,"ret":3400,"out":{"st":"ok","rev":7,"ver":2}}
 //
 // Parsing is strict, because a checker that misreads evidence is worse than none: an operation that is
-// incomplete, or contradicts itself or another one, is refused with its line. Source: research §4.6.
+// incomplete, or contradicts itself or another one, is refused with its line.
 
 import { KvorumError } from '../base/errors.js';
 

@@ -1,7 +1,6 @@
 // Damage to the disk of a machine that is down: what time, a bad cable or a careless hand does, and no crash.
 // Only bytes that were synced long before are hit: damage to the very last batch of the log cannot be told
-// from a torn write by anyone (storage/README.md), so nothing may be demanded after it. Source: research
-// §4.3.
+// from a torn write by anyone (storage/README.md), so nothing may be demanded after it.
 
 import type { StoreRecord } from '../kv/store.js';
 import { diskUnitBytes, type VirtualFile } from './virtual-file.js';

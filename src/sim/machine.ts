@@ -1,7 +1,6 @@
 // One machine of the virtual cluster: its disk and store, which last, and the production node that runs on
 // them, which comes and goes. It starts the node, takes it down in the ways a plan knows, and judges how a
-// node ended by itself: a node may stop because its disk failed, never for another reason. Source: design
-// §9.
+// node ended by itself: a node may stop because its disk failed, never for another reason.
 
 import type { NodeEnv } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';

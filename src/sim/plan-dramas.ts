@@ -1,5 +1,5 @@
 // Faults whose times belong together: a thing that goes wrong while another one does, which faults drawn one
-// by one meet too seldom. Each is the story of a bug that some system had. Pure. Source: research §2, §4.9.
+// by one meet too seldom. Each is the story of a bug that some system had. Pure.
 
 import type { Prng } from '../base/prng.js';
 import { theLeader, type Fault } from './faults.js';

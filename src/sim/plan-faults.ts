@@ -1,7 +1,7 @@
 // What goes wrong in a run. Each seed picks two to five families of faults out of all ("swarm": leaving some
 // out finds more than always using all), some seeds one, none or every one, each with its own intensity. All
 // faults end by the end of the safety phase, but those that the core's others keep; any number of nodes may
-// be down at once, since what must hold without a majority is that nothing is lost. Source: research §4.9.
+// be down at once, since what must hold without a majority is that nothing is lost.
 
 import type { Prng } from '../base/prng.js';
 import { damageSwitchedOn, drawVictims } from './fault-atlas.js';

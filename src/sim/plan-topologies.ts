@@ -1,5 +1,5 @@
 // Shapes of broken networks as lists of directed ways that are cut. Any list is possible; these are the ones
-// that have a name because some system once did not survive them (research rows 9, 10, 61, and §4.2). Pure.
+// that have a name because some system once did not survive them. Pure.
 
 import type { Prng } from '../base/prng.js';
 import { theFollowers, theLeader, type Way } from './faults.js';

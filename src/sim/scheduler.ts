@@ -1,6 +1,6 @@
 // The heart of the virtual world: one heap of events ordered by (time, sequence), one clock that only moves
 // when an event is taken, and the rolling hash that tells two runs apart. Nothing here or above it may look
-// at real time or draw real randomness; ties are broken by the order of scheduling. Source: design §9.
+// at real time or draw real randomness; ties are broken by the order of scheduling.
 
 import { assert } from '../base/assert.js';
 import { Hash64 } from '../base/hash.js';

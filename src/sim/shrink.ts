@@ -3,7 +3,7 @@
 // one is another finding. Every candidate is judged by running it. Where leaving something out shifts the
 // moments that the failure depends on, the same candidate is tried with other dice. Pure: how long it may
 // take is the caller's to say. Source: Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing
-// Input"; research §4.9.
+// Input".
 
 import { KvorumError } from '../base/errors.js';
 import type { Violation } from './checkers/violations.js';

@@ -1,6 +1,6 @@
 // Runs a plan: lets every event of its world happen, which is looked at after each one, and judges at the end
 // what was answered. The nodes and the client engines in it are the production code, unmodified. Pure: the
-// same plan gives the same result, down to the hash over all events. Source: design §9, research §4.
+// same plan gives the same result, down to the hash over all events.
 
 import { kvLimits } from '../kv/commands.js';
 import type { Member } from '../wire/protocol.js';

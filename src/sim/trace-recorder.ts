@@ -1,6 +1,6 @@
 // A run as a stream of facts, for tools: one flat record per thing that happened, in order, made to be
 // written as one line of JSON each. Whoever records sees a run and never changes it: a recorded run has the
-// same hash as one that is not. The same in words, for people: trace.ts. Source: research §4.9, replay.
+// same hash as one that is not. The same in words, for people: trace.ts.
 
 import type { Message } from '../raft/messages.js';
 import type { Observation } from './checkers/node-view.js';

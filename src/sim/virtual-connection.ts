@@ -1,9 +1,8 @@
-// One connection between two processes: two ordered directions, each with its own delays, its own faults
-// and its own counter, so that every fate is a hash of (seed, link, counter). In mode `tcp` a lost message
-// breaks the connection and the messages after it are lost too; in mode `datagram` messages are lost,
-// doubled and overtaken one by one while the link stands, which no WebSocket does and the consensus core
-// must survive all the same. What moves snapshots relies on the order of its link: it keeps it in both modes.
-// Source: research §4.2.
+// One connection between two processes: two ordered directions, each with its own delays, its own faults and
+// its own counter, so that every fate is a hash of (seed, link, counter). In mode `tcp` a lost message breaks
+// the connection and the messages after it are lost too; in mode `datagram` messages are lost, doubled and
+// overtaken one by one while the link stands, which no WebSocket does and the consensus core must survive all
+// the same. What moves snapshots relies on the order of its link: it keeps it in both modes.
 
 import type { LinkId } from '../base/env.js';
 import { beginsWithTransfer } from '../wire/transfer-codec.js';

@@ -1,8 +1,7 @@
 // The disk of one virtual machine. It outlives the processes that use it; each process gets its own handle.
-// Work takes virtual time, a write reaches the page cache when it completes, a sync covers what was
-// complete when it was asked for. A process that dies leaves the page cache as it is; a power cut leaves
-// the durable image and, of the rest, what fate keeps. Faults are set from outside by the plan. Source:
-// design §4, research §4.3.
+// Work takes virtual time, a write reaches the page cache when it completes, a sync covers what was complete
+// when it was asked for. A process that dies leaves the page cache as it is; a power cut leaves the durable
+// image and, of the rest, what fate keeps. Faults are set from outside by the plan.
 
 import type { Disk, DiskFile, Done } from '../base/env.js';
 import { concatBytes } from '../base/bytes.js';

@@ -2,7 +2,7 @@
 // leaves. Only a sync moves bytes from the one to the other. A write is not atomic: each unit survives or not
 // by itself, and of several writes to one unit any prefix may have reached the disk; where a disk tears
 // units, a part of the last one may. A length that grew may survive without the bytes. Damage, which no crash
-// does, is at the end. Source: research §4.3, rows 46-47.
+// does, is at the end.
 
 import type { Dice } from './dice.js';
 
@@ -80,7 +80,7 @@ export class VirtualFile {
     this.newestEnds.length = Math.min(this.newestEnds.length, newestKept);
   }
 
-  /** A sync failed: the kernel marks the pages clean, so no later sync writes them (research row 45). */
+  /** A sync failed: the kernel marks the pages clean, so no later sync writes them. */
   forgetPending(): void {
     this.settled += this.pending.length;
     this.pending = [];

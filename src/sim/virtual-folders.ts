@@ -1,7 +1,6 @@
 // The names in the virtual disk: which file a path leads to, now and after a power cut. Creating, renaming
 // and removing are durable only once the folder was synced; until then a power cut keeps a prefix or any
 // subset of them. A rename inside one folder is atomic. Paths are relative, with `/`; the root is ''.
-// Source: research rows 29, 57.
 
 import { KvorumError } from '../base/errors.js';
 import type { Dice } from './dice.js';

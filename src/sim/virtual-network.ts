@@ -1,7 +1,7 @@
 // The network between all programs of the virtual world: who listens where, which ways are blocked, and the
 // two views of it that programs get: a node's (it keeps dialing its peers and accepts links) and a client's
-// (it opens links). Partitions are sets of directed pairs of hosts, so every shape is possible, one-way
-// ones too. Source: design §9.
+// (it opens links). Partitions are sets of directed pairs of hosts, so every shape is possible, one-way ones
+// too.
 
 import type { LinkId, Network, NetworkHandler, NodeId } from '../base/env.js';
 import type { ClientNetwork, ClientNetworkHandler } from '../client/env.js';

@@ -1,7 +1,6 @@
-// One run of one program in the virtual world: a node between a start and a crash, or a client. Events
-// belong to a process; when it is dead they are dropped, while it is paused (SIGSTOP) they wait. Time goes
-// on during a pause: the process finds, on waking, both expired timers and waiting messages, in either
-// order. Source: research row 86.
+// One run of one program in the virtual world: a node between a start and a crash, or a client. Events belong
+// to a process; when it is dead they are dropped, while it is paused (SIGSTOP) they wait. Time goes on during
+// a pause: the process finds, on waking, both expired timers and waiting messages, in either order.
 
 import type { Clock, Entropy, Logger, Millis, TimerHandle, Timers } from '../base/env.js';
 import { Prng } from '../base/prng.js';

@@ -1,7 +1,7 @@
 // The ordered store of one virtual machine: what LevelDB with one synced batch at a time promises, and no
 // more. What survives a crash is exactly the batches that were reported done, plus, by chance, the one
 // under way; a batch under way may be visible to reads or not. Outlives the processes that use it. Source:
-// src/kv/store.ts, design §4.
+// src/kv/store.ts.
 
 import { assert } from '../base/assert.js';
 import type { ByteString } from '../base/bytes.js';

@@ -1,6 +1,6 @@
-// The directed ways between hosts and what is wrong with each of them now. A connection looks its two ways
-// up once and reads them at each message; faults turn them. Any shape of partition is a set of ways, one-way
-// ones too. Source: research §4.2.
+// The directed ways between hosts and what is wrong with each of them now. A connection looks its two ways up
+// once and reads them at each message; faults turn them. Any shape of partition is a set of ways, one-way
+// ones too.
 
 /** What befalls messages at the moment; changed by faults while the world runs. */
 export interface Conditions {

@@ -1,6 +1,6 @@
 // The virtual world that the simulator and the test cluster share: machines with the production nodes on
 // them, the network between them, and the checkers that look at a node after each of its events. It decides
-// nothing: what goes wrong and what is asked comes from its owner. Source: design §9.
+// nothing: what goes wrong and what is asked comes from its owner.
 
 import type { Member } from '../wire/protocol.js';
 import { decodePeerFrames } from '../wire/peer-codec.js';

@@ -1,6 +1,6 @@
 // Who a data folder belongs to: `identity.json` names the node and the folder's own random `instanceId`,
 // which peers compare. Must never give a new identity to a folder that had one: a node that lost its data and
-// came back under its old name could vote twice in a term (research row 54).
+// came back under its old name could vote twice in a term.
 
 import { toHex } from '../base/bytes.js';
 import type { Disk, Entropy, NodeId } from '../base/env.js';

@@ -3,7 +3,7 @@
 // holds is no state that ever was. Without CURRENT it begins anew on top of the files that are there. It does
 // not verify tables when it reads them. Must never call damaged what a crash can leave: only one batch is
 // ever written and not yet synced, so only the last one of the log may be torn.
-// Source: LevelDB's doc/log_format.md and db/version_edit.cc; reliability research §3.1.
+// Source: LevelDB's doc/log_format.md and db/version_edit.cc.
 
 import { open, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -2,7 +2,6 @@
 // again after a batch failed (LevelDB itself goes on after a failed append, and what follows may be
 // unreadable), never have two batches under way (their order would be undefined), and never answer a batch
 // before it and its folder are synced (LevelDB does not sync its folder when it begins a new log file).
-// Source: reliability research §3.1.
 
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';

@@ -260,8 +260,7 @@ export class WalWriter {
   }
 
   /**
-   * What failed is never tried again: the pages may be marked clean and a second sync succeed (research row
-   * 45).
+   * What failed is never tried again: the pages may be marked clean and a second sync succeed.
    */
   private failWrite(action: string, path: string, offset: number, error: Error): void {
     this.busy = false;

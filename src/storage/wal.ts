@@ -1,8 +1,8 @@
 // The write-ahead log of a node: makes units of hard state and entries durable in the order in which they are
 // given, many with one fdatasync. Must never call `done` before the bytes are synced, and never again after a
 // failure. Bytes are in wal-format, batches and files in wal-writer and wal-segments, the start in
-// wal-recovery, reading back in wal-reader. Sources: reliability research §3.3; group commit as in LogCabin
-// and etcd (whatever arrives while a sync runs is the next group).
+// wal-recovery, reading back in wal-reader. Group commit as in LogCabin and etcd: whatever arrives while
+// a sync runs is the next group.
 
 import { assert } from '../base/assert.js';
 import type { Clock, Disk, Done, Logger, TimerHandle, Timers } from '../base/env.js';

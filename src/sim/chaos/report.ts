@@ -75,8 +75,8 @@ function storyOf({ plan, convergence }: ChaosEvidence, figures: ChaosFigures): s
     figures.loadSeconds === 0
       ? 'The load had not begun when the run ended.'
       : `${counted(figures.clients, 'client')} wrote, read and deleted the same few keys of a cluster of ` +
-        `${plan.nodes} for ${duration(figures.loadSeconds * 1_000)}, while its processes, network and disks ` +
-        'failed.';
+        `${plan.nodes} for ${duration(figures.loadSeconds * 1_000)}, while its processes, network and ` +
+        'disks failed.';
   const end =
     convergence.kind === 'converged'
       ? `Then all was repaired, and ${duration(convergence.afterMs)} later every node had the same state.`

@@ -75,7 +75,7 @@ export class CommittedChecker implements RaftChecker {
 
   /**
    * A member that lost its disk may have helped to commit all that was committed by then: it votes again only
-   * when its disk has all of that (design, "Damage").
+   * when its disk has all of that.
    */
   private checkCaughtUp({ nodeId, durableIndex }: Observation): void {
     const owed = this.owed.get(nodeId);

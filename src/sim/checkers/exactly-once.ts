@@ -2,8 +2,7 @@
 // failed without effect takes place never; and each write has a revision of its own. In a run of the
 // simulator the store's history says how often a value was written (values are unique there). In a history
 // file the answers say it: a value that one operation wrote and that is found under two revisions, or a key
-// whose version has grown by more than the writes that can have made it grow. Source: research rows 70 and
-// 71.
+// whose version has grown by more than the writes that can have made it grow.
 
 import { describeOperation, type OperationRecord } from '../history.js';
 import type { HistoryOperation } from '../history-file.js';

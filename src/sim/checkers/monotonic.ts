@@ -1,7 +1,6 @@
 // State that only grows while a process lives (Figure 2): currentTerm, commitIndex, lastApplied; the vote,
-// which changes only with the term (research row 3); and the order base <= durably applied <= applied <=
-// committed <= last: a log is cut only up to what the store holds durably (§5.1). What was durably applied
-// outlives the process.
+// which changes only with the term; and the order base <= durably applied <= applied <= committed <= last: a
+// log is cut only up to what the store holds durably (§5.1). What was durably applied outlives the process.
 
 import { isRebuilt, type Observation, type RaftChecker } from './node-view.js';
 import type { Violations } from './violations.js';

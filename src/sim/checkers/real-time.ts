@@ -1,6 +1,6 @@
 // Revisions respect real time: what returned before another was called has a revision no higher, and lower
 // than that of a write. With it, an order by revision in which every answer is right is a linearization of
-// the whole store, transactions and all. Source: research §4.6.
+// the whole store, transactions and all.
 
 /** An operation with an answer that names a revision. */
 export interface Placed<T> {

@@ -2,7 +2,7 @@
 // that it names, conditions were judged on the state just before, and revisions respect real time. In a run
 // of the simulator the state at each revision is known. In a history file it is known as far as answers name
 // it: between two known versions there may be one of a write that nobody places, and then the doubt is for
-// the store. Source: research §4.6.
+// the store.
 
 import { describeOperation, type OperationRecord, type RecordSeen } from '../history.js';
 import type { HistoryOperation } from '../history-file.js';

@@ -1,8 +1,8 @@
 // Linearizability by witness replay: every answer names the revision at which it was given, and the store's
 // own history says what the state was at each revision. So each answer is compared with the state at its
 // revision, each value must be in history exactly as often as was promised, and revisions must respect real
-// time: what returned before another was called comes before it. Sound and near linear, for histories of
-// any size. Source: research §4.6.
+// time: what returned before another was called comes before it. Sound and near linear, for histories of any
+// size.
 
 import type { OperationRecord } from '../history.js';
 import { checkAcknowledged } from './durability.js';
