@@ -6,7 +6,7 @@ export const exitCodes = {
   ok: 0,
   /** Anything that has no number of its own, a bug included. */
   failure: 1,
-  /** The command line, an environment variable, the cluster file or an argument is wrong. */
+  /** The command line, an environment variable, the cluster file or an argument is wrong, or too large. */
   usage: 2,
   keyNotFound: 3,
   /** A condition (`--if-revision`, `--if-absent`) did not hold. */
@@ -38,6 +38,7 @@ export function exitCodeOf(error: unknown): number {
   if (!KvorumError.is(error)) return exitCodes.failure;
   switch (error.code) {
     case 'INVALID_ARGUMENT':
+    case 'TOO_LARGE':
     case 'CONFIG':
       return exitCodes.usage;
     case 'CONFLICT':

@@ -43,9 +43,10 @@ function addPut(program: Command): void {
     .argument('<key>')
     .argument('<value>', 'the value, or - to read it from stdin')
     .addOption(
-      new Option('--if-revision <revision>', 'only if the key was last written at this revision').argParser(
-        integerParser(1),
-      ),
+      new Option(
+        '--if-revision <revision>',
+        'only if the key was last written at this revision; 0: only if it does not exist',
+      ).argParser(integerParser(0)),
     )
     .option('--if-absent', 'only if the key does not exist')
     .action(async (key: string, value: string, flags: PutFlags) => {
@@ -93,6 +94,9 @@ function addDelete(program: Command): void {
       const range = rangeOf(flags);
       if ((key === undefined) === (range === undefined)) {
         throw new UsageError('name a key, or a range by --prefix, --start, --end');
+      }
+      if (flags.prefix === '') {
+        throw new UsageError("--prefix must not be empty; to delete every key give --start ''");
       }
       const target = key ?? range ?? {};
       const { deleted, revision } = await withClient(flags, (client) =>

@@ -76,7 +76,8 @@ export function parseEndpoints(text: string): string[] {
     const port = Number(match?.[1]);
     if (match === null || port < 1 || port > 65_535) {
       throw new InvalidArgumentError(
-        `"${endpoint}" is not host:port, for example 127.0.0.1:${defaultDevPort}.`,
+        `"${endpoint}" is not host:port with a port from 1 to 65535, ` +
+          `for example 127.0.0.1:${defaultDevPort}.`,
       );
     }
   }

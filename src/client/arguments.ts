@@ -7,7 +7,7 @@ import { KvorumError } from '../base/errors.js';
 import type { Condition, Revision } from '../kv/commands.js';
 import type { Consistency } from '../wire/protocol.js';
 import { storeLimits, timeoutMsMax } from './limits.js';
-import type { ConsistencyLevel, RangeSelection } from './options.js';
+import { optionNames, selectionNames, type ConsistencyLevel, type RangeSelection } from './options.js';
 
 const endpointsMax = 32;
 const endpointPattern = /^(?:ws:\/\/)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})\/?$/;
@@ -20,8 +20,30 @@ function invalid(message: string): KvorumError {
 /** What was given, short enough for a message. */
 function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.slice(0, 80));
-  if (value === null || typeof value === 'object') return value instanceof Uint8Array ? 'bytes' : 'an object';
-  return String(value);
+  if (typeof value === 'function') return 'a function';
+  if (value === null || typeof value !== 'object') return String(value);
+  if (value instanceof Uint8Array) return 'bytes';
+  return Array.isArray(value) ? 'an array' : 'an object';
+}
+
+/** The options of a call that was given none. */
+export const noOptions = Object.freeze({});
+
+/**
+ * Refuses what is not an object, and every name that is no option of `call`: a misspelt condition must not
+ * become a write without one. A known name without a value is as good as none.
+ */
+export function checkOptions(options: object, call: keyof typeof optionNames): void {
+  if (options === noOptions) return;
+  const isObject = options !== null && typeof options === 'object';
+  if (!isObject || Array.isArray(options) || options instanceof Uint8Array) {
+    throw invalid(`${call} takes an object of options, not ${shown(options)}`);
+  }
+  const known = optionNames[call];
+  for (const name of Object.keys(options)) {
+    if (known.has(name)) continue;
+    throw invalid(`${name} is not an option of ${call}; its options are ${[...known].join(', ')}`);
+  }
 }
 
 function bytesOf(value: unknown, name: string): Uint8Array {
@@ -97,10 +119,18 @@ export function rangeOf(selection: RangeSelection): { start: ByteString; end: By
   throw invalid(`start must sort before end, byte by byte, and end is not part of the range`);
 }
 
-/** What a delete of several keys selects. To delete everything it must be said: `{ start: '' }`. */
+/**
+ * What a delete of several keys selects. To delete everything it must be said: `{ start: '' }`; and a field
+ * that is misspelt must not make the range larger.
+ */
 export function deletionOf(selection: RangeSelection): { start: ByteString; end: ByteString | undefined } {
   if (selection === null || typeof selection !== 'object') {
     throw invalid(`delete takes a key, { prefix } or { start, end }, not ${shown(selection)}`);
+  }
+  for (const name of Object.keys(selection)) {
+    if (selectionNames.has(name)) continue;
+    const fields = [...selectionNames].join(', ');
+    throw invalid(`${name} is not a field of a range; its fields are ${fields}, and options come after it`);
   }
   const { prefix, start, end } = selection;
   if (prefix === undefined && start === undefined && end === undefined) {

@@ -53,13 +53,18 @@ export class KvorumClient implements AsyncDisposable {
 
   /**
    * Writes a key. Strings are stored as UTF-8. Keys have 1 .. 4,096 bytes, values up to 1 MiB.
-   * Rejects with ConflictError when `ifRevision` or `ifAbsent` did not hold.
+   *
+   * Fails with CONFLICT, as a ConflictError, when `ifRevision` or `ifAbsent` did not hold; with
+   * INVALID_ARGUMENT or TOO_LARGE, both before anything is sent; and with NO_SPACE, UNAVAILABLE, OVERLOADED,
+   * TIMEOUT, SESSION_LIMIT, SESSION_EXPIRED, ABORTED or CLOSED. The error's outcome says whether the write
+   * may have taken effect.
    */
   async put(
     key: string | Uint8Array,
     value: string | Uint8Array,
-    options: PutOptions = {},
+    options: PutOptions = check.noOptions,
   ): Promise<PutResult> {
+    check.checkOptions(options, 'put');
     const condition = check.conditionOf(options);
     const operation = { kind: 'put', key: check.keyOf(key), value: check.valueOf(value) } as const;
     const answer = await this.#write(
@@ -69,8 +74,14 @@ export class KvorumClient implements AsyncDisposable {
     return { revision: answer.revision };
   }
 
-  /** Reads a key; `undefined` when it does not exist. */
-  async get(key: string | Uint8Array, options: ReadOptions = {}): Promise<Entry | undefined> {
+  /**
+   * Reads a key of 1 .. 4,096 bytes; `undefined` when it does not exist, which is no error.
+   *
+   * Fails with INVALID_ARGUMENT or TOO_LARGE, both before anything is sent; with FUTURE_REVISION when
+   * `revision` is above the newest; and with UNAVAILABLE, OVERLOADED, TIMEOUT, ABORTED or CLOSED.
+   */
+  async get(key: string | Uint8Array, options: ReadOptions = check.noOptions): Promise<Entry | undefined> {
+    check.checkOptions(options, 'get');
     const bytes = check.keyOf(key);
     const { record } = await this.#call<'get'>({ kind: 'get', key: bytes, ...readOf(options) }, options);
     return record === undefined ? undefined : new Entry(record);
@@ -79,12 +90,17 @@ export class KvorumClient implements AsyncDisposable {
   /**
    * Deletes a key, or all keys of a range. A range of more than 10,000 keys or 8 MiB is deleted in several
    * parts, each at once but not all together; when that fails in between, the error's outcome is `unknown`
-   * and its details say how many keys are `deleted`.
+   * and its details say how many keys are `deleted`. What does not exist is not an error: `deleted` is 0.
+   *
+   * Fails with CONFLICT, as a ConflictError, when `ifRevision` did not hold; with INVALID_ARGUMENT or
+   * TOO_LARGE, both before anything is sent; and with NO_SPACE, UNAVAILABLE, OVERLOADED, TIMEOUT,
+   * SESSION_LIMIT, SESSION_EXPIRED, ABORTED or CLOSED. The error's outcome says whether keys may be deleted.
    */
   async delete(
     target: string | Uint8Array | RangeSelection,
-    options: DeleteOptions = {},
+    options: DeleteOptions = check.noOptions,
   ): Promise<DeleteResult> {
+    check.checkOptions(options, 'delete');
     const { ifRevision } = options;
     if (typeof target === 'string' || target instanceof Uint8Array) {
       const operation = { kind: 'delete', key: check.keyOf(target) } as const;
@@ -110,9 +126,13 @@ export class KvorumClient implements AsyncDisposable {
 
   /**
    * The entries of a range in byte order of the keys, at one revision. Read while it is iterated over;
-   * `timeoutMs` is for each page. Throws INVALID_ARGUMENT at once.
+   * `timeoutMs` is for each page.
+   *
+   * Throws INVALID_ARGUMENT or TOO_LARGE at once. Reading fails with FUTURE_REVISION when `revision` is above
+   * the newest, and with UNAVAILABLE, OVERLOADED, TIMEOUT, PROTOCOL, ABORTED or CLOSED.
    */
-  range(options: RangeOptions = {}): EntryRange {
+  range(options: RangeOptions = check.noOptions): EntryRange {
+    check.checkOptions(options, 'range');
     const { reverse = false, keysOnly = false } = options;
     const limit = check.limitOf(options.limit);
     check.timeoutOf(options.timeoutMs, this.#timeoutMs);
@@ -124,14 +144,24 @@ export class KvorumClient implements AsyncDisposable {
     );
   }
 
-  /** How many keys a range has. */
-  async count(options: CountOptions = {}): Promise<number> {
+  /**
+   * How many keys a range has.
+   *
+   * Fails with INVALID_ARGUMENT or TOO_LARGE, both before anything is sent; with FUTURE_REVISION when
+   * `revision` is above the newest; and with UNAVAILABLE, OVERLOADED, TIMEOUT, ABORTED or CLOSED.
+   */
+  async count(options: CountOptions = check.noOptions): Promise<number> {
+    check.checkOptions(options, 'count');
     const request = { kind: 'count', ...check.rangeOf(options), ...readOf(options) } as const;
     return (await this.#call<'count'>(request, options)).count;
   }
 
-  /** Every member as it sees itself, asked all at once; those that cannot be reached are listed too. */
-  async status(options: CallOptions = {}): Promise<ClusterStatus> {
+  /**
+   * Every member as it sees itself, asked all at once; those that cannot be reached are listed too. Fails
+   * with INVALID_ARGUMENT, ABORTED or CLOSED only.
+   */
+  async status(options: CallOptions = check.noOptions): Promise<ClusterStatus> {
+    check.checkOptions(options, 'status');
     const timeoutMs = check.timeoutOf(options.timeoutMs, this.#timeoutMs);
     return readStatus(this.#engine, timeoutMs, (request, timeLeftMs) =>
       this.#call<'status'>(request, { ...options, timeoutMs: timeLeftMs }),

@@ -4,7 +4,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { KvorumError } from '../base/errors.js';
-import { endpointsOf, timeoutOf } from './arguments.js';
+import { checkOptions, endpointsOf, timeoutOf } from './arguments.js';
 import { KvorumClient } from './client.js';
 import { ClientEngine } from './engine.js';
 import type { ClientEnv, ClientNetwork } from './env.js';
@@ -31,7 +31,8 @@ const leaderProbe: EngineGet = {
  * saying what became of each address.
  */
 export async function connect(options: ConnectOptions): Promise<KvorumClient> {
-  const endpoints = endpointsOf(options?.endpoints);
+  checkOptions(options, 'connect');
+  const endpoints = endpointsOf(options.endpoints);
   const timeoutMs = timeoutOf(options.timeoutMs, defaultTimeoutMs);
   const limits = resolveLimits(options.limits);
   const network = new WebSocketClient({

@@ -25,46 +25,59 @@ export const addressesMax = 64;
 /** Sessions that may have writes waiting besides the current one. */
 export const retiredSessionsMax = 8;
 
-/** Times are milliseconds. Every field is an integer of at least 1. */
+/** Times end in Ms and are milliseconds. Every field is an integer 1 .. 2^31-1. */
 export interface ClientLimits {
-  /** Requests waiting or under way. More are refused with OVERLOADED. */
+  /** Requests waiting or under way. More are refused with OVERLOADED. Default 100,000. */
   readonly requestsMax: number;
-  /** Bytes of keys and values of these requests. */
+  /** Bytes of keys and values of these requests. More are refused with OVERLOADED. Default 268,435,456. */
   readonly requestBytesMax: number;
-  /** From the start of a dial to the node's hello. */
+  /** From the start of a dial to the node's hello. Default 3,000. */
   readonly dialTimeoutMs: number;
-  /** A connection on which requests wait and which is silent for this long is pinged … */
+  /** A connection on which requests wait and which is silent for this long is pinged … Default 2,000. */
   readonly pingAfterMs: number;
-  /** … and closed when it stays silent for this long after; its requests move on. */
+  /** … and closed when it stays silent for this long after; its requests move on. Default 2,000. */
   readonly pongTimeoutMs: number;
-  /** An idle connection is pinged this often. */
+  /** An idle connection is pinged this often. Default 15,000. */
   readonly idlePingMs: number;
-  /** Back-off before a node is dialed again, full jitter between the two. */
+  /** Shortest back-off before a node is dialed again; it grows with each failure. Default 20. */
   readonly reconnectMsMin: number;
+  /** Longest such back-off, full jitter between the two. At least `reconnectMsMin`. Default 1,000. */
   readonly reconnectMsMax: number;
-  /** Back-off before a refused request is sent again, full jitter between the two. */
+  /** Shortest back-off before a refused request is sent again; it grows with each refusal. Default 5. */
   readonly retryMsMin: number;
+  /** Longest such back-off, full jitter between the two. At least `retryMsMin`. Default 500. */
   readonly retryMsMax: number;
   /**
-   * A session without an answered write for this long is replaced. Well below the 60 s after which it
-   * expires.
+   * A session without an answered write for this long is replaced. Keep it well below the 60 s after which
+   * it expires. Default 45,000.
    */
   readonly sessionIdleMs: number;
-  /** A cluster time learned longer ago than this is not used for a new session. */
+  /** A cluster time learned longer ago than this is not used for a new session. Default 20,000. */
   readonly sessionTimeAgeMs: number;
-  /** Linearizable reads outstanding on the leader's connection before further ones go to all nodes. */
+  /**
+   * Linearizable reads outstanding on the leader's connection before further ones go to all nodes. Default
+   * 64.
+   */
   readonly leaderReadsMax: number;
-  /** Requests outstanding on one connection; more wait in the client. */
+  /** Requests outstanding on one connection; more wait in the client. Default 4,096. */
   readonly connectionRequestsMax: number;
-  /** Bytes in the socket's buffer of one connection; more wait in the client. */
+  /** Bytes in the socket's buffer of one connection; more wait in the client. Default 8,388,608. */
   readonly connectionBufferBytesMax: number;
-  /** A node that said NOT_LEADER is not asked as leader again for this long, unless it says that it leads. */
+  /**
+   * A node that said NOT_LEADER is not asked as leader again for this long, unless it says that it leads.
+   * Default 200.
+   */
   readonly leaderDenialMs: number;
-  /** A node that is behind, or hears no leader, is asked last for what is newest for this long. */
+  /**
+   * A node that is behind, or hears no leader, is asked last for what is newest for this long. Default
+   * 5,000.
+   */
   readonly readDenialMs: number;
-  /** Without a leader of the highest known term for this long, one of a lower term is tried. */
+  /**
+   * Without a leader of the highest known term for this long, one of a lower term is tried. Default 1,000.
+   */
   readonly leaderlessMs: number;
-  /** How long `close` waits for the session to be closed. */
+  /** How long `close` waits for the session to be closed. Default 500. */
   readonly closeTimeoutMs: number;
 }
 
@@ -90,18 +103,29 @@ export const defaultClientLimits: ClientLimits = {
   closeTimeoutMs: 500,
 };
 
-/** The defaults with `overrides` on top. Throws INVALID_ARGUMENT naming the field that is wrong. */
+/**
+ * The defaults with `overrides` on top, of which what is `undefined` counts as not given. Throws
+ * INVALID_ARGUMENT naming the field that is wrong.
+ */
 export function resolveLimits(overrides: Partial<ClientLimits> = {}): ClientLimits {
+  if (overrides === null || typeof overrides !== 'object' || Array.isArray(overrides)) {
+    const given = Array.isArray(overrides) ? 'an array' : String(overrides).slice(0, 80);
+    throw new KvorumError('INVALID_ARGUMENT', `limits must be an object, not ${given}`);
+  }
+  const limits: Record<keyof ClientLimits, number> = { ...defaultClientLimits };
   for (const [name, value] of Object.entries(overrides)) {
-    if (!Object.hasOwn(defaultClientLimits, name)) {
-      throw new KvorumError('INVALID_ARGUMENT', `limits.${name} is not a limit of the client`);
+    if (!isLimit(name)) {
+      const fact = `limits.${name} is not a limit of the client`;
+      const names = Object.keys(defaultClientLimits).join(', ');
+      throw new KvorumError('INVALID_ARGUMENT', `${fact}; its limits are ${names}`);
     }
+    if (value === undefined) continue;
     if (!Number.isSafeInteger(value) || value < 1 || value > timeoutMsMax) {
       const message = `limits.${name} must be an integer 1 .. ${timeoutMsMax}, not ${String(value)}`;
       throw new KvorumError('INVALID_ARGUMENT', message);
     }
+    limits[name] = value;
   }
-  const limits = { ...defaultClientLimits, ...overrides };
   if (limits.reconnectMsMax < limits.reconnectMsMin) {
     throw new KvorumError(
       'INVALID_ARGUMENT',
@@ -112,4 +136,8 @@ export function resolveLimits(overrides: Partial<ClientLimits> = {}): ClientLimi
     throw new KvorumError('INVALID_ARGUMENT', 'limits.retryMsMax must not be below limits.retryMsMin');
   }
   return limits;
+}
+
+function isLimit(name: string): name is keyof ClientLimits {
+  return Object.hasOwn(defaultClientLimits, name);
 }

@@ -29,6 +29,11 @@ describe('parsing', () => {
     for (const wrong of ['', ',', 'a', 'a:', 'a:0', 'a:65536', 'a:1:2', 'http://a:1', 'a b:1', '::1:80']) {
       expect(() => parseEndpoints(wrong), wrong).toThrow();
     }
+    for (const wrong of ['127.0.0.1:99999', '127.0.0.1:0', '127.0.0.1:100000']) {
+      expect(() => parseEndpoints(wrong)).toThrow(
+        `"${wrong}" is not host:port with a port from 1 to 65535, for example 127.0.0.1:7401.`,
+      );
+    }
   });
 
   test('times', () => {
@@ -91,7 +96,7 @@ describe('exit codes', () => {
       NOT_LEADER: 5,
       CONFLICT: 4,
       INVALID_ARGUMENT: 2,
-      TOO_LARGE: 1,
+      TOO_LARGE: 2,
       NO_SPACE: 5,
       SESSION_EXPIRED: 1,
       STALE: 1,

@@ -2,6 +2,7 @@
 // status. They run in the fake world: its clock goes on while something is awaited, so that no test waits for
 // real time. What needs sockets is in `socket.test`.
 
+import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
 import { endpointsOf } from '../../src/client/arguments.js';
@@ -9,6 +10,7 @@ import { KvorumClient } from '../../src/client/client.js';
 import { connect } from '../../src/client/connect.js';
 import { Entry } from '../../src/client/entry.js';
 import { ConflictError } from '../../src/client/errors.js';
+import { defaultClientLimits } from '../../src/client/limits.js';
 import { keyAfter } from '../../src/client/range.js';
 import { Harness } from './harness.js';
 
@@ -208,10 +210,104 @@ describe('arguments are checked before anything is sent', () => {
     await expect(connect({ endpoints: [] })).rejects.toThrow(/endpoints must be an array/);
     await expect(connect({ endpoints: 'a:1' as never })).rejects.toThrow(/endpoints must be an array/);
     const limits = { nonsense: 1 } as never;
-    await expect(connect({ endpoints: ['a:1'], limits })).rejects.toThrow(/limits.nonsense/);
+    await expect(connect({ endpoints: ['a:1'], limits })).rejects.toThrow(
+      /^limits.nonsense is not a limit of the client; its limits are requestsMax, requestBytesMax, /,
+    );
+    for (const wrong of [null, 5, 'fast', [1]]) {
+      await expect(connect({ endpoints: ['a:1'], limits: wrong as never })).rejects.toMatchObject({
+        code: 'INVALID_ARGUMENT',
+        message: expect.stringMatching(/^limits must be an object, not (null|5|fast|an array)$/) as string,
+      });
+    }
     await expect(connect({ endpoints: ['a:1'], limits: { pingAfterMs: 0 } })).rejects.toThrow(
       /limits.pingAfterMs/,
     );
+  });
+});
+
+describe('options', () => {
+  const call = 'timeoutMs, signal';
+  const read = `consistency, revision, minRevision, readFrom, ${call}`;
+  const selection = 'prefix, start, end';
+  const calls: [string, (client: KvorumClient, options: never) => unknown, string][] = [
+    ['put', (c, options) => c.put('k', 'v', options), `ifRevision, ifAbsent, ${call}`],
+    ['get', (c, options) => c.get('k', options), read],
+    ['delete', (c, options) => c.delete('k', options), `ifRevision, ${call}`],
+    ['range', (c, options) => c.range(options).all(), `${selection}, limit, reverse, keysOnly, ${read}`],
+    ['count', (c, options) => c.count(options), `${selection}, ${read}`],
+    ['status', (c, options) => c.status(options), call],
+    [
+      'connect',
+      (_c, options) => connect(options),
+      'endpoints, timeoutMs, signal, lazy, endpointsOnly, limits',
+    ],
+  ];
+
+  test.each(calls)('of %s: an unknown name is refused, and the known ones are listed', async (...given) => {
+    const [name, make, names] = given;
+    const attempt = async (options: unknown): Promise<unknown> => make(setup.client, options as never);
+    expect(await setup.error(attempt({ ifRevison: 3 }))).toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      outcome: 'none',
+      message: `ifRevison is not an option of ${name}; its options are ${names}`,
+    });
+    expect(await setup.error(attempt({ tmeoutMs: undefined }))).toMatchObject({ code: 'INVALID_ARGUMENT' });
+  });
+
+  test.each(calls)('of %s: what is not an object is refused', async (name, make) => {
+    const attempt = async (options: unknown): Promise<unknown> => make(setup.client, options as never);
+    const wrong: [unknown, string][] = [
+      [null, 'null'],
+      [5, '5'],
+      ['x', '"x"'],
+      [['a:1'], 'an array'],
+      [() => 1, 'a function'],
+      [Buffer.from('x'), 'bytes'],
+    ];
+    for (const [options, words] of wrong) {
+      expect(await setup.error(attempt(options))).toMatchObject({
+        code: 'INVALID_ARGUMENT',
+        message: `${name} takes an object of options, not ${words}`,
+      });
+    }
+  });
+
+  test('range throws at once', () => {
+    expect(() => setup.client.range({ prefx: 'a' } as never)).toThrow(/^prefx is not an option of range/);
+  });
+
+  test('known names without a value are as good as none', async () => {
+    const { client } = setup;
+    const ofCall = { timeoutMs: undefined, signal: undefined };
+    const nothing = { consistency: undefined, revision: undefined, minRevision: undefined, ...ofCall };
+    await setup.run(client.put('k', 'v', { ifRevision: undefined, ifAbsent: undefined, ...ofCall }));
+    await setup.run(client.put('k', 'v', undefined));
+    expect(await setup.run(client.get('k', { readFrom: undefined, ...nothing }))).toBeDefined();
+    expect(await setup.run(client.count({ prefix: undefined, start: undefined, ...nothing }))).toBe(1);
+    const limits = { pingAfterMs: undefined } as never;
+    const real = await connect({ endpoints: ['127.0.0.1:1'], lazy: true, limits, ...ofCall });
+    await real.close();
+  });
+
+  test('a misspelt end does not make a deleted range larger', async () => {
+    await setup.fill(3);
+    const { client } = setup;
+    const misspelt = { start: 'k00000', ned: 'k00001' };
+    expect(await setup.error(client.delete(misspelt))).toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: 'ned is not a field of a range; its fields are prefix, start, end, and options come after it',
+    });
+    expect(await setup.run(client.count())).toBe(3);
+  });
+
+  test('the default of each limit is the one that its comment names', () => {
+    const text = readFileSync(new URL('../../src/client/limits.ts', import.meta.url), 'utf8');
+    const fields = [...text.matchAll(/\/\*\*((?:(?!\*\/)[^])*)\*\/\s+readonly (\w+): number;/g)];
+    const named = fields.map(([, comment = '', name = '']) => {
+      const number = /Default[\s*]+([\d,]+)\./.exec(comment)?.[1];
+      return [name, Number(number?.replaceAll(',', ''))];
+    });
+    expect(Object.fromEntries(named)).toEqual(defaultClientLimits);
   });
 });
 

@@ -97,6 +97,18 @@ describe('put and get', () => {
     expect((await kvorum(['get', 'once'])).stdout).toBe('2');
   });
 
+  test('--if-revision 0: only if the key does not exist, as its help says', async () => {
+    expect((await kvorum(['put', 'first', '1', '--if-revision', '0'])).code).toBe(0);
+    const again = await kvorum(['put', 'first', '2', '--if-revision', '0']);
+    expect(again.code, again.stderr).toBe(4);
+    expect(again.stderr).toContain('it should not exist');
+    expect((await kvorum(['get', 'first'])).stdout).toBe('1');
+    expect((await kvorum(['put', '--help'])).stdout.replace(/\s+/g, ' ')).toContain(
+      '0: only if it does not exist',
+    );
+    expect((await kvorum(['put', 'first', '2', '--if-revision', '-1'])).code).toBe(2);
+  });
+
   test('conditions with --json: the error says what the key is now, or that there is none', async () => {
     await shared.client.put('held', '1');
     const held = await kvorum(['put', 'held', '2', '--if-absent', '--json']);
@@ -240,13 +252,27 @@ describe('wrong input', () => {
 
   test('a key or a value over its limit, which the message names', async () => {
     const key = await kvorum(['put', 'k'.repeat(4_097), 'v']);
-    expect(key.code, key.stderr).toBe(1);
+    expect(key.code, key.stderr).toBe(2);
     expect(key.stderr).toMatch(/TOO_LARGE.*4[,.]?096/);
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'value'), 'x');
     const value = await kvorum(['put', 'k', '-'], { input: Buffer.alloc(1_048_577) });
-    expect(value.code, value.stderr).toBe(1);
+    expect(value.code, value.stderr).toBe(2);
     expect(value.stderr).toMatch(/TOO_LARGE.*1[,.]?048[,.]?576/);
+  });
+
+  test('a delete of an empty prefix: what to give instead, in the words of the command line', async () => {
+    await shared.client.put('kept', '1');
+    const { code, stdout, stderr } = await kvorum(['delete', '--prefix', '']);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain("--prefix must not be empty; to delete every key give --start ''");
+    expect((await kvorum(['get', 'kept'])).stdout).toBe('1');
+  });
+
+  test('a port that cannot be: the message names the limit', async () => {
+    const { code, stderr } = await kvorum(['get', 'a', '--endpoints', '127.0.0.1:99999']);
+    expect(code, stderr).toBe(2);
+    expect(stderr).toContain('"127.0.0.1:99999" is not host:port with a port from 1 to 65535');
   });
 
   test('no cluster: exit code 5 within the time, as JSON if asked', async () => {
