@@ -61,11 +61,35 @@ export function clientOver(engine: ClientEngine, timeoutMs: number, calls: OpenC
   for (const name of Object.getOwnPropertyNames(KvorumClient.prototype)) {
     const method: unknown = Reflect.get(client, name);
     if (name === 'constructor' || typeof method !== 'function') continue;
-    const value = (...parameters: unknown[]): unknown =>
-      calls.make(() => Reflect.apply(method, client, parameters) as unknown);
+    const value = knownCall(method, client, calls);
     Object.defineProperty(client, name, { value, configurable: true, writable: true });
   }
   return client;
+}
+
+type Method = (...parameters: unknown[]) => unknown;
+
+/** The method, with what it promises known to the open calls, itself or through the range that it returns. */
+function knownCall(method: unknown, owner: object, calls: OpenCalls): Method {
+  return (...parameters) => {
+    const result = calls.make(() => Reflect.apply(method as Method, owner, parameters));
+    const isRange = typeof result === 'object' && result !== null && Symbol.asyncIterator in result;
+    return isRange ? knownRange(result, calls) : result;
+  };
+}
+
+/**
+ * A range, or an iterator over it, with what its methods promise known to the open calls. The methods run on
+ * the range itself, so that the promises they make among themselves are none of the test's.
+ */
+function knownRange(range: object, calls: OpenCalls): object {
+  return new Proxy(range, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name, target);
+      const isMethod = typeof value === 'function' && name !== 'constructor';
+      return isMethod ? knownCall(value, target, calls) : value;
+    },
+  });
 }
 
 function closedWith(cause: KvorumError): KvorumError {

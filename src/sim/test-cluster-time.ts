@@ -31,6 +31,10 @@ export class VirtualTime {
   /** Grows with each answer. */
   private answers = 0;
   private waiters: Waiter[] = [];
+  /** How to fail each wait for something that no event brings. */
+  private readonly outsiders = new Set<(error: Error) => void>();
+  /** Why nobody can wait any more. */
+  private abandonedWith: Error | undefined;
   /** A slice is scheduled or runs. */
   private isTurning = false;
 
@@ -38,11 +42,6 @@ export class VirtualTime {
   constructor(world: World, failure: () => Error | undefined) {
     this.world = world;
     this.failure = failure;
-  }
-
-  /** Nothing is awaited: the world stands still. */
-  get isIdle(): boolean {
-    return this.awaited === 0;
   }
 
   /** Something was asked of the cluster: time moves until as many `end` as `begin` were called. */
@@ -66,21 +65,43 @@ export class VirtualTime {
    */
   wait(untilUs: number, holds?: () => boolean): Promise<boolean> {
     return new Promise((resolve, reject) => {
+      if (this.abandonedWith !== undefined) {
+        reject(this.abandonedWith);
+        return;
+      }
       const waiter: Waiter = { untilUs, holds, resolve, reject };
       this.begin();
       this.waiters.push(waiter);
     });
   }
 
-  /** Ends every wait for time with the error. */
+  /**
+   * Settles as `answer` does, or rejects with CLOSED. No time passes for its sake: what it waits for may lie
+   * outside the world, and then how much time passed would depend on the speed of the machine.
+   */
+  async waitOutside<T>(answer: T): Promise<Awaited<T>> {
+    const { promise: end, reject } = rejectable();
+    if (this.abandonedWith === undefined) this.outsiders.add(reject);
+    else reject(this.abandonedWith);
+    try {
+      // An answer that is there already wins.
+      return await Promise.race([answer, end]);
+    } finally {
+      this.outsiders.delete(reject);
+    }
+  }
+
+  /** Ends every wait, and each that is tried later, with the error. */
   abandon(error: Error): void {
+    this.abandonedWith = error;
     for (const waiter of [...this.waiters]) this.remove(waiter, () => waiter.reject(error));
+    for (const reject of this.outsiders) reject(error);
   }
 
   private slice(): void {
     const answersBefore = this.answers;
     for (let events = 0; events < sliceEvents && this.answers === answersBefore; events++) {
-      if (this.isIdle) {
+      if (this.awaited === 0) {
         this.isTurning = false;
         return;
       }
@@ -121,32 +142,32 @@ export class VirtualTime {
   }
 }
 
-const openCallsMax = 4_096;
+function rejectable(): { readonly promise: Promise<never>; readonly reject: (error: Error) => void } {
+  let reject: (error: Error) => void = () => undefined;
+  const promise = new Promise<never>((_, fail) => {
+    reject = fail;
+  });
+  return { promise, reject };
+}
 
 /**
- * The promises that were handed to the test and may not be settled yet. When the cluster is disposed these
- * end with CLOSED; a test that is over no longer listens, and Node must not take that for a mistake.
+ * The promises that were handed to the test and are not settled yet. When the cluster is disposed these end
+ * with CLOSED; a test that is over no longer listens, and Node must not take that for a mistake.
  */
 export class OpenCalls {
-  private readonly time: VirtualTime;
-  /** Oldest first, at most `openCallsMax`; emptied whenever nothing is awaited. */
   private readonly promises = new Set<Promise<unknown>>();
 
-  constructor(time: VirtualTime) {
-    this.time = time;
-  }
-
-  /** Makes the call and keeps the promise that it returns, if it returns one. */
+  /** Makes the call and keeps the promise that it returns, if it returns one, until that is settled. */
   make<T>(call: () => T): T {
-    if (this.time.isIdle) this.promises.clear();
     const result = call();
     if (!(result instanceof Promise)) return result;
-    this.promises.add(result);
-    for (const oldest of this.promises) {
-      if (this.promises.size <= openCallsMax) break;
-      this.promises.delete(oldest);
-    }
-    return result;
+    // Two promises: to ask one whether it is settled is to handle its rejection, which is up to the test.
+    const promise = result.then();
+    this.promises.add(promise);
+    // A turn later: what fails together with the call that ends the test is not listened to either.
+    const drop = (): void => void runSoon(() => this.promises.delete(promise));
+    result.then(drop, drop);
+    return promise as T;
   }
 
   /** From now on nobody need listen to them. */

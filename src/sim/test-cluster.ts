@@ -66,7 +66,7 @@ export class TestCluster implements AsyncDisposable {
     this.seed = seed;
     this.#world = new World(calmPlan(seed, nodes), 'words');
     this.#time = new VirtualTime(this.#world, () => this.#failure());
-    this.#calls = new OpenCalls(this.#time);
+    this.#calls = new OpenCalls();
     this.nodes = Object.freeze(this.#world.machines.map(({ name }) => name));
   }
 
@@ -225,8 +225,9 @@ export class TestCluster implements AsyncDisposable {
 
   /**
    * Lets virtual time pass until `condition` returns something truthy, and resolves with it. It is asked
-   * after every event; one that returns a promise, every 10 ms. Rejects with TIMEOUT after `timeoutMs`
-   * (default 10,000), with what `condition` throws, and with INTERNAL as soon as an invariant is broken.
+   * after every event; one that returns a promise, 10 ms after that settled. Rejects with TIMEOUT after
+   * `timeoutMs` (default 10,000) of virtual time, but not while such a promise is pending, with what
+   * `condition` throws, with CLOSED at the end, and with INTERNAL as soon as an invariant is broken.
    */
   waitFor<T>(condition: () => T | Promise<T>, options: WaitOptions = {}): Promise<Exclude<T, Falsy>> {
     return this.#calls.make(() => this.#waitFor(condition, options));
@@ -257,16 +258,23 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /**
-   * Ends everything: what waits fails with CLOSED. Rejects with INTERNAL if something is broken that nobody
-   * was told of yet. May be called again.
+   * Ends everything: what waits fails with CLOSED. Belongs into a `finally` where `await using` cannot be
+   * written, as in JavaScript on Node 20. Rejects with INTERNAL if something is broken that nobody was told
+   * of yet. May be called again, and returns the same promise then.
    */
-  dispose(): Promise<void> {
+  close(): Promise<void> {
     this.#disposed ??= this.#dispose();
     return this.#disposed;
   }
 
+  /** The same as `close`. */
+  dispose(): Promise<void> {
+    return this.close();
+  }
+
+  /** The same as `close`, by `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
-    return this.dispose();
+    return this.close();
   }
 
   async #dispose(): Promise<void> {
@@ -291,7 +299,7 @@ export class TestCluster implements AsyncDisposable {
     for (;;) {
       let answer = condition();
       const isAsynchronous = answer instanceof Promise;
-      const value = await answer;
+      const value = await this.#time.waitOutside(answer);
       if (isTruthy(value)) return value;
       if (this.#world.scheduler.nowUs >= untilUs) throw this.#notHeld(patienceMs);
       if (isAsynchronous) {
@@ -302,7 +310,7 @@ export class TestCluster implements AsyncDisposable {
         answer = condition();
         return Boolean(answer);
       });
-      const seen = await answer;
+      const seen = await this.#time.waitOutside(answer);
       if (isTruthy(seen)) return seen;
     }
   }

@@ -67,6 +67,28 @@ describe('kvorum/testing', () => {
     expect(code).toBe(0);
   });
 
+  test('is closed in a `finally` by JavaScript that has no `await using`', async () => {
+    const { stdout, stderr, code } = await run(`
+      import { testCluster } from 'kvorum/testing';
+      const c = await testCluster({ seed: 42 });
+      const waiting = c.waitFor(() => new Promise(() => {})).catch((error) => error.code);
+      try {
+        const kv = c.client();
+        await kv.put('a', '1');
+        console.log((await kv.range().all()).length);
+        // A test that fails here leaves this behind.
+        kv.range().all();
+      } finally {
+        await c.close();
+        await c.close();
+      }
+      console.log(await waiting);
+    `);
+    expect(stderr).toBe('');
+    expect(stdout.trim().split('\n')).toEqual(['1', 'CLOSED']);
+    expect(code).toBe(0);
+  });
+
   test('its example in the README runs, and prints what it should', async () => {
     const readme = readFileSync(join(root, 'README.md'), 'utf8');
     const example = /^```ts\n([^]*?)^```$/m.exec(readme)?.[1] ?? '';
@@ -110,6 +132,8 @@ describe('kvorum/testing', () => {
         const value: Uint8Array = (await c.waitFor(() => kv.get('a'))).value;
         const held: true = await c.waitFor(() => value.length > 0);
         const { state }: NodeView = c.status(leader);
+        const closed: Promise<void> = c.close();
+        await closed;
         // @ts-expect-error The leader may be unknown.
         const certain: string = c.leader;
         // @ts-expect-error There is no such option.

@@ -1,5 +1,5 @@
-// The test cluster: how time moves, what each of its methods does, how it ends, and what it says to wrong
-// use.
+// The test cluster: how time moves, what each of its methods does, and what it says to wrong use. How it
+// ends: test-cluster-end.test.ts.
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { KvorumClient, KvorumError } from '../../src/client/index.js';
@@ -395,94 +395,6 @@ describe('check', () => {
     let hashes = 0;
     vi.spyOn(StateMachine.prototype, 'stateHashAt').mockImplementation(() => `${hashes++}`);
     expect(await errorOf(c.dispose())).toMatchObject(broken);
-  });
-});
-
-describe('the end', () => {
-  test('everything that waits fails with CLOSED, whether somebody listens or not', async () => {
-    const c = await testCluster();
-    const kv = c.client();
-    await kv.put('a', '1');
-    c.partition(['n1'], ['n2'], ['n3']);
-    const waiting = [
-      kv.put('a', '2'),
-      kv.get('a'),
-      kv.count(),
-      c.client().put('b', '1'),
-      c.advance(1_000),
-      c.waitFor(() => false),
-      c.waitFor(() => kv.get('never')),
-    ];
-    await c.advance(10);
-    await c.dispose();
-    await realTime();
-    const results = await Promise.all(waiting.map(errorOf));
-    for (const { code, message } of results) {
-      expect(code).toBe('CLOSED');
-      expect(message).toMatch(/test cluster was disposed/);
-    }
-    expect(results[0]?.outcome).toBe('unknown');
-  });
-
-  test('nothing moves after it, and every use says what happened', async () => {
-    const c = await testCluster();
-    const kv = c.client();
-    await kv.put('a', '1');
-    await c[Symbol.asyncDispose]();
-    await c.dispose();
-    const { now, events } = c;
-    const uses: (() => unknown)[] = [
-      () => c.client(),
-      () => c.partition(['n1'], ['n2']),
-      () => c.cut('n1', 'n2'),
-      () => c.heal(),
-      () => c.crash('n1'),
-      () => c.kill('n1'),
-      () => c.restart('n1'),
-      () => c.pause('n1'),
-      () => c.resume('n1'),
-      () => c.status('n1'),
-      () => c.leader,
-    ];
-    for (const use of uses) {
-      expect(use).toThrow(
-        expect.objectContaining({ code: 'CLOSED', message: expect.stringMatching(/disposed/) }),
-      );
-    }
-    expect(await errorOf(c.advance(1))).toMatchObject({ code: 'CLOSED' });
-    expect(await errorOf(c.waitFor(() => true))).toMatchObject({ code: 'CLOSED' });
-    expect((await errorOf(kv.put('a', '2'))).message).toMatch(/disposed/);
-    c.check();
-    expect(c.hash()).toMatch(/^[0-9a-f]{16}$/);
-    expect(c.trace().length).toBeGreaterThan(5);
-    await kv.close();
-    await realTime();
-    expect(c.now - now).toBeLessThan(1);
-    expect(c.events - events).toBeLessThan(10);
-  });
-
-  test('a client that was closed says so itself', async () => {
-    await using c = await testCluster();
-    const kv = c.client();
-    await kv.put('a', '1');
-    const waiting = errorOf(kv.put('a', '2'));
-    await kv.close();
-    expect(await waiting).toMatchObject({
-      code: 'CLOSED',
-      message: expect.stringMatching(/client was closed/),
-    });
-    expect((await errorOf(kv.get('a'))).message).toMatch(/client is closed/);
-    expect(await c.client().count()).toBeGreaterThan(0);
-  });
-
-  test('an error that the test does not handle is still reported', async () => {
-    await using c = await testCluster();
-    const kv = c.client();
-    await kv.put('a', '1');
-    void kv.put('a', '2', { ifRevision: 99 });
-    await c.advance(100);
-    await realTime();
-    expect(unhandled.splice(0)).toMatchObject([{ code: 'CONFLICT' }]);
   });
 });
 
