@@ -2,7 +2,7 @@
 // at its end the verdict and the report. What is there is always enough to check the run again with another
 // tool.
 
-import { createWriteStream, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createWriteStream, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import type { WriteStream } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import type { FaultRecord } from '../sim/chaos/injector.js';
@@ -10,9 +10,11 @@ import type { ChaosPlan } from '../sim/chaos/plan.js';
 import { figuresOf, type ChaosFigures } from '../sim/chaos/figures.js';
 import { renderReport } from '../sim/chaos/report.js';
 import type { ChaosEvidence } from '../sim/chaos/run.js';
+import { counted, grouped } from '../sim/chaos/html.js';
 import type { Check, Verdict } from '../sim/chaos/verdict.js';
 import { formatHistory, type HistoryOperation } from '../sim/history-file.js';
 import { UsageError } from './exit-codes.js';
+import { makeFolder } from './folders.js';
 import { paint } from './output.js';
 
 /** The verdict as `--json` prints it and as it stands in verdict.json. */
@@ -24,6 +26,8 @@ export interface ChaosVerdictFile {
   readonly report: string;
   readonly checks: readonly Check[];
   readonly figures: ChaosFigures;
+  /** Why files of the folder are not complete; absent when they are. */
+  readonly incomplete?: string;
 }
 
 export class ChaosFolder {
@@ -33,48 +37,77 @@ export class ChaosFolder {
   private readonly faults: WriteStream;
   /** Where the nodes have their data, when they are of this run. */
   private readonly dataPath: string;
+  private incompleteBy: string | undefined;
+  private readonly onIncomplete: () => void;
 
   /**
-   * Makes the folder, by default a new one below .kvorum/chaos. Throws `UsageError` for one that is in use.
+   * Makes the folder, by default a new one below .kvorum/chaos. Throws `UsageError` for one that is in use or
+   * cannot be made. `onIncomplete` is called once, when something cannot be written, such as on a full disk.
    */
-  constructor(path: string | undefined, plan: ChaosPlan) {
+  constructor(path: string | undefined, plan: ChaosPlan, onIncomplete: () => void) {
     this.path = path ?? defaultPath(plan.seed);
     this.dataPath = join(this.path, 'data');
     this.plan = plan;
-    if (existsSync(this.path) && readdirSync(this.path).length > 0) {
+    this.onIncomplete = onIncomplete;
+    makeFolder('--out', this.path);
+    if (readdirSync(this.path).length > 0) {
       throw new UsageError(`--out ${this.path} is not empty: give a new folder, or empty this one`);
     }
-    mkdirSync(this.path, { recursive: true });
     writeFileSync(join(this.path, 'plan.json'), `${JSON.stringify(plan, undefined, 2)}\n`);
     this.history = createWriteStream(join(this.path, 'history.jsonl'));
     this.faults = createWriteStream(join(this.path, 'faults.jsonl'));
+    for (const stream of [this.history, this.faults]) stream.on('error', (error) => this.cannotWrite(error));
+  }
+
+  /** Why files of the folder are not complete; `undefined`: they are. */
+  get incomplete(): string | undefined {
+    return this.incompleteBy;
+  }
+
+  /** Something that belongs into the folder could not be written. */
+  cannotWrite(error: Error): void {
+    if (this.incompleteBy !== undefined) return;
+    this.incompleteBy = error.message;
+    this.onIncomplete();
   }
 
   addOperations(operations: readonly HistoryOperation[]): void {
-    this.history.write(formatHistory(operations));
+    if (!this.history.destroyed) this.history.write(formatHistory(operations));
   }
 
   addFault(record: FaultRecord): void {
-    this.faults.write(`${JSON.stringify(record)}\n`);
+    if (!this.faults.destroyed) this.faults.write(`${JSON.stringify(record)}\n`);
   }
 
-  /** Writes verdict and report; removes the nodes' data when there is nothing to look for in it. */
+  /**
+   * Writes verdict and report; removes the nodes' data when there is nothing to look for in it. What cannot
+   * be written must not hide the verdict.
+   */
   async finish(evidence: ChaosEvidence, verdict: Verdict): Promise<ChaosVerdictFile> {
     await Promise.all([this.history, this.faults].map((stream) => ended(stream)));
-    const reportPath = join(this.path, 'report.html');
-    writeFileSync(reportPath, renderReport(evidence, verdict));
-    const file: ChaosVerdictFile = {
+    const report = join(this.path, 'report.html');
+    this.write(report, renderReport(evidence, verdict));
+    const file = (): ChaosVerdictFile => ({
       verdict: verdict.result,
       words: verdict.words,
       seed: this.plan.seed,
       nodes: this.plan.nodes,
-      report: reportPath,
+      report,
       checks: verdict.checks,
       figures: figuresOf(evidence),
-    };
-    writeFileSync(join(this.path, 'verdict.json'), `${JSON.stringify(file, undefined, 2)}\n`);
+      ...(this.incompleteBy === undefined ? {} : { incomplete: this.incompleteBy }),
+    });
+    this.write(join(this.path, 'verdict.json'), `${JSON.stringify(file(), undefined, 2)}\n`);
     if (verdict.result === 'holds') rmSync(this.dataPath, { recursive: true, force: true, maxRetries: 5 });
-    return file;
+    return file();
+  }
+
+  private write(path: string, text: string): void {
+    try {
+      writeFileSync(path, text);
+    } catch (error) {
+      this.cannotWrite(error as Error);
+    }
   }
 
   /** The outcome for people, on stdout. */
@@ -86,10 +119,14 @@ export class ChaosFolder {
       ...verdict.checks.map(
         ({ name, result, words }) => `  ${name}: ${result === 'holds' ? '' : `${result}: `}${words}`,
       ),
-      `  ${figures.ok} operations acknowledged, ${figures.failed} refused, ${figures.unknown} unknown`,
+      `  ${counted(figures.ok, 'operation')} acknowledged, ${grouped(figures.failed)} refused, ` +
+        `${grouped(figures.unknown)} unknown`,
       `  longest time without an acknowledged write: ${(figures.longestGapMs / 1_000).toFixed(1)} s`,
       `report: ${join(shortPath(this.path), 'report.html')}`,
       `history: ${join(shortPath(this.path), 'history.jsonl')}, one operation per line`,
+      ...(this.incompleteBy === undefined
+        ? []
+        : [paint('red', `the files in ${shortPath(this.path)} are not complete: ${this.incompleteBy}`)]),
       ...(existsSync(this.dataPath) ? [`data of the nodes: ${shortPath(this.dataPath)}`] : []),
     ];
   }
@@ -105,9 +142,7 @@ function shortPath(path: string): string {
   return below === '' || below.startsWith('..') ? path : below;
 }
 
+/** Also of a stream that has failed: its listener has heard of it. */
 function ended(stream: WriteStream): Promise<void> {
-  return new Promise((done, fail) => {
-    stream.once('error', fail);
-    stream.end(() => done());
-  });
+  return new Promise((done) => stream.end(() => done()));
 }

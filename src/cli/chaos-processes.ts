@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { ChaosNode, LoadProcess, NodeControl, UnexpectedExit } from '../sim/chaos/control.js';
+import type { ChaosNode, LoadEnd, LoadProcess, NodeControl, UnexpectedExit } from '../sim/chaos/control.js';
 import type { Links } from '../sim/chaos/links.js';
 import type { LoadReport } from '../sim/chaos/load-messages.js';
 import { hasOwnGroup, LocalCluster } from './local-cluster.js';
@@ -31,6 +31,8 @@ export interface ChaosClusterOptions {
   onUnexpectedExit(exit: UnexpectedExit): void;
   /** A node said that it found its disk damaged. */
   onDamageNoticed(nodeId: string): void;
+  /** What a node said could not be written to its log. */
+  onLogError(error: Error): void;
 }
 
 export class ChaosProcesses implements NodeControl {
@@ -53,17 +55,19 @@ export class ChaosProcesses implements NodeControl {
       addressSeenBy: (nodeId, other) => links.addressSeenBy(nodeId, other.id),
       flagsOf: (nodeId) => ['--chaos-folder', chaosFolder(nodeId)],
       onLine: (nodeId, line) => {
-        this.logs.get(nodeId)?.write(`${line}\n`);
+        this.log(nodeId, line);
         if (line.includes('"damaged":')) options.onDamageNoticed(nodeId);
       },
       onExit: (nodeId, { code, signal, expected, lastLines }) => {
         const how = signal ?? `code ${code}`;
-        this.logs.get(nodeId)?.write(`-- ended with ${how}${expected ? '' : ', by itself'}\n`);
+        this.log(nodeId, `-- ended with ${how}${expected ? '' : ', by itself'}`);
         if (!expected) options.onUnexpectedExit({ nodeId, how, lastLine: lastLines.at(-1) ?? '' });
       },
     });
     for (const { id } of this.cluster.nodes) {
-      this.logs.set(id, createWriteStream(join(logDirectory, `${id}.log`), { flags: 'a' }));
+      const log = createWriteStream(join(logDirectory, `${id}.log`), { flags: 'a' });
+      log.on('error', (error) => options.onLogError(error));
+      this.logs.set(id, log);
     }
     this.nodes = this.cluster.nodes.map((node) => ({ ...node, chaosFolder: chaosFolder(node.id) }));
     for (const node of this.nodes) mkdirSync(node.chaosFolder, { recursive: true });
@@ -102,6 +106,11 @@ export class ChaosProcesses implements NodeControl {
     this.cluster.killAll();
   }
 
+  private log(nodeId: string, line: string): void {
+    const log = this.logs.get(nodeId);
+    if (log?.destroyed === false) log.write(`${line}\n`);
+  }
+
   /** As `launchLoad`; the process also sees to it that no node stays under SIGSTOP without this one. */
   launchLoad(onReport: (report: LoadReport) => void): LoadProcess {
     const load = launchLoad(onReport);
@@ -118,16 +127,18 @@ export function launchLoad(onReport: (report: LoadReport) => void): LoadProcess 
   });
   const kill = (): void => void child.kill('SIGKILL');
   process.on('exit', kill);
-  const ended = new Promise<number | null>((resolve) => {
-    const end = (code: number | null): void => {
+  const ended = new Promise<LoadEnd>((resolve) => {
+    const end = (isOrdinary: boolean, how: string): void => {
       process.off('exit', kill);
-      resolve(code);
+      resolve({ isOrdinary, how });
     };
     // The channel may close after the process has ended: what was reported before is heard first.
     const channelClosed = new Promise((closed) => child.once('disconnect', closed));
-    child.once('exit', (code) => void channelClosed.then(() => end(code)));
-    child.once('error', () => {
-      if (child.pid === undefined) end(null);
+    child.once('exit', (code, signal) => {
+      void channelClosed.then(() => end(code === 0, signal ?? `code ${code}`));
+    });
+    child.once('error', (error) => {
+      if (child.pid === undefined) end(false, error.message);
     });
   });
   child.on('message', (message) => onReport(message as LoadReport));

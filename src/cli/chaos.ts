@@ -7,6 +7,7 @@ import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import { connect } from '../client/index.js';
 import type { ObservedNode } from '../sim/chaos/observer.js';
+import { counted } from '../sim/chaos/html.js';
 import { Links } from '../sim/chaos/links.js';
 import {
   clientSideFaults,
@@ -40,6 +41,9 @@ interface ChaosFlags {
 }
 
 const defaultSeconds = 60;
+/** About 400 operations a second: a longer history is more than `historyOperationsMax`. */
+const minutesMax = 180;
+const whyNotLonger = 'all operations are kept in memory and checked at once';
 const loadProcesses = 3;
 
 export function addChaosCommand(program: Command): void {
@@ -53,8 +57,15 @@ export function addChaosCommand(program: Command): void {
         parseNodes,
       ),
     )
-    .addOption(count('--minutes <count>', 'how long it is loaded', 1, 24 * 60))
-    .addOption(count('--seconds <count>', `… or in seconds (default: ${defaultSeconds})`, 5, 24 * 3_600))
+    .addOption(
+      new Option(
+        '--minutes <count>',
+        `how long it is loaded; at most ${minutesMax}, since ${whyNotLonger}`,
+      ).argParser(parseMinutes),
+    )
+    .addOption(
+      count('--seconds <count>', `the same in seconds (default: ${defaultSeconds})`, 5, minutesMax * 60),
+    )
     .addOption(
       count(
         '--seed <number>',
@@ -100,6 +111,16 @@ function parseNodes(text: string): number {
   return Number(text);
 }
 
+function parseMinutes(text: string): number {
+  const minutes = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (minutes >= 1 && minutes <= minutesMax) return minutes;
+  const range = `it must be a whole number from 1 to ${minutesMax}`;
+  if (minutes > minutesMax) {
+    throw new InvalidArgumentError(`${range}: ${whyNotLonger}.`);
+  }
+  throw new InvalidArgumentError(`${range}; for less there is --seconds.`);
+}
+
 async function runChaos(flags: ChaosFlags): Promise<number> {
   const { endpoints } = flags;
   if (flags.minutes !== undefined && flags.seconds !== undefined)
@@ -112,16 +133,18 @@ async function runChaos(flags: ChaosFlags): Promise<number> {
     (flags.minutes === undefined ? (flags.seconds ?? defaultSeconds) : flags.minutes * 60) * 1_000;
   const nodes = endpoints === undefined ? await ownNodes(flags.nodes ?? 3) : await membersOf(endpoints);
   const plan = makePlan({ seed, nodes: nodes.length, durationMs, faults });
-  const folder = new ChaosFolder(flags.out, plan);
-  const { evidence, verdict } = await new ChaosSession(flags, folder, nodes).run();
+  const folder = new ChaosFolder(flags.out, plan, () => session.onIncomplete());
+  const session = new ChaosSession(flags, folder, nodes);
+  const { evidence, verdict } = await session.run();
   const report = await folder.finish(evidence, verdict);
   if (flags.json === true) await writeJson(report);
   else for (const line of folder.summary(evidence, verdict)) await writeLine(line);
-  return exitCodeFor(verdict);
+  return exitCodeFor(verdict, folder.incomplete === undefined);
 }
 
 /** The worst that was found. */
-function exitCodeFor({ result, checks }: Verdict): number {
+export function exitCodeFor({ result, checks }: Verdict, isComplete: boolean): number {
+  if (!isComplete && result !== 'violated') return exitCodes.failure;
   switch (result) {
     case 'holds':
       return exitCodes.ok;
@@ -190,8 +213,10 @@ class ChaosSession {
       const run = new ChaosRun(options);
       this.chaosRun = run;
       say(
-        `seed ${options.plan.seed}, ${options.plan.faults.length} faults planned, output in ${folder.path}`,
+        `seed ${options.plan.seed}, ${counted(options.plan.faults.length, 'fault')} planned, ` +
+          `output in ${folder.path}`,
       );
+      if (folder.incomplete !== undefined) run.interrupt();
       const evidence = await run.run();
       this.progress?.end();
       say('checking the history');
@@ -218,6 +243,7 @@ class ChaosSession {
         logDirectory: join(folder.path, 'logs'),
         ports: nodes.map(({ address }) => Number(address.slice(address.lastIndexOf(':') + 1))),
         links,
+        onLogError: (error) => folder.cannotWrite(error),
         onDamageNoticed: (nodeId) => this.chaosRun?.damageNoticed(nodeId),
         onUnexpectedExit: (exit) => {
           this.tell(paint('red', `${exit.nodeId} ended by itself with ${exit.how}: ${exit.lastLine}`));
@@ -257,6 +283,12 @@ class ChaosSession {
   private tell(line: string): void {
     if (this.progress === undefined) say(line);
     else this.progress.interrupt(line);
+  }
+
+  /** A run whose history cannot be kept is not worth going on with; what there is of it is judged. */
+  onIncomplete(): void {
+    this.tell(paint('red', `stopping, since output cannot be written: ${this.folder.incomplete}`));
+    this.chaosRun?.interrupt();
   }
 
   private interrupted = false;

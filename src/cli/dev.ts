@@ -7,6 +7,7 @@ import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { connect, KvorumError, type KvorumClient } from '../client/index.js';
 import { exitCodes, UsageError } from './exit-codes.js';
+import { makeFolder } from './folders.js';
 import { LocalCluster, savedPorts, takenPort, type NodeExit } from './local-cluster.js';
 import { readableLogLine } from './log-lines.js';
 import { defaultDevPort, integerParser } from './options.js';
@@ -45,6 +46,7 @@ export function addDevCommand(program: Command): void {
     .action(async (flags: DevFlags) => {
       const ports = choosePorts(flags);
       await refuseTakenPort(ports);
+      makeFolder('--data-dir', flags.dataDir);
       const session = new DevSession(flags.dataDir, ports);
       process.exitCode = await session.run();
     });

@@ -36,6 +36,8 @@ export class SimReport {
   private virtualMs = 0;
   private verified = 0;
   interrupted = false;
+  /** Something that was asked for could not be written. */
+  isIncomplete = false;
   /** Whether meeting too little of what is rare is a failure too; only over `manySeeds`. */
   hasFloors = false;
   readonly failures: Failure[] = [];
@@ -80,14 +82,16 @@ export class SimReport {
     const { seedsPerSecond, eventsPerSecond, virtualSecondsPerSecond } = this.rates;
     const failed = this.failed === 0 ? '' : `, ${this.failed} failed`;
     const speed = `${seedsPerSecond} seeds/s, ${eventsPerSecond} events/s`;
-    return `${this.seeds} seeds${failed}, ${speed}, ${virtualSecondsPerSecond} virtual s/s`;
+    const seeds = this.seeds === 1 ? '1 seed' : `${this.seeds} seeds`;
+    return `${seeds}${failed}, ${speed}, ${virtualSecondsPerSecond} virtual s/s`;
   }
 
   get exitCode(): number {
     const worst = failureKinds.find((kind) => this.kinds.has(kind));
     if (worst !== undefined) return exitCodes[worst];
     if (this.missed !== undefined && this.missed.length > 0) return exitCodes.failure;
-    return this.interrupted ? exitCodes.interrupted : exitCodes.ok;
+    if (this.interrupted) return exitCodes.interrupted;
+    return this.isIncomplete ? exitCodes.failure : exitCodes.ok;
   }
 
   /** Rare things that happened in too few seeds; `undefined` when that was not looked at. */
@@ -136,12 +140,16 @@ export class SimReport {
       const fact = `in ${this.seedsWith(name)} of ${this.seeds} seeds, should be in ${seedsMin}`;
       lines.push(`${paint('red', 'too rare')}: ${name}: ${fact}`);
     }
-    const last = (this.firstSeed + this.seeds - 1) >>> 0;
-    const which = this.seeds === 1 ? `seed ${this.firstSeed}` : `seeds ${this.firstSeed} to ${last}`;
-    const interrupted = this.interrupted ? ', interrupted' : '';
-    lines.push(`${which}: ${this.seeds - this.failed} passed, ${this.failed} failed${interrupted}`);
+    lines.push(`${this.outcome}${this.interrupted ? ', interrupted' : ''}`);
     lines.push(`${this.progress}, ${this.verified} run twice`);
     return lines;
+  }
+
+  private get outcome(): string {
+    if (this.seeds === 0) return 'no seed finished';
+    const last = (this.firstSeed + this.seeds - 1) >>> 0;
+    const which = this.seeds === 1 ? `seed ${this.firstSeed}` : `seeds ${this.firstSeed} to ${last}`;
+    return `${which}: ${this.seeds - this.failed} passed, ${this.failed} failed`;
   }
 
   private get rates(): Record<'seedsPerSecond' | 'eventsPerSecond' | 'virtualSecondsPerSecond', number> {

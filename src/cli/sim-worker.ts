@@ -20,10 +20,15 @@ port?.on('message', (job: Job) => {
   try {
     port.postMessage(run(job));
   } catch (error) {
-    const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    port.postMessage({ kind: 'error', message } satisfies Answer);
+    port.postMessage({ kind: 'error', message: wordsOf(error) } satisfies Answer);
   }
 });
+
+/** Where it comes from matters, unless it is from the operating system, such as ENOSPC for a trace. */
+function wordsOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return 'syscall' in error ? error.message : (error.stack ?? error.message);
+}
 
 function run(job: Job): Answer {
   switch (job.kind) {

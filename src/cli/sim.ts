@@ -3,7 +3,7 @@
 // again.
 
 import { availableParallelism } from 'node:os';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { manySeeds } from '../sim/coverage-marks.js';
@@ -13,39 +13,26 @@ import { familyNames } from '../sim/plan-faults.js';
 import { planOf, type Plan, type PlanOptions } from '../sim/plan.js';
 import { sizeOf } from '../sim/shrink.js';
 import { exitCodes, UsageError } from './exit-codes.js';
+import { checkFile, checkFolder, makeFolder } from './folders.js';
 import { integerParser, wordListParser } from './options.js';
 import { say, writeJson, writeLine } from './output.js';
 import { bar, Progress } from './progress.js';
+import { refuseContradictions, seedsDefault, type SimFlags } from './sim-flags.js';
 import type { RunReport } from './sim-jobs.js';
 import { SimPool } from './sim-pool.js';
 import { type Failure, SimReport } from './sim-report.js';
 
-interface SimFlags {
-  readonly seeds?: number;
-  readonly seed: number;
-  readonly minutes?: number;
-  readonly nodes?: number;
-  readonly faults?: string[];
-  readonly replay?: string;
-  readonly messages?: boolean;
-  readonly traceJson?: string;
-  /** Absent: only of seeds, not of a replay. */
-  readonly shrink?: boolean;
-  readonly out: string;
-  readonly floors?: boolean;
-  readonly workers: number;
-  readonly json?: boolean;
-}
-
-const seedsDefault = 100;
 /** Every so many-th seed is run twice, whether it fails or not. */
 const verifyEvery = 50;
 /** How long the first failure may be made smaller. */
 const shrinkSecondsMax = 60;
 
 export function addSimCommand(program: Command): void {
-  program
-    .command('sim')
+  const command = program.command('sim');
+  /** Of `--shrink` and `--no-shrink`, which set one flag: those that were given. */
+  const shrinkFlags = new Set<string>();
+  for (const name of ['shrink', 'no-shrink']) command.on(`option:${name}`, () => shrinkFlags.add(name));
+  command
     .description('run the node in a simulated world with faults and check every promise')
     .addOption(
       new Option('--seeds <count>', `how many seeds (default ${seedsDefault})`).argParser(integerParser(1)),
@@ -76,7 +63,10 @@ export function addSimCommand(program: Command): void {
     )
     .option('--json', 'print one JSON document')
     .addHelpText('after', helpText)
-    .action(runSim);
+    .action(async (flags: SimFlags) => {
+      refuseContradictions(flags, (name) => command.getOptionValueSource(name) === 'cli', shrinkFlags);
+      await runSim(flags);
+    });
 }
 
 const helpText = `
@@ -89,24 +79,16 @@ Exit codes: 0 all seeds passed, 1 the command itself failed or --floors found to
   ${exitCodes.interrupted} Ctrl-C`;
 
 async function runSim(flags: SimFlags): Promise<void> {
-  if (flags.messages === true && flags.replay === undefined) {
-    throw new UsageError('--messages goes with --replay');
-  }
-  if (flags.floors === true && (flags.faults ?? flags.nodes ?? flags.replay) !== undefined) {
-    throw new UsageError('--floors is for seeds of every kind: not with --faults, --nodes or --replay');
-  }
-  if (flags.floors === true && flags.minutes === undefined && (flags.seeds ?? seedsDefault) < manySeeds) {
-    throw new UsageError(
-      `--floors needs --seeds ${manySeeds} or more: fewer may miss what is rare by chance`,
-    );
-  }
+  const plan = flags.replay === undefined ? undefined : planToReplay(flags.replay, flags);
+  if (plan === undefined || flags.shrink === true) checkFolder('--out', flags.out);
+  if (flags.traceJson !== undefined) checkFile('--trace-json', flags.traceJson);
   const pool = new SimPool();
   const onInterrupt = (): void => pool.stop();
   process.once('SIGINT', onInterrupt);
   process.once('SIGTERM', onInterrupt);
   try {
-    if (flags.replay === undefined) await runSeeds(flags, pool);
-    else await replay(flags, flags.replay, pool);
+    if (plan === undefined) await runSeeds(flags, pool);
+    else await replay(flags, plan, pool);
   } finally {
     pool.stop();
     process.off('SIGINT', onInterrupt);
@@ -120,16 +102,13 @@ async function runSeeds(flags: SimFlags, pool: SimPool): Promise<void> {
   const firstPlans: Plan[] = [];
   await search(flags, pool, report, firstPlans);
   report.end();
-  report.interrupted = pool.isStopped;
   const [failure] = report.failures;
   const [plan] = firstPlans;
   if (failure !== undefined && plan !== undefined) {
     if (flags.shrink !== false) await shrinkFailure(flags, pool, failure, plan);
-    if (flags.traceJson !== undefined) await pool.run({ kind: 'record', plan, path: flags.traceJson });
+    await record(flags, pool, report, plan);
   }
-  process.exitCode = report.exitCode;
-  if (flags.json) await writeJson(report.toJson());
-  else for (const line of report.lines()) await writeLine(line);
+  await conclude(flags, pool, report);
 }
 
 /** Runs the seeds on all workers. The plan of the first failure is put into `firstPlans`. */
@@ -189,22 +168,35 @@ async function shrinkFailure(flags: SimFlags, pool: SimPool, failure: Failure, p
   keep(flags.out, failure, { ...report, plan: small }, `seed-${failure.seed}.small`);
 }
 
-async function replay(flags: SimFlags, path: string, pool: SimPool): Promise<void> {
-  const plan = planOfSeed(path, flags) ?? planFromFile(path);
+async function replay(flags: SimFlags, plan: Plan, pool: SimPool): Promise<void> {
   const report = new SimReport(plan.seed);
   const result = await pool.run({ kind: 'plan', plan, detail: flags.messages === true ? 'full' : 'words' });
   report.end();
-  report.interrupted = pool.isStopped;
   if (result?.kind === 'ran') {
     const failure = report.add(result.report, true);
     if (!flags.json) for (const line of result.report.trace ?? []) await writeLine(line);
-    if (flags.traceJson !== undefined) await pool.run({ kind: 'record', plan, path: flags.traceJson });
+    await record(flags, pool, report, plan);
     if (failure !== undefined && flags.shrink === true) {
       await shrinkFailure(flags, pool, failure, plan);
     }
   } else if (result?.kind === 'error') {
     report.addError(plan.seed, result.message);
   }
+  await conclude(flags, pool, report);
+}
+
+/** Writes the trace for `--trace-json`. Its file was looked at before the run, but a disk can be full. */
+async function record(flags: SimFlags, pool: SimPool, report: SimReport, plan: Plan): Promise<void> {
+  const { traceJson: path } = flags;
+  if (path === undefined) return;
+  const result = await pool.run({ kind: 'record', plan, path });
+  if (result?.kind === 'ran') return;
+  report.isIncomplete = true;
+  say(`--trace-json ${path} is not complete: ${result?.kind === 'error' ? result.message : 'interrupted'}`);
+}
+
+async function conclude(flags: SimFlags, pool: SimPool, report: SimReport): Promise<void> {
+  report.interrupted = pool.isStopped;
   process.exitCode = report.exitCode;
   if (flags.json) await writeJson(report.toJson());
   else for (const line of report.lines()) await writeLine(line);
@@ -216,7 +208,7 @@ async function replay(flags: SimFlags, path: string, pool: SimPool): Promise<voi
 function keep(folder: string, failure: Failure, { plan, trace }: RunReport, name: string): void {
   if (plan === undefined) return;
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder('--out', folder);
     const planPath = join(folder, `${name}.json`);
     writeFileSync(planPath, writePlan(plan));
     writeFileSync(join(folder, `${name}.trace.txt`), `${(trace ?? []).join('\n')}\n`);
@@ -226,10 +218,15 @@ function keep(folder: string, failure: Failure, { plan, trace }: RunReport, name
   }
 }
 
-/** The plan that is drawn for a seed, when `text` is one and no file has that name. */
-function planOfSeed(text: string, flags: SimFlags): Plan | undefined {
-  if (!/^\d+$/.test(text) || Number(text) > 0xffff_ffff || existsSync(text)) return undefined;
-  return planOf(Number(text), planOptions(flags));
+/** The plan that is drawn for a seed, when `text` is one and no file has that name; else that of the file. */
+function planToReplay(text: string, flags: SimFlags): Plan {
+  const isSeed = /^\d+$/.test(text) && Number(text) <= 0xffff_ffff && !existsSync(text);
+  if (isSeed) return planOf(Number(text), planOptions(flags));
+  const ignored = flags.nodes === undefined ? '--faults' : '--nodes';
+  if ((flags.nodes ?? flags.faults) !== undefined) {
+    throw new UsageError(`--replay ${text} is a plan file, which says it all: not with ${ignored}`);
+  }
+  return planFromFile(text);
 }
 
 function planFromFile(path: string): Plan {

@@ -1,6 +1,7 @@
 // The words in which the shape of a plan file is said: a check looks at one value and refuses it with its
 // path. A shape has one check per field of a type, and the compiler sees to it that none is forgotten.
 
+import { toBytes } from '../base/bytes.js';
 import { KvorumError } from '../base/errors.js';
 
 /** Throws INVALID_ARGUMENT, with `path`, when the value is not what it should be. */
@@ -38,9 +39,12 @@ export function objectOf<T extends object>(shape: FieldChecks<T>): Check {
   };
 }
 
-export function list(check: Check): Check {
+export function list(check: Check, lengthMax = Number.POSITIVE_INFINITY): Check {
   return (value, where) => {
     if (!Array.isArray(value)) refuse(where, `is ${shown(value)}, not a list`);
+    if (value.length > lengthMax) {
+      refuse(where, `has ${value.length} items, the limit is ${lengthMax}`);
+    }
     for (const [i, item] of value.entries()) check(item, `${where}[${i}]`);
   };
 }
@@ -66,6 +70,15 @@ export const text: Check = (value, where) => {
   if (typeof value !== 'string' || value === '') refuse(where, `is ${shown(value)}, not a text`);
 };
 
+/** A text of at most so many bytes as UTF-8. */
+export function textUpTo(bytesMax: number): Check {
+  return (value, where) => {
+    text(value, where);
+    const bytes = toBytes(value as string).length;
+    if (bytes > bytesMax) refuse(where, `has ${bytes} bytes, the limit is ${bytesMax}`);
+  };
+}
+
 export const boolean: Check = (value, where) => {
   if (typeof value !== 'boolean') refuse(where, `is ${shown(value)}, not true or false`);
 };
@@ -86,6 +99,18 @@ export const fraction: Check = (value, where) => within(value, where, 0, 1);
 export const integer: Check = (value, where) => {
   if (!Number.isSafeInteger(value)) refuse(where, `is ${shown(value)}, not a whole number`);
 };
+
+export function numberFrom(min: number, max: number): Check {
+  return (value, where) => within(value, where, min, max);
+}
+
+/** A whole number, from `min` to `max`. */
+export function integerFrom(min: number, max: number): Check {
+  return (value, where) => {
+    integer(value, where);
+    within(value, where, min, max);
+  };
+}
 
 /** Directed ways between hosts: `[["n1", "n2"], …]`. */
 export const ways: Check = list((value, where) => {

@@ -4,14 +4,17 @@
 // written and read is the same plan, to the last event. Source: research §4.9.
 
 import { KvorumError } from '../base/errors.js';
+import { kvLimits } from '../kv/commands.js';
 import type { CorePlan } from './faults.js';
 import {
   boolean,
   type Check,
   fraction,
   integer,
+  integerFrom,
   list,
   number,
+  numberFrom,
   objectOf,
   oneOf,
   optional,
@@ -20,33 +23,50 @@ import {
   refuse,
   type FieldChecks,
   text,
+  textUpTo,
   time,
 } from './plan-file-checks.js';
 import { faultFields } from './plan-file-faults.js';
 import { checkReferences } from './plan-file-references.js';
 import type { ClientPlan, Knobs, MachinePlan, Plan, PlannedOperation } from './plan.js';
+import { nodeConfigOf } from './virtual-config.js';
 
 /** The only version that is known. */
 const formatVersion: Plan['formatVersion'] = 1;
+
+/** Limits of what the parts of a plan may hold; plans that are drawn stay far below. */
+const limits = {
+  clients: 100,
+  operations: 100_000,
+  faults: 20_000,
+  families: 1_000,
+  nameBytes: 64,
+  concurrency: 1_000,
+  phaseMs: 86_400_000,
+} as const;
+
+/** As `start` allows it. */
+const machinesMax = 7;
 
 /** Longer texts are refused. */
 export const planTextLengthMax = 64 * 1_048_576;
 
 const machineFields: FieldChecks<MachinePlan> = {
-  name: text,
-  clockRate: positive,
+  name: textUpTo(limits.nameBytes),
+  // Leases and timeouts are right for clocks that drift no more.
+  clockRate: numberFrom(0.99, 1.01),
   clockStartMs: number,
   wallOffsetMs: number,
   eventCostUs: time,
   clockReadCostUs: time,
   startAtMs: time,
-  snapshotLogEntriesMax: optional(positive),
+  snapshotLogEntriesMax: optional(integerFrom(1, Number.MAX_SAFE_INTEGER)),
 };
 
 const clientFields: FieldChecks<ClientPlan> = {
-  name: text,
-  concurrency: positive,
-  timeoutMs: positive,
+  name: textUpTo(limits.nameBytes),
+  concurrency: integerFrom(1, limits.concurrency),
+  timeoutMs: numberFrom(1, limits.phaseMs),
   readFrom: optional(oneOf('leader', 'nearest')),
 };
 
@@ -54,9 +74,9 @@ const operationFields: FieldChecks<PlannedOperation> = {
   atMs: time,
   client: integer,
   kind: oneOf('put', 'delete', 'get', 'range'),
-  key: text,
+  key: textUpTo(kvLimits.keyBytesMax),
   condition: oneOf('any', 'absent', 'known'),
-  valueBytes: time,
+  valueBytes: integerFrom(0, kvLimits.valueBytesMax),
 };
 
 const knobsFields: FieldChecks<Knobs> = {
@@ -92,8 +112,8 @@ const coreFields: FieldChecks<CorePlan> = {
 const planFields: FieldChecks<Plan> = {
   formatVersion: () => undefined,
   seed: integer,
-  safetyMs: time,
-  healMs: time,
+  safetyMs: numberFrom(0, limits.phaseMs),
+  healMs: numberFrom(0, limits.phaseMs),
   peerMode: oneOf('tcp', 'datagram'),
   conditions: objectOf<Plan['conditions']>({
     latencyUsMin: time,
@@ -112,11 +132,11 @@ const planFields: FieldChecks<Plan> = {
   }),
   store: objectOf<Plan['store']>({ readUsMean: time, batchUsMin: time, batchUsMean: time }),
   knobs: objectOf(knobsFields),
-  machines: list(objectOf(machineFields)),
-  clients: list(objectOf(clientFields)),
-  operations: list(objectOf(operationFields)),
-  families: list(text),
-  faults: list(checkFault),
+  machines: list(objectOf(machineFields), machinesMax),
+  clients: list(objectOf(clientFields), limits.clients),
+  operations: list(objectOf(operationFields), limits.operations),
+  families: list(text, limits.families),
+  faults: list(checkFault, limits.faults),
   core: optional(objectOf(coreFields)),
 };
 
@@ -143,6 +163,7 @@ export function readPlan(planText: string): Plan {
   }
   objectOf(planFields)(plan, '');
   const checked = plan as Plan;
+  checkKnobs(checked.knobs);
   checkReferences(checked);
   return checked;
 }
@@ -159,6 +180,26 @@ function lines(value: unknown): string {
   const isTable = Array.isArray(value) && typeof value[0] === 'object';
   if (!isTable) return JSON.stringify(value);
   return `[\n${value.map((row) => `    ${JSON.stringify(row)}`).join(',\n')}\n  ]`;
+}
+
+/** Refuses knobs that no node would start with: they have the bounds of its configuration. */
+function checkKnobs(knobs: Knobs): void {
+  try {
+    nodeConfigOf(knobs);
+  } catch (error) {
+    if (!KvorumError.is(error)) throw error;
+    const [where = '', ...rest] = error.message.replace(configNames, knobOf).split(' ');
+    refuse(where, rest.join(' '));
+  }
+}
+
+/** `snapshot.chunkBytes`, `sliceMs` */
+const configNames = /\b(?:([a-z]+)\.)?(\w+)\b/g;
+
+/** The knob's place, when a field of the configuration has one; else the words as they are. */
+function knobOf(words: string, group: string | undefined, name: string): string {
+  const knob = group === 'snapshot' ? `snapshot${name.slice(0, 1).toUpperCase()}${name.slice(1)}` : name;
+  return Object.hasOwn(knobsFields, knob) ? `knobs.${knob}` : words;
 }
 
 function checkFault(value: unknown, where: string): void {

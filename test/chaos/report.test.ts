@@ -9,7 +9,7 @@ import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { duration, escapeHtml, grouped, scriptJson } from '../../src/sim/chaos/html.js';
 import { renderReport } from '../../src/sim/chaos/report.js';
-import { timelineData } from '../../src/sim/chaos/report-data.js';
+import { leftOutWords, timelineData, type TimelineData } from '../../src/sim/chaos/report-data.js';
 import type { ChaosEvidence } from '../../src/sim/chaos/run.js';
 import { judge } from '../../src/sim/chaos/verdict.js';
 import { Browser, findBrowser } from './browser.js';
@@ -95,28 +95,80 @@ describe('the report', () => {
     const data = timelineData(evidence(), new Set());
     expect(data.clients).toEqual(['c1.1', 'c1.2', 'final']);
     expect(data.keys).toEqual(['1']);
-    expect(data.oneIn).toBe(1);
-    const bytes = [...Buffer.from(data.operations, 'base64')];
-    const next = (): number => {
-      let value = 0;
-      for (let scale = 1; ; scale *= 128) {
-        const byte = bytes.shift() ?? 0;
-        value += (byte & 127) * scale;
-        if (byte < 128) return value;
-      }
-    };
-    const lanes = data.clients.map(() =>
-      Array.from({ length: next() }, () => [next(), next(), next(), next()]),
-    );
+    expect([data.oneIn, data.othersOneIn]).toEqual([1, 1]);
+    const lanes = decode(data);
     expect(lanes[0]).toEqual([
       [100_000, 20_000, 1, 0],
       [900_000, 4_000_000, 17, 0],
       [5_000_000, 12_000, 1, 0],
     ]);
     expect(lanes[2]).toEqual([[9_000_000, 5_000, 0, 0]]);
-    expect(bytes).toEqual([]);
   });
 });
+
+describe('a timeline of too many operations', () => {
+  const outcomes = { ok: { st: 'ok' }, fail: { st: 'fail' }, unknown: { st: 'unknown' } } as const;
+  /** Evenly mixed; how many are shown of each status, as the page says it, and what is left of the proof. */
+  const shownOf = (counts: Readonly<Record<keyof typeof outcomes, number>>) => {
+    const entries = Object.entries(counts) as [keyof typeof outcomes, number][];
+    const operations = entries.flatMap(([status, count]) =>
+      Array.from({ length: count }, (_, i) =>
+        operation('c1', { op: 'put', k: 'k', v: 'v' }, (i * 8_000) / count, 1, outcomes[status]),
+      ),
+    );
+    operations.sort((a, b) => a.call - b.call);
+    const proof = new Set([3, 7, 11].map((place) => operations[place] as (typeof operations)[0]));
+    const data = timelineData(evidence({ operations }), proof);
+    const lane = decode(data).flat();
+    const shown = [0, 1, 2].map((status) => lane.filter(([, , flags = 0]) => ((flags >> 3) & 7) === status));
+    const proven = lane.filter(([, , flags = 0]) => (flags & 64) !== 0);
+    return { data, words: leftOutWords(data), shown: shown.map(({ length }) => length), proven, lane };
+  };
+
+  test('thins out what went well before anything else', () => {
+    const few = shownOf({ ok: 1_000, fail: 200, unknown: 300 });
+    expect([few.words, few.shown]).toEqual(['', [1_000, 200, 300]]);
+    const { words, shown, proven } = shownOf({ ok: 300_000, fail: 20_000, unknown: 80_000 });
+    expect(words).toBe(' It shows one in 2 of the successful ones; history.jsonl has them all.');
+    expect(shown.slice(1)).toEqual([20_000, 80_000]);
+    expect(shown[0]).toBeLessThanOrEqual(150_003);
+    expect(proven).toHaveLength(3);
+  });
+
+  test('then what failed and what is unknown, evenly, so that the page stays bounded', () => {
+    const { words, shown, proven, lane } = shownOf({ ok: 90, fail: 150_000, unknown: 200_000 });
+    const others = 'one in 2 of those that failed or may have happened';
+    expect(words).toBe(` It shows ${others}; history.jsonl has them all.`);
+    expect(shown[0]).toBe(90);
+    expect(lane.length).toBeLessThanOrEqual(250_003);
+    expect(lane.length).toBeGreaterThan(170_000);
+    expect(proven).toHaveLength(3);
+    // From one to the next, in microseconds: no hole anywhere.
+    expect(lane.reduce((longest, [since = 0]) => Math.max(longest, since), 0)).toBeLessThan(1_000);
+    const both = shownOf({ ok: 200_000, fail: 260_000, unknown: 0 });
+    expect(both.words).toBe(
+      ` It shows one in 2 of the successful ones and ${others}; history.jsonl has them all.`,
+    );
+    expect(both.lane.length).toBeLessThanOrEqual(250_003);
+  });
+});
+
+/** Of each client its operations: since the one before, how long, flags and key. */
+function decode({ clients, operations }: TimelineData): number[][][] {
+  const bytes = Buffer.from(operations, 'base64');
+  let place = 0;
+  const next = (): number => {
+    let value = 0;
+    for (let scale = 1; ; scale *= 128) {
+      const byte = bytes[place++] ?? 0;
+      value += (byte & 127) * scale;
+      if (byte < 128) return value;
+    }
+  };
+  const lanes = clients.map(() => Array.from({ length: next() }, () => [next(), next(), next(), next()]));
+  expect(place).toBe(bytes.length);
+  return lanes;
+}
 
 test('figures and text for people', () => {
   expect([0, 999, 1_000, 1_234_567].map(grouped)).toEqual(['0', '999', '1,000', '1,234,567']);

@@ -41,6 +41,7 @@ describe('a verdict', () => {
     expect(words({ leaderships: [...one, ...one] }, 'replicas agree')).toMatch(
       /; one leader in each of 2 terms$/,
     );
+    expect(words({ finalRevision: 12_345 }, 'exactly once')).toMatch(/the store counts 12,345 writes/);
     expect(words({ leaderships: [] }, 'replicas agree')).toBe('no leader was seen');
     expect(words({ unreadKeys: [key] }, 'recovers')).toMatch(/^1 key could not/);
     const stale = words({ operations: staleOperations() }, 'revisions');
@@ -101,7 +102,8 @@ describe('a verdict', () => {
     expect(named(judged({ unreadKeys: [key] }), 'violated')).toEqual(['recovers']);
     const exit = { nodeId: 'n1', how: 'code 1', lastLine: 'INTERNAL: a bug' };
     expect(named(judged({ exits: [exit] }), 'violated')).toEqual(['nodes stay up']);
-    expect(judged({ exits: [{ ...exit, lastLine: 'cannot create x: ENOSPC' }] }).result).toBe('holds');
+    for (const lastLine of ['cannot create x: ENOSPC', 'IO error: 000004.log: No space left on device'])
+      expect(judged({ exits: [{ ...exit, lastLine }] }).result).toBe('holds');
   });
 
   test('damage that nobody notices is found', () => {
@@ -113,6 +115,18 @@ describe('a verdict', () => {
     const again = { ...damage, id: 2, fromNs: damage.toNs + 5, toNs: damage.toNs + 9 };
     const both = judged({ faults: [damage, again], noticed: noticed(damage.toNs + 1) });
     expect(named(both, 'violated')).toHaveLength(1);
+  });
+
+  test('nothing is called broken that may be the work of operations that are missing', () => {
+    const part = { interrupted: true, convergence: { kind: 'skipped' }, finalRevision: undefined } as const;
+    const lostLoad = 'load process c3 ended with SIGTERM';
+    expect(judged({ ...part, lostLoad }).result).toBe('interrupted');
+    const verdict = judged({ ...part, lostLoad, operations: staleOperations() });
+    expect(verdict.result).toBe('undecided');
+    const found = verdict.checks.find(({ name }) => name === 'linearizable');
+    expect(found?.words).toMatch(/^load process c3 ended with SIGTERM, and what it did last is not known/);
+    // What the nodes say of themselves does not depend on it.
+    expect(judged({ ...part, lostLoad, problems: ['n1 and n2 both lead'] }).result).toBe('violated');
   });
 
   test('a run that was cut short is not called good', () => {

@@ -92,7 +92,17 @@ describe('the report', () => {
     const report = new SimReport(1);
     report.interrupted = true;
     expect(report.exitCode).toBe(exitCodes.interrupted);
-    expect(report.lines().join('\n')).toContain('0 passed, 0 failed, interrupted');
+    expect(report.lines()[0]).toBe('no seed finished, interrupted');
+    report.add(run(1), false);
+    expect(report.lines().join('\n')).toContain('seed 1: 1 passed, 0 failed, interrupted\n1 seed, ');
+  });
+
+  test('fails when something that was asked for could not be written', () => {
+    const report = new SimReport(1);
+    report.isIncomplete = true;
+    expect(report.exitCode).toBe(exitCodes.failure);
+    report.add(run(1, 'convergence'), true);
+    expect(report.exitCode).toBe(exitCodes.liveness);
   });
 
   test('keeps the first failures only', () => {

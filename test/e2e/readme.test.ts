@@ -63,10 +63,12 @@ describe('README', () => {
   test('its examples compile with the settings that it names, and no others', () => {
     const examples = [...blocks('js'), ...blocks('ts')];
     expect(examples).toHaveLength(2);
-    expect(readme).toContain('`strict` with\n`"module": "NodeNext"`, `@types/node` and `"types": ["node"]`');
+    const settings = '`"target": "ES2022"`, `"module": "NodeNext"`, `@types/node` and `"types": ["node"]`';
+    expect(readme).toContain(`\`strict\` with ${settings}`);
     // Declarations of the package are checked too: a user's compiler may look into them.
     const options: ts.CompilerOptions = {
       strict: true,
+      target: ts.ScriptTarget.ES2022,
       module: ts.ModuleKind.NodeNext,
       types: ['node'],
       noEmit: true,

@@ -6,7 +6,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { makePlan } from '../../src/sim/chaos/plan.js';
 import { readPlan, writePlan } from '../../src/sim/plan-file.js';
 import { planOf, type Plan } from '../../src/sim/plan.js';
-import { endAll, eventually, runCommand, startCommand, temporaryFolder } from './processes.js';
+import { commandPath, endAll, eventually, runCommand, startCommand, temporaryFolder } from './processes.js';
 
 afterAll(endAll);
 
@@ -97,6 +97,14 @@ describe('a plan file', () => {
   });
 });
 
+test.runIf(existsSync('/dev/full'))('a trace for which there is no room fails the replay', async () => {
+  const plan = planFile(planOf(5, { safetyMs: 1_000, nodes: 3, families: [] }));
+  const { code, stdout, stderr } = await runCommand(['sim', '--replay', plan, '--trace-json', '/dev/full']);
+  expect(code).toBe(1);
+  expect(stdout).toContain('1 passed');
+  expect(stderr).toContain('--trace-json /dev/full is not complete: ENOSPC');
+});
+
 describe('is refused', () => {
   test.each([
     ['an unknown fault', ['--faults', 'kill,meteor'], [/meteor/, /partition, isolation/]],
@@ -104,6 +112,20 @@ describe('is refused', () => {
     ['too many nodes', ['--nodes', '8'], [/1 to 7/]],
     ['no minutes', ['--minutes', '0'], [/--minutes/]],
     ['messages without a replay', ['--messages'], [/--replay/]],
+    ['a replay of many seeds', ['--replay', '7', '--seeds', '3'], [/--replay.*not with --seeds/]],
+    ['a replay with a first seed', ['--replay', '7', '--seed', '1'], [/--replay.*not with --seed\b/]],
+    ['a replay with a time', ['--replay', '7', '--minutes', '1'], [/--replay.*not with --minutes/]],
+    ['a plan file with nodes', ['--replay', 'a.json', '--nodes', '3'], [/--replay a.json.*not with --nodes/]],
+    ['a plan file with faults', ['--replay', 'a.json', '--faults', 'kill'], [/--replay.*not with --faults/]],
+    ['to shrink and not to', ['--no-shrink', '--shrink'], [/--shrink or --no-shrink, not both/]],
+    [
+      'a trace that cannot be written',
+      ['--replay', '7', '--trace-json', '/nowhere/x'],
+      [/--trace-json \/nowhere\/x cannot be written: ENOENT/],
+    ],
+    ['a trace that is a folder', ['--replay', '7', '--trace-json', '.'], [/--trace-json \. .*EISDIR/]],
+    ['an output folder that is a file', ['--out', commandPath], [/--out .*kvorum.js is a file/]],
+    ['an output folder below a file', ['--out', `${commandPath}/x`], [/--out .*kvorum.js, which is a file/]],
     [
       'a plan file that is not there',
       ['--replay', '/nowhere/plan.json'],

@@ -128,6 +128,26 @@ describe('against a judge that tries every order', () => {
     }
     expect(Math.min(verdicts.true, verdicts.false)).toBeGreaterThan(200);
   });
+
+  it.each([11, 12, 13])('few values, and most writes of unknown outcome, seed %i', (seed) => {
+    const prng = new Prng(seed);
+    const verdicts = { true: 0, false: 0 };
+    for (let i = 0; i < 1_500; i++) {
+      const values = prng.pick([
+        ['a', 'b'],
+        ['a', 'b', null],
+      ]);
+      const operations = anyHistory(prng, prng.integer(3, 7), values).map((one): HistoryOperation => {
+        const isForgotten = one.op !== 'get' && one.out.st === 'ok' && prng.chance(0.7);
+        return isForgotten ? { ...one, out: { st: 'unknown' } } : one;
+      });
+      const truth = isLinearizable(operations);
+      const expected = truth ? 'linearizable' : 'violation';
+      expect([operations, checkLinearizability(operations).result]).toEqual([operations, expected]);
+      verdicts[`${truth}`]++;
+    }
+    expect(Math.min(verdicts.true, verdicts.false)).toBeGreaterThan(200);
+  });
 });
 
 describe('large histories', () => {
@@ -154,6 +174,46 @@ describe('large histories', () => {
     const found = violation(operations);
     expect(found.smallest.length).toBeLessThan(6);
     expect(found.smallest.map(({ call }) => call)).toContain(read.call);
+  });
+});
+
+describe('many writes of unknown outcome over few values', () => {
+  const unknown = { k: 'x', ret: null, out: { st: 'unknown' } } as const;
+  const read = (i: number, v: string): HistoryOperation => {
+    const call = 5_000 + 10 * i;
+    return { c: 'r', op: 'get', k: 'x', call, ret: call + 5, out: { st: 'ok', v } };
+  };
+  const puts = Array.from({ length: 200 }, (_, i): HistoryOperation => {
+    return { ...unknown, c: `u${i}`, op: 'put', v: `a${i % 4}`, call: i };
+  });
+  const reads = puts.map((_, i) => read(i, `a${(7 * i) % 4}`));
+
+  it('are not used up on values that nobody finds', () => {
+    const limits = { stepsMax: 100_000 };
+    expect(checkLinearizability([...puts, ...reads], limits)).toEqual({ result: 'linearizable' });
+    // The value has to come back once more than it was written.
+    const tooMany = checkLinearizability([...puts, ...reads, read(200, 'a1'), read(201, 'a0')], limits);
+    expect(tooMany.result).not.toBe('linearizable');
+  });
+
+  it('what comparing them costs counts as steps', () => {
+    const values = ['a0', 'a1', 'a2', 'a3'];
+    const swaps = values.flatMap((exp, i) =>
+      values.flatMap((v, j) =>
+        i === j ? [] : Array.from({ length: 5 }, (_, n) => ({ ...unknown, c: `s${i}${j}${n}`, exp, v })),
+      ),
+    );
+    const prng = new Prng(1);
+    const operations = [
+      { c: 'p', op: 'put', k: 'x', v: 'a0', call: 1, ret: 2, out: { st: 'ok' } } as const,
+      ...swaps.map((swap, i) => ({ ...swap, op: 'cas' as const, call: i })),
+      ...Array.from({ length: 80 }, (_, i) => read(i, prng.pick(values))),
+    ];
+    const before = performance.now();
+    const found = checkLinearizability(operations, { stepsMax: 20_000_000 });
+    // Some ten millions a second, and a slow machine.
+    expect(performance.now() - before).toBeLessThan(15_000);
+    expect(found).toMatchObject({ result: 'undecided', reason: 'gave up after 20000000 steps' });
   });
 });
 

@@ -66,6 +66,18 @@ describe('a plan that is written and read', () => {
   });
 });
 
+describe('a plan is accepted', () => {
+  it.each([
+    ['machines[1].clockRate', 0.99],
+    ['machines[1].clockRate', 1.01],
+    ['operations[4].valueBytes', 1_048_576],
+    ['operations[4].key', 'k'.repeat(4_096)],
+    ['healMs', 1],
+  ])('when %s is %j', (path, value) => {
+    expect(refusalOf(path, value)).toBe('none');
+  });
+});
+
 describe('a plan is refused', () => {
   it('when it is no JSON, no object, or too long', () => {
     expect(refusalOfText('{"seed": 1,')).toMatch(/not a plan: it is not JSON/);
@@ -100,6 +112,32 @@ describe('a plan is refused', () => {
     ['faults[0].atMs', 19_999, 'before the 19999 above it'],
     ['core', { nodes: [0, 1], others: [] }, 'core must name each of the positions 0 to 4 once'],
     ['core', { nodes: [0], others: [1, 2, 3, 4].map((node) => ({ node, state: 'dead' })) }, 'a majority'],
+    ['machines[1].clockRate', 1e9, 'machines[1].clockRate is 1000000000, it must be from 0.99 to 1.01'],
+    ['machines[1].name', 'n'.repeat(65), 'machines[1].name has 65 bytes, the limit is 64'],
+    [
+      'machines[0].snapshotLogEntriesMax',
+      0.5,
+      'machines[0].snapshotLogEntriesMax is 0.5, not a whole number',
+    ],
+    ['machines', Array(50).fill({}), 'machines has 50 items, the limit is 7'],
+    ['clients', Array(101).fill({}), 'clients has 101 items, the limit is 100'],
+    ['operations', Array(100_001).fill({}), 'operations has 100001 items, the limit is 100000'],
+    ['faults', Array(20_001).fill({}), 'faults has 20001 items, the limit is 20000'],
+    ['clients[0].concurrency', 1e6, 'clients[0].concurrency is 1000000, it must be from 1 to 1000'],
+    ['clients[0].timeoutMs', 1e15, 'clients[0].timeoutMs is 1000000000000000, it must be from 1 to'],
+    ['operations[4].valueBytes', 1e9, 'operations[4].valueBytes is 1000000000, it must be from 0 to 1048576'],
+    ['operations[4].key', 'k'.repeat(5_000), 'operations[4].key has 5000 bytes, the limit is 4096'],
+    ['operations[4].key', 'é'.repeat(2_049), 'operations[4].key has 4098 bytes, the limit is 4096'],
+    ['safetyMs', 1e12, 'safetyMs is 1000000000000, it must be from 0 to 86400000'],
+    [
+      'knobs.segmentBytes',
+      1,
+      'knobs.segmentBytes must be a whole number from 65,536 to 1,073,741,824, not 1',
+    ],
+    ['knobs.quotaBytes', 262_144, 'knobs.quotaBytes must be at least four segments'],
+    ['knobs.sliceMs', 1e9, 'knobs.sliceMs must be a whole number from 1 to 60,000'],
+    ['knobs.snapshotChunkBytes', 1, 'knobs.snapshotChunkBytes must be a whole number from 4,096'],
+    ['knobs.heartbeatIntervalMs', 250, 'knobs.heartbeatIntervalMs must be at most a third of knobs.election'],
   ])('when %s is %j', (path, value, words) => {
     expect(refusalOf(path, value)).toContain(words);
   });

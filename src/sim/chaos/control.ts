@@ -41,11 +41,18 @@ export interface NoticedDamage {
   readonly atNs: number;
 }
 
+export interface LoadEnd {
+  /** Of its own accord, with code 0. */
+  readonly isOrdinary: boolean;
+  /** `code 1`, `SIGKILL`, or why it could not be started. */
+  readonly how: string;
+}
+
 /** One load process. */
 export interface LoadProcess {
   send(command: LoadCommand): void;
-  /** Resolves when it has ended, with its exit code; after it nothing more is reported. */
-  readonly ended: Promise<number | null>;
+  /** Resolves when it has ended; after it nothing more is reported. */
+  readonly ended: Promise<LoadEnd>;
   kill(): void;
 }
 

@@ -1,7 +1,7 @@
 // Faults of a killed node's disk, made in its real files. A torn tail touches only bytes after the last
 // completed sync, which a crash may lose; damage touches synced bytes, which no crash does, and which the
 // node must notice. Must never be done to a node that runs, and damage never in a way that no reader could
-// tell from a log that ends there. Source: research §4.3, rows 46-50.
+// tell from a log that ends there.
 
 import { closeSync, existsSync, fstatSync, openSync, readdirSync, truncateSync } from 'node:fs';
 import { readFileSync, readSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';

@@ -1,5 +1,5 @@
 // What the faults of the network mean for each link: a planned fault and its victims become a rule.
-// Everything that is left open by the plan comes from the fault's own dice. Source: research §4.2.
+// Everything that is left open by the plan comes from the fault's own dice.
 
 import type { Prng } from '../../base/prng.js';
 import type { LinkRule } from './links.js';

@@ -1,7 +1,6 @@
 // The plan of a chaos run: which fault begins when and lasts how long, drawn from a seed alone, so that the
 // same seed gives the same plan. Who is hit is named by role where the role is the point ("the leader"), and
 // otherwise drawn from the fault's own dice when it begins, because who leads is not known before.
-// Source: research §1.2, §4.2, §4.4.
 
 import { Prng } from '../../base/prng.js';
 

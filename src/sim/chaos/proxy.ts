@@ -1,7 +1,7 @@
 // One TCP proxy in front of one node, for one who dials it. Passes bytes on unchanged and in order, or holds
 // them back, slows them down, throws them away, resets the connections or takes no new ones. Must never
 // change a byte, and after bytes were thrown away never pass on later ones of the same connection: what is
-// lost in a stream ends the stream. Source: research §4.2, §4.8.
+// lost in a stream ends the stream.
 
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { Prng } from '../../base/prng.js';

@@ -1,6 +1,6 @@
 // What the report's timeline draws, small enough to stand in the page: operations as numbers, in lanes by
-// client. When there are too many, all that were not plainly successful stay, and of the others every so
-// manieth; the page says so. The format is read by report-script.ts and nothing else.
+// client. When there are too many, every so manieth of the plainly successful ones stays, and of the others
+// too where even they are too many; the page says so. The format is read by report-script.ts, nothing else.
 
 import type { HistoryOperation } from '../history-file.js';
 import { faultKinds } from './plan.js';
@@ -20,8 +20,10 @@ export interface TimelineData {
    * the proof), and the number of its key.
    */
   readonly operations: string;
-  /** 1: all operations are there. Otherwise one in so many of the successful ones. */
+  /** 1: all of the successful operations are there. Otherwise one in so many. */
   readonly oneIn: number;
+  /** The same of all others, those that failed and those of unknown outcome. */
+  readonly othersOneIn: number;
   readonly faults: readonly TimelineFault[];
   /** Node, condition, term, from and to in milliseconds. */
   readonly phases: readonly (readonly [
@@ -47,15 +49,16 @@ export const operationStatuses = ['ok', 'fail', 'unknown'] as const;
 const proofFlag = 64;
 /** More would make the page heavier than what it shows is worth: about ten bytes each. */
 const operationsMax = 250_000;
+/** What there always is room for, so that a run in which hardly anything succeeded still shows what did. */
+const successesMin = 50_000;
 
+/** Operations of the proof are all there, and beyond the bound. */
 export function timelineData(evidence: ChaosEvidence, proof: ReadonlySet<HistoryOperation>): TimelineData {
   const { loadFromNs, loadToNs, endNs } = evidence;
   const ms = (ns: number): number => Math.round((ns - loadFromNs) / 1e3) / 1e3;
   const nodes = [...new Set(evidence.phases.map(({ node }) => node))].sort();
-  const plain = evidence.operations.filter((operation) => operation.out.st === 'ok').length;
-  const room = Math.max(1, operationsMax - (evidence.operations.length - plain));
-  const oneIn = Math.max(1, Math.ceil(plain / room));
-  const lanes = lanesOf(evidence.operations, oneIn, proof);
+  const thinning = thinningOf(evidence.operations);
+  const lanes = lanesOf(evidence.operations, thinning, proof);
   const keys = [...new Set([...lanes.values()].flat().map(({ k }) => k))];
   return {
     endMs: ms(endNs),
@@ -64,7 +67,7 @@ export function timelineData(evidence: ChaosEvidence, proof: ReadonlySet<History
     keys: withoutCommonFolder(keys),
     nodes,
     operations: encode(evidence, lanes, keys, proof),
-    oneIn,
+    ...thinning,
     faults: evidence.faults
       .filter(({ done }) => done === 'done')
       .map(({ id, kind, words, fromNs, toNs }) => {
@@ -76,17 +79,43 @@ export function timelineData(evidence: ChaosEvidence, proof: ReadonlySet<History
   };
 }
 
+/** What the timeline leaves out, as a sentence that follows others; empty when it has everything. */
+export function leftOutWords({ oneIn, othersOneIn }: Thinning): string {
+  const shown = [
+    ...(oneIn === 1 ? [] : [`one in ${oneIn} of the successful ones`]),
+    ...(othersOneIn === 1 ? [] : [`one in ${othersOneIn} of those that failed or may have happened`]),
+  ];
+  return shown.length === 0 ? '' : ` It shows ${shown.join(' and ')}; history.jsonl has them all.`;
+}
+
+type Thinning = Pick<TimelineData, 'oneIn' | 'othersOneIn'>;
+
+/** What went wrong tells more: it is thinned only when it leaves no room for what went well. */
+function thinningOf(operations: readonly HistoryOperation[]): Thinning {
+  const plain = operations.filter(({ out }) => out.st === 'ok').length;
+  const others = operations.length - plain;
+  const othersOneIn = oneInFor(others, operationsMax - Math.min(plain, successesMin));
+  return { oneIn: oneInFor(plain, operationsMax - Math.ceil(others / othersOneIn)), othersOneIn };
+}
+
+function oneInFor(count: number, room: number): number {
+  return Math.max(1, Math.ceil(count / room));
+}
+
 /** By client in natural order, the final reader last; each by call. */
 function lanesOf(
   operations: readonly HistoryOperation[],
-  oneIn: number,
+  { oneIn, othersOneIn }: Thinning,
   proof: ReadonlySet<HistoryOperation>,
 ): Map<string, HistoryOperation[]> {
   const byClient = new Map<string, HistoryOperation[]>();
   let plain = 0;
+  let others = 0;
   for (const operation of operations) {
-    const isPlain = operation.out.st === 'ok' && !proof.has(operation);
-    if (isPlain && plain++ % oneIn !== 0) continue;
+    if (!proof.has(operation)) {
+      const isLeftOut = operation.out.st === 'ok' ? plain++ % oneIn !== 0 : others++ % othersOneIn !== 0;
+      if (isLeftOut) continue;
+    }
     const lane = byClient.get(operation.c);
     if (lane === undefined) byClient.set(operation.c, [operation]);
     else lane.push(operation);

@@ -7,7 +7,7 @@ import { counted, duration, escapeHtml, grouped, moment, scriptJson } from './ht
 import type { FaultRecord } from './injector.js';
 import { faultKinds } from './plan.js';
 import { renderCharts } from './report-charts.js';
-import { timelineData, type TimelineData } from './report-data.js';
+import { leftOutWords, timelineData, type TimelineData } from './report-data.js';
 import { renderProofs } from './report-proof.js';
 import { reportScript } from './report-script.js';
 import { reportStyle } from './report-style.js';
@@ -123,9 +123,9 @@ function renderCheck({ name, result, words }: Check): string {
 <p>${escapeHtml(words)}</p></li>`;
 }
 
-function renderTimeline({ oneIn, clients, nodes }: TimelineData, { checks }: Verdict): string {
-  const left =
-    oneIn === 1 ? '' : ` Of the successful ones it shows one in ${oneIn}; history.jsonl has them all.`;
+function renderTimeline(data: TimelineData, { checks }: Verdict): string {
+  const { clients, nodes } = data;
+  const left = leftOutWords(data);
   const isProven = checks.some(({ proof }) => proof.length > 0);
   const proof: [string, string][] = isProven ? [['k-proof', 'part of the proof']] : [];
   const keys: [string, string][] = [

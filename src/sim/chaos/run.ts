@@ -11,6 +11,7 @@ import type { LaunchLoad, LoadProcess, NodeControl, NoticedDamage, UnexpectedExi
 import { Injector, type FaultRecord } from './injector.js';
 import type { Links } from './links.js';
 import { describe } from './load.js';
+import { counted } from './html.js';
 import type { LoadReport } from './load-messages.js';
 import { Observer, type Leadership, type NodePhase, type ObservedNode } from './observer.js';
 import type { ChaosPlan } from './plan.js';
@@ -61,6 +62,8 @@ export interface ChaosEvidence {
   /** Keys that the final read did not get an answer for. */
   readonly unreadKeys: readonly string[];
   readonly interrupted: boolean;
+  /** Of a run that was interrupted: that a load process ended by itself, so that operations are missing. */
+  readonly lostLoad?: string;
   readonly loadFromNs: number;
   readonly loadToNs: number;
   readonly endNs: number;
@@ -87,6 +90,9 @@ export class ChaosRun {
   private readonly noticed: NoticedDamage[] = [];
   private readonly loads: LoadProcess[] = [];
   private loadProblem: string | undefined;
+  /** That a load process ended by itself; its last operations are missing. */
+  private lostLoad: string | undefined;
+  private isCutShort = false;
   private stopping = false;
 
   constructor(options: ChaosOptions) {
@@ -111,13 +117,14 @@ export class ChaosRun {
   /** What has been collected so far, in words. */
   get progress(): string {
     const done = this.faults.filter((record) => record.done === 'done').length;
-    return `${this.operations.length} operations, ${done} of ${this.options.plan.faults.length} faults`;
+    const faults = `${done} of ${counted(this.options.plan.faults.length, 'fault')}`;
+    return `${counted(this.operations.length, 'operation')}, ${faults}`;
   }
 
   /** Ends the run early: `run` resolves soon, with what there is. */
   interrupt(): void {
-    this.interrupting.abort();
-    this.injector.stop();
+    this.isCutShort = true;
+    this.endEarly();
   }
 
   /** A node ended by itself. It is started again, so that the run goes on; the evidence keeps it. */
@@ -147,7 +154,8 @@ export class ChaosRun {
       this.injector.heal();
       await this.stopLoads();
       const loadToNs = this.clock.nowNs();
-      if (this.loadProblem !== undefined) throw new KvorumError('INTERNAL', this.loadProblem);
+      const problem = this.loadProblem ?? (this.isCutShort ? undefined : this.lostLoad);
+      if (problem !== undefined) throw new KvorumError('INTERNAL', problem);
       const convergence = await this.converge();
       const unreadKeys = convergence.kind === 'skipped' ? [] : await this.readAll(convergence);
       const isCounted = convergence.kind === 'converged' && this.options.control !== undefined;
@@ -176,6 +184,7 @@ export class ChaosRun {
       problems,
       exits,
       noticed,
+      ...(this.lostLoad === undefined ? {} : { lostLoad: this.lostLoad }),
       interrupted: this.interrupting.signal.aborted,
       endNs: this.clock.nowNs(),
     };
@@ -231,8 +240,8 @@ export class ChaosRun {
             else this.hear(id, report);
           });
           this.loads.push(load);
-          void load.ended.then((code) => {
-            if (!this.stopping && code !== 0) this.fail(`load process ${id} ended with code ${code}`);
+          void load.ended.then(({ isOrdinary, how }) => {
+            if (!this.stopping && !isOrdinary) this.lose(`load process ${id} ended with ${how}`);
             resolve();
           });
         });
@@ -252,7 +261,21 @@ export class ChaosRun {
   /** Without all operations the history proves nothing. */
   private fail(problem: string): void {
     this.loadProblem ??= problem;
-    this.interrupt();
+    this.endEarly();
+  }
+
+  /**
+   * As `fail`, but not of a run that is cut short: whatever ends this process, such as a service manager, may
+   * end the load processes at the same moment, and then there is still something to judge.
+   */
+  private lose(words: string): void {
+    this.lostLoad ??= words;
+    this.endEarly();
+  }
+
+  private endEarly(): void {
+    this.interrupting.abort();
+    this.injector.stop();
   }
 
   private async stopLoads(): Promise<void> {
@@ -281,7 +304,7 @@ export class ChaosRun {
   private async readAll({ kind }: Convergence): Promise<string[]> {
     const { nodes, onPhase, onOperations } = this.options;
     const keys = [...new Set(this.operations.map(({ k }) => k))].sort();
-    onPhase(`reading ${keys.length} keys once more`);
+    onPhase(`reading ${counted(keys.length, 'key')} once more`);
     const unread: string[] = [];
     const client = await connect({ endpoints: nodes.map(({ address }) => address), lazy: true });
     try {

@@ -8,7 +8,7 @@ import { checkLinearizability } from '../checkers/linearizability.js';
 import { checkByRevisions } from '../checkers/revisions.js';
 import type { HistoryOperation } from '../history-file.js';
 import { isEffectiveWrite } from './figures.js';
-import { counted } from './html.js';
+import { counted, grouped } from './html.js';
 import type { FaultRecord } from './injector.js';
 import { finalClient, type ChaosEvidence } from './run.js';
 
@@ -44,7 +44,10 @@ export function judge(evidence: ChaosEvidence): Verdict {
     found.map((check) => ({ ...check, about: kind }));
   const ofHistory = [linearizability, revisions, exactlyOnce, durability].map((check) => check(evidence));
   const checks = [
-    ...about('safety', hasAnswers(evidence) ? ofHistory : ofHistory.map(asEmpty)),
+    ...about(
+      'safety',
+      ofHistory.map((check) => withLimits(evidence, check)),
+    ),
     ...about('safety', [agreement(evidence), ...damage(evidence)]),
     ...about('liveness', [convergence(evidence)]),
     ...about('processes', [processes(evidence)]),
@@ -58,9 +61,20 @@ function hasAnswers({ operations }: ChaosEvidence): boolean {
   return operations.some(({ out }) => out.st === 'ok');
 }
 
-/** What holds of an empty history says nothing. */
-function asEmpty(check: Judged): Judged {
-  return check.result === 'holds' ? { ...check, result: 'skipped', words: 'no operation succeeded' } : check;
+/**
+ * What holds of an empty history says nothing, and what is broken in one that lacks its last operations may
+ * not be: the value that nobody wrote was perhaps written by one of them.
+ */
+function withLimits(evidence: ChaosEvidence, check: Judged): Judged {
+  const { lostLoad } = evidence;
+  if (check.result === 'holds' && !hasAnswers(evidence)) {
+    return { ...check, result: 'skipped', words: 'no operation succeeded' };
+  }
+  if (check.result === 'violated' && lostLoad !== undefined) {
+    const words = `${lostLoad}, and what it did last is not known; without that: ${check.words}`;
+    return { ...check, result: 'undecided', words };
+  }
+  return check;
 }
 
 function conclude(evidence: ChaosEvidence, checks: readonly Check[]): Pick<Verdict, 'result' | 'words'> {
@@ -138,11 +152,12 @@ function exactlyOnce({ operations, finalRevision }: ChaosEvidence): Judged {
   const others = finalRevision - acknowledged;
   if (others < 0 || others > unknown) {
     const sum =
-      `the store counts ${counted(finalRevision, 'write')}; ${acknowledged} were acknowledged ` +
-      `and ${unknown} had an unknown outcome`;
+      `the store counts ${counted(finalRevision, 'write')}; ${grouped(acknowledged)} were acknowledged ` +
+      `and ${grouped(unknown)} had an unknown outcome`;
     return { name, result: 'violated', words: sum, proof: [] };
   }
-  return { ...check, words: `${words}; the store counts ${others} more, of ${unknown} of unknown outcome` };
+  const more = `${grouped(others)} more, of ${grouped(unknown)} of unknown outcome`;
+  return { ...check, words: `${words}; the store counts ${more}` };
 }
 
 /** Against what was read when all faults were over. */
@@ -207,6 +222,9 @@ function convergence({ convergence: found, unreadKeys }: ChaosEvidence): Judged 
   }
 }
 
+/** As the operating system, kvorum and LevelDB say it. */
+const noSpace = /ENOSPC|NO_SPACE|No space left on device/i;
+
 /** Nodes end when they are killed, or told to, or when a full or rotten disk leaves them no choice. */
 function processes({ exits, faults }: ChaosEvidence): Judged {
   const name = 'nodes stay up';
@@ -214,7 +232,7 @@ function processes({ exits, faults }: ChaosEvidence): Judged {
     faults.flatMap(({ kind, nodes, done }) => (kind === 'rot' && done === 'done' ? nodes : [])),
   );
   const unexpected = exits.filter(({ nodeId, lastLine }) => {
-    return !/ENOSPC|NO_SPACE/.test(lastLine) && !(rotten.has(nodeId) && /corrupt/i.test(lastLine));
+    return !noSpace.test(lastLine) && !(rotten.has(nodeId) && /corrupt/i.test(lastLine));
   });
   if (unexpected.length > 0) {
     const words = unexpected.map(({ nodeId, how, lastLine }) => `${nodeId} ended with ${how}: ${lastLine}`);

@@ -57,13 +57,24 @@ export function checkDurability(
 }
 
 function checkFinal({ operations }: KeyEvidence, final: FinalState, findings: Findings): void {
-  const writes = operations.filter(({ op, out }) => op !== 'get' && out.st !== 'fail');
+  const writes = operations.filter(mayHaveChanged);
   const finalWrites = writes.filter((write) => writtenBy(write) === final.value);
   for (const write of writes) {
-    if (write.out.st !== 'ok' || (write.op === 'delete' && write.out.n === 0)) continue;
+    if (write.out.st !== 'ok') continue;
     const reason = lossOf(write, finalWrites, final);
     if (reason !== undefined) findings.add('acknowledgedWriteLost', reason, write);
   }
+}
+
+/**
+ * What found nothing to delete is no write: it lost nothing, and the absence that it found is not its doing.
+ * A cas that deletes what is absent says the same of itself.
+ */
+function mayHaveChanged({ op, v, exp, out }: HistoryOperation): boolean {
+  if (op === 'get' || out.st === 'fail') return false;
+  if (op === 'cas') return !(v === null && exp === null);
+  // One of unknown outcome may have deleted something, whatever else stands there.
+  return !(op === 'delete' && out.st === 'ok' && out.n === 0);
 }
 
 /** Why the write is not in the final state; `undefined` when it is, or can have been written over. */

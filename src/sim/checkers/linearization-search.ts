@@ -1,15 +1,19 @@
 // The search for an order of a register's operations that explains every answer: Wing and Gong's, with Lowe's
 // memoisation of configurations (which operations have taken effect, and the value then), on arrays and
-// without recursion. Three rules, each of which keeps an order to be found if there is one, make it all but
+// without recursion. Four rules, each of which keeps an order to be found if there is one, make it all but
 // linear on histories whose values are mostly unique:
 // - An operation that only looks takes effect as soon as the value is the one that it found.
 // - Writes that nobody looks at take effect right before another write that covers them.
 // - A value is not left while somebody must still find it and nobody can bring it back.
+// - What may as well never have happened does only if who comes right after it finds its value. Of all orders
+//   take one with the fewest of those: in it a value that is written over unseen was written by somebody who
+//   had to.
 // Bounded by steps and configurations, never by time alone. Source: J. M. Wing, C. Gong, "Testing and
 // Verifying Concurrent Objects" (1993); G. Lowe, "Testing for Linearizability" (2017).
 
 import { absent, nothing, type OptionalClass, type PrunedRegister } from './register-model.js';
 import type { SearchBudget } from './search-budget.js';
+import { VisitedConfigurations } from './visited-configurations.js';
 
 export type SearchResult =
   | { readonly kind: 'linearizable' }
@@ -49,6 +53,8 @@ class Search {
   private readonly previous: Int32Array;
   /** By value: operations in the list that need it, and those in the list or still optional that write it. */
   private readonly needed: Int32Array;
+  /** By value: 1 if optional operations need it. */
+  private readonly neededByOptional: Uint8Array;
   private readonly writers: Int32Array;
   /** How many of each optional class have taken effect, and how many of all that there were not. */
   private readonly used: number[];
@@ -79,7 +85,11 @@ class Search {
       if (needs !== nothing) bump(this.needed, needs, 1);
       if (writes !== nothing) bump(this.writers, writes, 1);
     }
-    for (const { writes, calls } of optional) bump(this.writers, writes, calls.length);
+    this.neededByOptional = new Uint8Array(blank + 1);
+    for (const { needs, writes, calls } of optional) {
+      bump(this.writers, writes, calls.length);
+      if (needs !== nothing) this.neededByOptional[needs] = 1;
+    }
     this.used = optional.map(() => 0);
     this.visited = new VisitedConfigurations(budget, Math.max(this.count, blank) >= 0xffff);
     this.next = new Int32Array(2 * this.count + 1);
@@ -138,8 +148,10 @@ class Search {
    * whether the configuration is new.
    */
   private arrive(): boolean {
-    this.liftWhere(this.value, nothing, -1);
     const frame = this.topFrame();
+    const liftedBefore = this.trail.length;
+    this.liftWhere(this.value, nothing, -1);
+    frame.isUnseen = frame.optionalClass >= 0 && this.trail.length === liftedBefore;
     frame.highest = this.highest;
     frame.cursor = this.nodeAfter(0);
     const pending: number[] = [];
@@ -153,6 +165,7 @@ class Search {
       this.furthestReturn = this.returnOf(node - 1 - this.count);
     }
     const used = this.optionals === 'once' ? this.used : [];
+    this.budget.step(used.length);
     return this.visited.add(this.value, this.highest, pending, used);
   }
 
@@ -169,7 +182,9 @@ class Search {
     let node = frame.cursor;
     for (; node !== 0 && node <= this.count; node = this.nodeAfter(node)) {
       const operation = node - 1;
-      if (!this.canChoose(this.needs[operation] ?? 0, this.writes[operation] ?? 0, 1)) continue;
+      const needs = this.needs[operation] ?? 0;
+      if (frame.isUnseen && needs === nothing) continue;
+      if (!this.canChoose(needs, this.writes[operation] ?? 0, 1)) continue;
       frame.cursor = this.nodeAfter(node);
       this.choose(operation);
       return true;
@@ -178,12 +193,13 @@ class Search {
     const first = node - 1 - this.count;
     const { optional } = this.register;
     while (frame.choice < optional.length) {
+      this.budget.step();
       const i = frame.choice++;
       const { needs, writes, calls } = optional[i] as OptionalClass;
       const isThere = (calls[this.used[i] ?? 0] ?? Infinity) <= this.returnOf(first);
       const mayRepeat = this.optionals === 'repeatable' && (calls[0] ?? Infinity) <= this.returnOf(first);
       if (!(isThere || mayRepeat) || !this.isUseful(writes)) continue;
-      if (!this.canChoose(needs, writes, 0)) continue;
+      if ((frame.isUnseen && needs === nothing) || !this.canChoose(needs, writes, 0)) continue;
       this.chooseOptional(i, needs, writes, !isThere);
       return true;
     }
@@ -193,7 +209,7 @@ class Search {
   /** Whether an optional write can help anybody: one that must, or one that may find its value. */
   private isUseful(writes: number): boolean {
     if (writes === this.value) return false;
-    return this.needed[writes] !== 0 || this.register.optional.some(({ needs }) => needs === writes);
+    return this.needed[writes] !== 0 || this.neededByOptional[writes] !== 0;
   }
 
   /** `own`: 1 for an operation of the list, which counts among those that need its value. */
@@ -251,7 +267,16 @@ class Search {
 
   private pushFrame(trailLength: number, optionalClass: number, isRepeat: boolean): void {
     const { value, highest } = this;
-    this.frames.push({ value, highest, trailLength, optionalClass, isRepeat, cursor: 0, choice: 0 });
+    this.frames.push({
+      value,
+      highest,
+      trailLength,
+      optionalClass,
+      isRepeat,
+      isUnseen: false,
+      cursor: 0,
+      choice: 0,
+    });
   }
 
   /** Undoes the top frame. */
@@ -317,54 +342,15 @@ interface Frame {
   readonly optionalClass: number;
   /** More of that class than there were. */
   readonly isRepeat: boolean;
+  /**
+   * Chosen to get here was an optional one, and nobody has found its value yet: whoever is next must. The
+   * other choices were there before that one, with fewer used, so this configuration may count as any other.
+   */
+  isUnseen: boolean;
   /** Node of the list from which to look on. */
   cursor: number;
   /** Optional class from which to look on. */
   choice: number;
-}
-
-/**
- * Configurations seen, exactly: the value, the last operation that took effect, and those called before it
- * that have not. The latter are all concurrent, so a configuration takes a few bytes however long the history
- * is. Of the optional classes the fewer were used, the more can still come.
- */
-class VisitedConfigurations {
-  private readonly budget: SearchBudget;
-  private readonly isWide: boolean;
-  private readonly usedBy = new Map<string, (readonly number[])[]>();
-  private readonly names = new Set<string>();
-
-  constructor(budget: SearchBudget, isWide: boolean) {
-    this.budget = budget;
-    this.isWide = isWide;
-  }
-
-  /** False when nothing can be reached from here that was not reached before. */
-  add(value: number, highest: number, pending: readonly number[], used: readonly number[]): boolean {
-    const numbers = [value, highest + 1, ...pending];
-    const name = numbers.length > spreadMax ? numbers.join() : this.pack(numbers);
-    if (used.length === 0) {
-      if (this.names.has(name)) return false;
-      this.names.add(name);
-    } else {
-      const known = this.usedBy.get(name) ?? [];
-      if (known.some((other) => other.every((count, i) => count <= (used[i] ?? 0)))) return false;
-      this.usedBy.set(name, [...known, [...used]]);
-    }
-    this.budget.configuration();
-    return true;
-  }
-
-  private pack(numbers: readonly number[]): string {
-    return String.fromCharCode(...(this.isWide ? numbers.flatMap(halves) : numbers));
-  }
-}
-
-/** Arguments of one call are kept on the stack. */
-const spreadMax = 10_000;
-
-function halves(value: number): [number, number] {
-  return [value >>> 16, value & 0xffff];
 }
 
 function bump(counts: Int32Array | number[], value: number, by: number): void {

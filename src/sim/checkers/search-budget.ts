@@ -3,9 +3,12 @@
 // clock as well. Pure: it never looks at a clock of its own.
 
 export interface SearchLimits {
-  /** Operations looked at; some ten millions a second. Default 200,000,000; 1 or more. */
+  /** Operations and counts looked at; some ten millions a second. Default 200,000,000; 1 or more. */
   readonly stepsMax?: number;
-  /** Configurations kept in memory, some 100 bytes each. Default 1,000,000; 1 or more. */
+  /**
+   * Configurations kept in memory, some 100 bytes each; a larger one counts as several. Default 1,000,000; 1
+   * or more.
+   */
   readonly configurationsMax?: number;
   /** Gives up after this time, in milliseconds, by `nowMs`. Default: never. */
   readonly budgetMs?: number;
@@ -15,6 +18,7 @@ export interface SearchLimits {
 
 const stepsMaxDefault = 200_000_000;
 const configurationsMaxDefault = 1_000_000;
+const bytesPerConfiguration = 100;
 /** Steps between two looks at the clock. */
 const stepsPerLook = 65_536;
 
@@ -47,12 +51,18 @@ export class SearchBudget {
     return this.isLate ? `gave up after ${this.limits.budgetMs} ms` : undefined;
   }
 
-  step(): void {
-    this.stepsLeft--;
+  step(count = 1): void {
+    this.stepsLeft -= count;
   }
 
-  configuration(): void {
-    this.configurationsLeft--;
+  /** A configuration comes into memory; `bytes`: what it takes. */
+  remember(bytes: number): void {
+    this.configurationsLeft -= Math.ceil(bytes / bytesPerConfiguration);
+  }
+
+  /** A configuration is not in memory any more. */
+  forget(bytes: number): void {
+    this.configurationsLeft += Math.ceil(bytes / bytesPerConfiguration);
   }
 
   /** The configurations of a finished search are not in memory any more. */
