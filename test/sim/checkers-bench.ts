@@ -27,6 +27,8 @@ export interface Fake {
   readonly base?: number;
   readonly catchingUp?: boolean;
   readonly inFlight?: number;
+  /** When its timer is due; never when not given. */
+  readonly deadlineMs?: number;
   readonly stateHashes?: Readonly<Record<number, string>>;
 }
 
@@ -105,6 +107,7 @@ function viewOf({
   base = 0,
   catchingUp = false,
   inFlight = 0,
+  deadlineMs = Infinity,
 }: Fake): RaftView {
   const entry = (index: number): LogEntry | undefined => {
     if (index <= base) return undefined;
@@ -123,6 +126,7 @@ function viewOf({
     baseIndex: base,
     baseTerm: terms[base - 1] ?? 0,
     isCatchingUp: catchingUp,
+    deadlineMs,
     progress: () => [{ peer: 'b', inFlightMessages: inFlight, inFlightBytes: 0 }],
     termAt: (index) => (index < base ? undefined : index === 0 ? 0 : terms[index - 1]),
     entry,

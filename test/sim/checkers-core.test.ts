@@ -107,6 +107,10 @@ describe('a leader', () => {
     expect(led(timer(0), ...busyFrom(0))).toEqual(['leaderUnchecked']);
     expect(led(timer(0), ...busyFrom(0).slice(0, 15), timer(310), ...busyFrom(310).slice(0, 15))).toEqual([]);
     expect(led(timer(0), heard(10), heard(5_000), timer(5_001))).toEqual([]);
+    // That the timer comes late is not the leader's fault.
+    const overloaded = new Bench().start('a', { ...leader, deadlineMs: 50 });
+    for (const input of [timer(0), ...busyFrom(0)]) overloaded.step('a', input);
+    expect(overloaded.ids).toEqual([]);
   });
 
   it('is not kept by who asks for votes, or answers an earlier term', () => {

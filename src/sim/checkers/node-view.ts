@@ -22,6 +22,8 @@ export interface RaftView {
   readonly durableIndex: LogIndex;
   /** Neither votes nor stands for election. */
   readonly isCatchingUp: boolean;
+  /** When its timer is due, by its own clock. */
+  readonly deadlineMs: number;
   termAt(index: LogIndex): Term | undefined;
   /** The entry if it is in memory. */
   entry(index: LogIndex): LogEntry | undefined;

@@ -1,7 +1,7 @@
 // "A leader steps down if an election timeout elapses without a successful round of heartbeats to a majority
 // of its cluster" (§6.2). One that stays answers nobody, and keeps clients that could ask its successor.
-// Looked at whenever its timer runs, by its own clock: while it sleeps it harms nobody. And its timer does
-// run, whatever else it is busy with: there it finds out that a quorum or its own disk is gone.
+// Looked at whenever its timer runs, by its own clock: while it sleeps it harms nobody. And it never puts
+// that timer off, whatever else it is busy with: there it finds out that a quorum or its own disk is gone.
 
 import type { NodeId } from '../../base/env.js';
 import type { Input } from '../../raft/io.js';
@@ -16,7 +16,7 @@ interface Leadership {
   readonly heardMs: Map<NodeId, number>;
   /** Its last step. */
   steppedMs: number;
-  /** Time since its timer ran last in which it did something, and so cannot have slept. */
+  /** Time since its timer ran last in which it did something, so that it did not sleep, and waited for it. */
   awakeMs: number;
 }
 
@@ -61,7 +61,8 @@ export class QuorumContactChecker {
     if (input.kind === 'message' && isOfFollower(input.message, known.term)) {
       known.heardMs.set(input.message.from, input.now);
     }
-    known.awakeMs += Math.min(input.now - known.steppedMs, idleMsMax);
+    // A timer that is due and late is the platform's: it has more to do than it can.
+    if (raft.deadlineMs >= input.now) known.awakeMs += Math.min(input.now - known.steppedMs, idleMsMax);
     known.steppedMs = input.now;
     if (input.kind === 'timeout') {
       known.awakeMs = 0;
