@@ -219,6 +219,7 @@ class ChaosSession {
       if (folder.incomplete !== undefined) run.interrupt();
       const evidence = await run.run();
       this.progress?.end();
+      this.isJudging = true;
       say('checking the history');
       return { evidence, verdict: judge(evidence) };
     } finally {
@@ -287,11 +288,14 @@ class ChaosSession {
 
   /** A run whose history cannot be kept is not worth going on with; what there is of it is judged. */
   onIncomplete(): void {
+    if (this.isJudging) return;
     this.tell(paint('red', `stopping, since output cannot be written: ${this.folder.incomplete}`));
     this.chaosRun?.interrupt();
   }
 
   private interrupted = false;
+  /** The run is over: what cannot be written from now on stands in the summary. */
+  private isJudging = false;
 
   private onSignal(): void {
     if (this.interrupted) {

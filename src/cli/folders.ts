@@ -4,10 +4,10 @@
 import {
   closeSync,
   existsSync,
-  lstatSync,
   mkdirSync,
   mkdtempSync,
   openSync,
+  realpathSync,
   rmdirSync,
   statSync,
   unlinkSync,
@@ -43,12 +43,12 @@ export function checkFolder(option: string, path: string): void {
 /** Throws `UsageError` when the file cannot be written. What is in it stays; none is made. */
 export function checkFile(option: string, path: string): void {
   try {
-    // A link to a file that is not there stays a link.
-    const isNew = lstatSync(path, { throwIfNoEntry: false }) === undefined;
+    const isNew = !existsSync(path);
     // To open a pipe and close it again is an end of its own.
-    if (existsSync(path) && statSync(path).isFIFO()) return;
+    if (!isNew && statSync(path).isFIFO()) return;
     closeSync(openSync(path, 'a'));
-    if (isNew) unlinkSync(path);
+    // A link to a file that was not there stays a link.
+    if (isNew) unlinkSync(realpathSync(path));
   } catch (error) {
     throw refusal(option, path, 'cannot be written', error);
   }
@@ -62,7 +62,9 @@ function levelsOf(option: string, path: string): { lowest: string; missing: stri
       if (statSync(at).isDirectory()) return { lowest: at, missing };
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      if (code !== 'ENOENT' && code !== 'ENOTDIR') throw refusal(option, path, 'cannot be used', error);
+      // On Windows the highest folder, a drive, need not be there.
+      const isGone = (code === 'ENOENT' || code === 'ENOTDIR') && dirname(at) !== at;
+      if (!isGone) throw refusal(option, path, 'cannot be used', error);
       missing.unshift(at);
       continue;
     }

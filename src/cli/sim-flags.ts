@@ -15,7 +15,7 @@ export interface SimFlags {
   readonly traceJson?: string;
   /** Absent: only of seeds, not of a replay. */
   readonly shrink?: boolean;
-  readonly out: string;
+  readonly out?: string;
   readonly floors?: boolean;
   readonly workers: number;
   readonly json?: boolean;

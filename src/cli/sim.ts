@@ -27,6 +27,9 @@ const verifyEvery = 50;
 /** How long the first failure may be made smaller. */
 const shrinkSecondsMax = 60;
 
+/** Of `--out`. */
+const defaultFolder = 'kvorum-sim';
+
 export function addSimCommand(program: Command): void {
   const command = program.command('sim');
   /** Of `--shrink` and `--no-shrink`, which set one flag: those that were given. */
@@ -55,7 +58,7 @@ export function addSimCommand(program: Command): void {
     .option('--shrink', 'make the failing plan small; the first failure of seeds is, unless told otherwise')
     .option('--no-shrink', 'leave it as it is')
     .option('--floors', `fail also when ${manySeeds} seeds or more met too little of what is rare`)
-    .option('--out <folder>', 'where failing plans and their traces go', 'kvorum-sim')
+    .option('--out <folder>', `where failing plans and their traces go (default: "${defaultFolder}")`)
     .addOption(
       new Option('--workers <count>', 'threads')
         .argParser(integerParser(1, 256))
@@ -80,7 +83,9 @@ Exit codes: 0 all seeds passed, 1 the command itself failed or --floors found to
 
 async function runSim(flags: SimFlags): Promise<void> {
   const plan = flags.replay === undefined ? undefined : planToReplay(flags.replay, flags);
-  if (plan === undefined || flags.shrink === true) checkFolder('--out', flags.out);
+  // Seeds that pass write nothing: only who names a folder is refused for it.
+  if (flags.out !== undefined && (plan === undefined || flags.shrink === true))
+    checkFolder('--out', flags.out);
   if (flags.traceJson !== undefined) checkFile('--trace-json', flags.traceJson);
   const pool = new SimPool();
   const onInterrupt = (): void => pool.stop();
@@ -133,7 +138,7 @@ async function search(flags: SimFlags, pool: SimPool, report: SimReport, firstPl
         const failure = report.add(result.report, verify || result.report.violations.length > 0);
         if (failure === undefined) continue;
         if (result.report.plan !== undefined) firstPlans.push(result.report.plan);
-        keep(flags.out, failure, result.report, `seed-${seed}`);
+        keep(flags.out ?? defaultFolder, failure, result.report, `seed-${seed}`);
         progress.interrupt(`seed ${seed}: ${failure.kind}, ${failure.promise}`);
       } else if (result.kind === 'error') {
         const failure = report.addError(seed, result.message);
@@ -165,7 +170,7 @@ async function shrinkFailure(flags: SimFlags, pool: SimPool, failure: Failure, p
   if (result?.kind !== 'shrunk') return;
   const { plan: small, report } = result.shrunk;
   failure.events = sizeOf(small);
-  keep(flags.out, failure, { ...report, plan: small }, `seed-${failure.seed}.small`);
+  keep(flags.out ?? defaultFolder, failure, { ...report, plan: small }, `seed-${failure.seed}.small`);
 }
 
 async function replay(flags: SimFlags, plan: Plan, pool: SimPool): Promise<void> {

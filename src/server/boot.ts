@@ -64,7 +64,7 @@ export function openFolder({ env, nodeId }: BootOptions): Folder {
   }
   const noted = readCurrent(disk);
   // To guess would be to remove the other log, which may be the one that others rely on.
-  if (noted === undefined && record?.state === 'formed')
+  if (noted === undefined && record?.namesPair === true)
     throw lost('current.json', 'cluster.json', undefined);
   const current = noted ?? firstCurrent;
   const damage = readDamage(disk, current);
@@ -160,7 +160,7 @@ function finishForming(
     });
   }
   writeCurrent(options.env.disk, current);
-  writeFormationRecord(options.env.disk, { state: 'formed', formation });
+  writeFormationRecord(options.env.disk, { state: 'formed', formation, namesPair: true });
   return openLog(options, formation, current, stateMachine.appliedIndex);
 }
 

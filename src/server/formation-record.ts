@@ -14,6 +14,8 @@ const recordFormatVersion = 1;
 export interface FormationRecord {
   readonly state: 'forming' | 'formed';
   readonly formation: Formation;
+  /** `current.json` is there from the start; not so in folders that earlier builds formed. */
+  readonly namesPair?: boolean;
 }
 
 /**
@@ -29,7 +31,7 @@ export function readFormationRecord(disk: Disk): FormationRecord | undefined {
       `${recordPath} is damaged: restore the data folder, or replace the member`,
     );
   }
-  return { state: json.state, formation: json.formation };
+  return { state: json.state, formation: json.formation, namesPair: json.namesPair === true };
 }
 
 /** Makes the record durable, replacing an earlier one whole. */

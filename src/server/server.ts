@@ -86,19 +86,13 @@ async function startLocked(
   const answerHttp = createHttp(node);
   const close = async (): Promise<void> => {
     await network.stop();
-    await stores.closeAll();
-    const stuck = setTimeout(() => {
-      logger.warn({ dataDirectory }, 'the disk has not answered yet: the folder stays locked until it does');
-    }, slowDiskMs);
-    await disk.closeAll();
-    clearTimeout(stuck);
-    await lock.release();
+    await giveUpFolder(stores, disk, lock, logger);
   };
   network.setHandler(node.handler);
   try {
     await network.listen();
   } catch (error) {
-    await close();
+    await close().catch((closeError: unknown) => logger.warn({ closeError }, 'the folder cannot be closed'));
     throw error;
   }
   node.start();
@@ -120,6 +114,25 @@ async function startLocked(
     },
     status: () => node.status(),
   };
+}
+
+/** The lock goes last: by then nothing of this node's can reach the disk any more. */
+async function giveUpFolder(
+  stores: LevelStores,
+  disk: NodeDisk,
+  lock: FolderLock,
+  logger: Logger,
+): Promise<void> {
+  const stuck = setTimeout(() => {
+    logger.warn({}, 'the disk has not answered yet: the data folder stays locked until it does');
+  }, slowDiskMs);
+  try {
+    await stores.closeAll();
+  } finally {
+    await disk.closeAll();
+    clearTimeout(stuck);
+    await lock.release();
+  }
 }
 
 function findMember({ nodeId, cluster }: ServerOptions): Member {

@@ -39,7 +39,8 @@ export class FolderUses {
   async end(): Promise<void> {
     this.isEnding = true;
     if (this.underWay > 0) await new Promise<void>((resolve) => (this.whenIdle = resolve));
-    for (const file of [...this.files]) file.closeSync();
+    // What was to be durable was synced: whether a file closes changes nothing.
+    for (const file of [...this.files]) file.discard();
   }
 }
 
@@ -141,7 +142,7 @@ export class NodeFile implements DiskFile {
     attempt('close', this.path, undefined, () => fs.closeSync(this.descriptor));
   }
 
-  /** Closes a file that nobody has seen yet: whether that succeeds changes nothing. */
+  /** Closes a file that nobody relies on: whether that succeeds changes nothing. */
   discard(): void {
     try {
       this.closeSync();

@@ -59,7 +59,11 @@ describe('cluster file', () => {
     ['half an entry', { members, raft: { appendEntriesMax: 1.5 } }, /raft\.appendEntriesMax.*whole number/],
     ['appends over a message', { members, raft: { appendBytesMax: 4e6 } }, /raft\.appendBytesMax/],
     ['elections that never come', { members, raft: { electionTimeoutMsMax: 1e12 } }, /electionTimeoutMsMax/],
-    ['a link that is down for long', { members, raft: { linkDownElectionMsMax: 700 } }, /linkDownElection/],
+    [
+      'a link that is down for long',
+      { members, raft: { linkDownElectionMsMax: 60_001 } },
+      /linkDownElection/,
+    ],
     ['half a read', { members, limits: { pendingReadsMax: 1.5 } }, /limits\.pendingReadsMax.*whole/],
     ['text for a number', { members, wal: { segmentBytes: '1' } }, /wal\.segmentBytes/],
     ['a log of no entries', { members, snapshot: { logEntriesMax: 0.5 } }, /snapshot\.logEntriesMax/],

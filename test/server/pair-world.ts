@@ -99,7 +99,7 @@ export class PairBench {
     const bench = new PairBench(new World(seed));
     const { clusterId } = bench.formation;
     writeCurrent(bench.world.disk, firstCurrent);
-    writeFormationRecord(bench.world.disk, { state: 'formed', formation: bench.formation });
+    writeFormationRecord(bench.world.disk, { state: 'formed', formation: bench.formation, namesPair: true });
     const entries = Array.from({ length: 8 }, (_, i) => {
       const term = i < 5 ? 2 : 3;
       return { index: i + 1, term, kind: 'noop', payload: new Uint8Array(0) } as const;

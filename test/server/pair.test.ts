@@ -7,6 +7,7 @@ import { openFolder } from '../../src/server/boot.js';
 import { installSnapshot, type InstallOutcome, type ReplacedMember } from '../../src/server/install.js';
 import { openStore } from '../../src/server/pair.js';
 import { rebuildPair } from '../../src/server/rebuild.js';
+import { writeFormationRecord } from '../../src/server/formation-record.js';
 import { firstCurrent, readCurrent } from '../../src/storage/current.js';
 import { writeDamage, type Damage } from '../../src/storage/damage.js';
 import { isNoSpace } from '../../src/storage/no-space.js';
@@ -240,6 +241,9 @@ describe('what is not in use', () => {
     expect(() => bench.describe()).toThrow(/current\.json is missing from the data folder/);
     expect([...bench.stores.contents.keys()].sort()).toEqual(['db', 'db-2', 'db-3']);
     expect(bench.world.disk.listSync('wal-2')).toEqual(['0000000001.wal']);
+    // Earlier builds wrote it with the first change only.
+    writeFormationRecord(bench.world.disk, { state: 'formed', formation: bench.formation });
+    expect(bench.describe()).toBe(old);
   });
 
   it('is removed at the start, but for the store that a snapshot arrives in', () => {

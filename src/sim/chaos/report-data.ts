@@ -99,7 +99,7 @@ function thinningOf(operations: readonly HistoryOperation[]): Thinning {
 }
 
 function oneInFor(count: number, room: number): number {
-  return Math.max(1, Math.ceil(count / room));
+  return Math.max(1, Math.ceil(count / Math.max(1, room)));
 }
 
 /** By client in natural order, the final reader last; each by call. */

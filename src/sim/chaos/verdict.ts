@@ -72,13 +72,13 @@ function withLimits(evidence: ChaosEvidence, check: Judged): Judged {
   }
   if (check.result === 'violated' && lostLoad !== undefined) {
     const words = `${lostLoad}, and what it did last is not known; without that: ${check.words}`;
-    return { ...check, result: 'undecided', words };
+    return { ...check, result: 'undecided', words, proof: [] };
   }
   return check;
 }
 
 function conclude(evidence: ChaosEvidence, checks: readonly Check[]): Pick<Verdict, 'result' | 'words'> {
-  const { interrupted, operations, faults } = evidence;
+  const { interrupted, operations, faults, lostLoad } = evidence;
   const done = faults.filter((fault) => fault.done === 'done').length;
   const through = `${counted(operations.length, 'operation')} through ${counted(done, 'fault')}`;
   const violated = checks.filter((check) => check.result === 'violated');
@@ -97,7 +97,8 @@ function conclude(evidence: ChaosEvidence, checks: readonly Check[]): Pick<Verdi
     return { result: 'undecided', words: `Nothing was shown: ${nothing}.` };
   }
   if (interrupted) {
-    return { result: 'interrupted', words: `Cut short: what there is holds (${through}).` };
+    const lost = lostLoad === undefined ? '' : `; ${lostLoad}`;
+    return { result: 'interrupted', words: `Cut short: what there is holds (${through}${lost}).` };
   }
   return {
     result: 'holds',
