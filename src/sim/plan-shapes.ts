@@ -188,7 +188,9 @@ function forgotten(random: Prng, plan: Plan): ReturnType<Shape> {
     const position = random.fraction();
     const lost: Fault = { kind: 'damage', atMs, node, downMs: random.integer(50, 200), damage, position };
     const ways = others.map((name): Way => [victim, name]);
-    if (random.chance(0.2)) return [lost, lastWordsLate(plan, atMs, ways)];
+    // Another one hears the leader and acknowledges nothing: what the victim had promised is what counts.
+    const hung: Fault = { kind: 'stuckDisk', atMs: atMs - 300, node: names.indexOf(stale), forMs: 1_500 };
+    if (random.chance(0.4)) return [lost, lastWordsLate(plan, atMs, ways), hung];
     if (random.chance(0.4)) {
       return [lost, { kind: 'clog', atMs: atMs - 300, untilMs: atMs + random.integer(200, 900), ways }];
     }
