@@ -267,11 +267,6 @@ export class TestCluster implements AsyncDisposable {
     return this.#disposed;
   }
 
-  /** The same as `close`. */
-  dispose(): Promise<void> {
-    return this.close();
-  }
-
   /** The same as `close`, by `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();

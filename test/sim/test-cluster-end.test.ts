@@ -1,39 +1,12 @@
 // How a test cluster ends: what waits fails with CLOSED, nothing moves any more, nobody is told of what he no
 // longer listens to, and what a test should have handled before is still reported.
 
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { KvorumError } from '../../src/client/index.js';
+import { describe, expect, test } from 'vitest';
 import { EntryRange } from '../../src/client/range.js';
 import { testCluster } from '../../src/sim/index.js';
+import { errorOf, realTime, watchUnhandled } from './test-cluster-bench.js';
 
-const unhandled: unknown[] = [];
-const onUnhandled = (reason: unknown): void => void unhandled.push(reason);
-
-beforeEach(() => {
-  unhandled.length = 0;
-  process.on('unhandledRejection', onUnhandled);
-});
-
-afterEach(async () => {
-  await realTime();
-  process.off('unhandledRejection', onUnhandled);
-  expect(unhandled).toEqual([]);
-});
-
-/** Some turns of the real loop. */
-async function realTime(): Promise<void> {
-  for (let turns = 0; turns < 5; turns++) await new Promise((resolve) => setImmediate(resolve));
-}
-
-async function errorOf(promise: Promise<unknown>): Promise<KvorumError> {
-  try {
-    await promise;
-  } catch (error) {
-    if (error instanceof KvorumError) return error;
-    throw error;
-  }
-  throw new Error('did not fail');
-}
+const unhandled = watchUnhandled();
 
 describe('the end', () => {
   test('everything that waits fails with CLOSED, whether somebody listens or not', async () => {
@@ -51,7 +24,7 @@ describe('the end', () => {
       c.waitFor(() => kv.get('never')),
     ];
     await c.advance(10);
-    await c.dispose();
+    await c.close();
     await realTime();
     const results = await Promise.all(waiting.map(errorOf));
     for (const { code, message } of results) {
@@ -144,11 +117,11 @@ describe('the end', () => {
     await c.close();
   });
 
-  test('close, dispose and `await using` are the same, once', async () => {
+  test('close and `await using` are the same, once', async () => {
     const c = await testCluster();
     const waiting = errorOf(c.advance(1_000));
     const closed = c.close();
-    expect([c.close(), c.dispose(), c[Symbol.asyncDispose]()].every((other) => other === closed)).toBe(true);
+    expect([c.close(), c[Symbol.asyncDispose]()].every((other) => other === closed)).toBe(true);
     await closed;
     expect(await waiting).toMatchObject({ code: 'CLOSED' });
     const { events } = c;
@@ -162,7 +135,7 @@ describe('the end', () => {
     const kv = c.client();
     await kv.put('a', '1');
     await c[Symbol.asyncDispose]();
-    await c.dispose();
+    await c.close();
     const { now, events } = c;
     const uses: (() => unknown)[] = [
       () => c.client(),

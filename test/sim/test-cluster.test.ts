@@ -1,41 +1,17 @@
 // The test cluster: how time moves, what each of its methods does, and what it says to wrong use. How it
 // ends: test-cluster-end.test.ts.
 
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { KvorumClient, KvorumError } from '../../src/client/index.js';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { KvorumClient } from '../../src/client/index.js';
 import { StateMachine } from '../../src/kv/state-machine.js';
 import { Raft } from '../../src/raft/raft.js';
 import { testCluster, type TestCluster } from '../../src/sim/index.js';
+import { errorOf, realTime, watchUnhandled } from './test-cluster-bench.js';
 
-const unhandled: unknown[] = [];
-const onUnhandled = (reason: unknown): void => void unhandled.push(reason);
-
-beforeEach(() => {
-  unhandled.length = 0;
-  process.on('unhandledRejection', onUnhandled);
-});
-
-afterEach(async () => {
-  await realTime();
-  process.off('unhandledRejection', onUnhandled);
+watchUnhandled();
+afterEach(() => {
   vi.restoreAllMocks();
-  expect(unhandled).toEqual([]);
 });
-
-/** Some turns of the real loop. */
-async function realTime(): Promise<void> {
-  for (let turns = 0; turns < 5; turns++) await new Promise((resolve) => setImmediate(resolve));
-}
-
-async function errorOf(promise: Promise<unknown>): Promise<KvorumError> {
-  try {
-    await promise;
-  } catch (error) {
-    if (error instanceof KvorumError) return error;
-    throw error;
-  }
-  throw new Error('did not fail');
-}
 
 /** A node that does not lead. */
 function followerOf(c: TestCluster): string {
@@ -387,14 +363,14 @@ describe('check', () => {
     expect(await errorOf(c.advance(10_000))).toMatchObject(broken);
     step.mockRestore();
     expect(() => c.check()).toThrow(/unexpectedStop.*a bug of the core/s);
-    await c.dispose();
+    await c.close();
   });
 
   test('what nobody was told of is told at the end', async () => {
     const c = await testCluster({ seed: 6 });
     let hashes = 0;
     vi.spyOn(StateMachine.prototype, 'stateHashAt').mockImplementation(() => `${hashes++}`);
-    expect(await errorOf(c.dispose())).toMatchObject(broken);
+    expect(await errorOf(c.close())).toMatchObject(broken);
   });
 });
 
