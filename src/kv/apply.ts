@@ -12,9 +12,9 @@ import {
   type PutOperation,
   type Revision,
 } from './commands.js';
-import type { DeleteRangeLoad } from './delete-range.js';
+import type { DeleteRangeLoad } from './operations/delete-range-load.js';
 import type { Layers } from './layers.js';
-import type { Head } from './schema.js';
+import type { Head } from './records/schema.js';
 import { ContentHash, hashDeletion, hashRecord } from './state-hash.js';
 
 const noBytes = new Uint8Array(0);

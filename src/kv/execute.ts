@@ -6,7 +6,7 @@ import { assert, defined } from '../base/assert.js';
 import { Hash64 } from '../base/hash.js';
 import type { Writer } from './apply.js';
 import type { ClientCommand, Command, CommandResult, EntryTimes } from './commands.js';
-import { DeleteRangeLoad } from './delete-range.js';
+import { DeleteRangeLoad } from './operations/delete-range-load.js';
 import type { Layers } from './layers.js';
 import {
   isSound,
@@ -14,7 +14,7 @@ import {
   storedSessionBytes,
   type Session,
   type SessionTable,
-} from './sessions.js';
+} from './tables/sessions.js';
 import type { StoreRange, StoreRecord } from './store.js';
 
 export interface EntryToApply {

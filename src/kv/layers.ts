@@ -17,9 +17,9 @@ import {
   withoutPrefix,
   type Head,
   type Version,
-} from './schema.js';
+} from './records/schema.js';
 import type { OrderedStore, StoreOperation, StoreRecord } from './store.js';
-import { decodeVersion, encodeVersion } from './version-record.js';
+import { decodeVersion, encodeVersion } from './records/version-record.js';
 
 /** Names an open fetch; given back when its results have been merged. */
 export type Hold = number;

@@ -18,9 +18,9 @@ import {
   type CountQuery,
   type RangePage,
   type RangeQuery,
-} from './pages.js';
-import { futureRevision, readAt } from './reads.js';
-import type { ScanSource } from './scan.js';
+} from './reading/pages.js';
+import { futureRevision, readAt } from './reading/reads.js';
+import type { ScanSource } from './reading/scan.js';
 import {
   appliedKey,
   corrupt,
@@ -30,13 +30,13 @@ import {
   sessionKey,
   sessionRange,
   withoutPrefix,
-} from './schema.js';
-import { decodeSession, encodeSession, SessionTable } from './sessions.js';
+} from './records/schema.js';
+import { decodeSession, encodeSession, SessionTable } from './tables/sessions.js';
 import { hashHex, StateHashes } from './state-hash.js';
 import type { OrderedStore, StoreOperation, StoreRange, StoreRecord } from './store.js';
 
 export type { EntryToApply } from './execute.js';
-export type { Counted, CountQuery, RangePage, RangeQuery } from './pages.js';
+export type { Counted, CountQuery, RangePage, RangeQuery } from './reading/pages.js';
 
 /** `done`: one result per command. `needs`: fetch the range, `provide` it, and apply the same entry again. */
 export type ApplyStep =

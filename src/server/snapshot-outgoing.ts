@@ -5,8 +5,8 @@
 
 import type { NodeId, TimerHandle, Timers } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
-import { placeOf, type AppliedRecord, type HistoryPlace } from '../kv/schema.js';
-import { SnapshotReader } from '../kv/snapshot-reader.js';
+import { placeOf, type AppliedRecord, type HistoryPlace } from '../kv/records/schema.js';
+import { SnapshotReader } from '../kv/snapshot/reader.js';
 import { recordsBytes, type StoreRecord, type StoreView } from '../kv/store.js';
 import type { SnapshotCursor, SnapshotPart, SnapshotResult, TransferFrame } from '../wire/protocol.js';
 import { hashChunk } from '../wire/transfer-codec.js';

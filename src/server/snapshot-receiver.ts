@@ -5,7 +5,7 @@
 
 import type { Clock, Done, Logger, Millis, NodeId, TimerHandle, Timers } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
-import type { SnapshotEnd, SnapshotWriter } from '../kv/snapshot-writer.js';
+import type { SnapshotEnd, SnapshotWriter } from '../kv/snapshot/writer.js';
 import { recordsBytes, type StoreOperation, type Stores } from '../kv/store.js';
 import { isNoSpace } from '../storage/no-space.js';
 import type { SnapshotChunk, SnapshotOffer, SnapshotResult, TransferFrame } from '../wire/protocol.js';

@@ -5,8 +5,8 @@
 import { assert, defined } from '../base/assert.js';
 import type { Done } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
-import { prepareStaging } from '../kv/snapshot-staging.js';
-import type { SnapshotWriter } from '../kv/snapshot-writer.js';
+import { prepareStaging } from '../kv/snapshot/staging.js';
+import type { SnapshotWriter } from '../kv/snapshot/writer.js';
 import type { OpenStore, StoreOperation, Stores } from '../kv/store.js';
 
 export class StagingStore {

@@ -3,9 +3,9 @@
 // clients.
 
 import { fromByteString } from '../base/bytes.js';
-import { placeOf } from '../kv/schema.js';
+import { placeOf } from '../kv/records/schema.js';
 import type { StoreRecord } from '../kv/store.js';
-import { decodeVersion, keyOfVersion } from '../kv/version-record.js';
+import { decodeVersion, keyOfVersion } from '../kv/records/version-record.js';
 import type { VersionFact } from './checkers/timeline.js';
 
 const decoder = new TextDecoder();

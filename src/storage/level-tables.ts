@@ -1,7 +1,7 @@
 // The checksums of a LevelDB table, which LevelDB does not look at when it reads: a flipped bit in a key, or
 // in the index, makes keys that are there look absent. Versions (`V/`) are by far the most bytes of a store,
 // and are left out: each has a check of its own, which is compared whenever it is read
-// (kv/version-record.ts). Must never trust a length or an offset that is not within the file. Source:
+// (kv/records/version-record.ts). Must never trust a length or an offset that is not within the file. Source:
 // LevelDB's doc/table_format.md.
 
 import { open, type FileHandle } from 'node:fs/promises';

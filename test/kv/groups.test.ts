@@ -5,11 +5,11 @@ import { describe, expect, it } from 'vitest';
 import { asBuffer } from '../../src/base/bytes.js';
 import { KvorumError } from '../../src/base/errors.js';
 import { Layers } from '../../src/kv/layers.js';
-import { sealRecord } from '../../src/kv/record-check.js';
-import { decodeApplied, decodeLive, decodeTombstone, versionKey } from '../../src/kv/schema.js';
+import { sealRecord } from '../../src/kv/records/record-check.js';
+import { decodeApplied, decodeLive, decodeTombstone, versionKey } from '../../src/kv/records/schema.js';
 import { ContentHash, hashHex, hashRecord, StateHashes, stateHashesKept } from '../../src/kv/state-hash.js';
 import { StateMachine } from '../../src/kv/state-machine.js';
-import { decodeVersion } from '../../src/kv/version-record.js';
+import { decodeVersion } from '../../src/kv/records/version-record.js';
 import { FakeStore } from './fake-store.js';
 import {
   Bench,

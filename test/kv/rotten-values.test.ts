@@ -2,8 +2,8 @@
 
 import { describe, expect, it } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
-import { versionKey } from '../../src/kv/schema.js';
-import { SnapshotReader } from '../../src/kv/snapshot-reader.js';
+import { versionKey } from '../../src/kv/records/schema.js';
+import { SnapshotReader } from '../../src/kv/snapshot/reader.js';
 import type { FakeStore } from './fake-store.js';
 import { Bench, del, openMachine, put, text } from './helpers.js';
 

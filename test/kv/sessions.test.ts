@@ -4,7 +4,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { kvLimits, type Command } from '../../src/kv/commands.js';
-import { decodeSession, encodeSession, SessionTable } from '../../src/kv/sessions.js';
+import { decodeSession, encodeSession, SessionTable } from '../../src/kv/tables/sessions.js';
 import {
   Bench,
   closeSession,

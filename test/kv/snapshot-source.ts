@@ -4,10 +4,10 @@
 import fc from 'fast-check';
 import { defined } from '../../src/base/assert.js';
 import type { ClientOperation, Command } from '../../src/kv/commands.js';
-import { placeOf } from '../../src/kv/schema.js';
-import { SnapshotReader, type ChunkLimits } from '../../src/kv/snapshot-reader.js';
-import { prepareStaging } from '../../src/kv/snapshot-staging.js';
-import type { SnapshotWriter } from '../../src/kv/snapshot-writer.js';
+import { placeOf } from '../../src/kv/records/schema.js';
+import { SnapshotReader, type ChunkLimits } from '../../src/kv/snapshot/reader.js';
+import { prepareStaging } from '../../src/kv/snapshot/staging.js';
+import type { SnapshotWriter } from '../../src/kv/snapshot/writer.js';
 import type { EntryToApply } from '../../src/kv/state-machine.js';
 import type { StoreOperation, StoreRecord } from '../../src/kv/store.js';
 import { FakeStore } from './fake-store.js';

@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
-import { sealRecord } from '../../src/kv/record-check.js';
+import { sealRecord } from '../../src/kv/records/record-check.js';
 import {
   appliedKey,
   decodeApplied,
@@ -16,13 +16,13 @@ import {
   stagingKey,
   tombstoneKey,
   versionKey,
-} from '../../src/kv/schema.js';
+} from '../../src/kv/records/schema.js';
 import { hashDeletion, hashRecord } from '../../src/kv/state-hash.js';
-import { SnapshotWriter } from '../../src/kv/snapshot-writer.js';
-import { SnapshotReader } from '../../src/kv/snapshot-reader.js';
+import { SnapshotWriter } from '../../src/kv/snapshot/writer.js';
+import { SnapshotReader } from '../../src/kv/snapshot/reader.js';
 import type { EntryToApply } from '../../src/kv/state-machine.js';
 import type { StoreRecord } from '../../src/kv/store.js';
-import { encodeVersion } from '../../src/kv/version-record.js';
+import { encodeVersion } from '../../src/kv/records/version-record.js';
 import { FakeStore } from './fake-store.js';
 import { Bench, bytes, command, del, deleteRange, put, sessionId } from './helpers.js';
 import {

@@ -2,7 +2,7 @@
 
 import type { Mutant } from './mutant.js';
 
-const sessions = 'kv/sessions.ts';
+const sessions = 'kv/tables/sessions.ts';
 
 export const serviceMutants: readonly Mutant[] = [
   {

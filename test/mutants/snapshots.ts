@@ -190,7 +190,7 @@ export const snapshotMutants: readonly Mutant[] = [
       'revisions without a gap leave none out; N8b takes the checks away',
     edits: [
       {
-        file: 'kv/snapshot-writer.ts',
+        file: 'kv/snapshot/writer.ts',
         find: 'if (applied.revision !== this.through.revision || expected !== found) {',
         replace: "if (applied.revision !== this.through.revision && expected === '') {",
       },
@@ -201,17 +201,17 @@ export const snapshotMutants: readonly Mutant[] = [
     name: 'as N8, and the records of a store are not checked',
     edits: [
       {
-        file: 'kv/snapshot-writer.ts',
+        file: 'kv/snapshot/writer.ts',
         find: 'if (applied.revision !== this.through.revision || expected !== found) {',
         replace: "if (applied.revision !== this.through.revision && expected === '') {",
       },
       {
-        file: 'kv/record-check.ts',
+        file: 'kv/records/record-check.ts',
         find: 'return end >= 0 && asBuffer(record).readUInt32BE(end) === checkOf(record.subarray(0, end));',
         replace: 'return end >= 0;',
       },
       {
-        file: 'kv/version-record.ts',
+        file: 'kv/records/version-record.ts',
         find: 'if (bytes.readUInt32BE(versionCheckOffset) !== check || (deleted && !isEmpty)) {',
         replace: 'if (check < 0 && deleted && !isEmpty) {',
       },
@@ -222,7 +222,7 @@ export const snapshotMutants: readonly Mutant[] = [
     name: 'sessions of an earlier transfer stay in the staging store',
     edits: [
       {
-        file: 'kv/snapshot-staging.ts',
+        file: 'kv/snapshot/staging.ts',
         find: 'if (error !== undefined || records.length === 0) return done(error);',
         replace: 'if (error !== undefined || records.length >= 0) return done(error);',
       },

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import type { Done } from '../../src/base/env.js';
-import { appliedKey } from '../../src/kv/schema.js';
+import { appliedKey } from '../../src/kv/records/schema.js';
 import type { OpenStore } from '../../src/kv/store.js';
 import type { Clients } from '../../src/server/clients.js';
 import { Membership } from '../../src/server/membership.js';

@@ -4,7 +4,7 @@ import { expect } from 'vitest';
 import type { Done, NodeEnv } from '../../src/base/env.js';
 import { KvorumError } from '../../src/base/errors.js';
 import { Prng } from '../../src/base/prng.js';
-import { appliedKey, encodeApplied } from '../../src/kv/schema.js';
+import { appliedKey, encodeApplied } from '../../src/kv/records/schema.js';
 import type { OpenStore, Stores } from '../../src/kv/store.js';
 import { openFolder, type BootOptions } from '../../src/server/boot.js';
 import { writeFormationRecord } from '../../src/server/formation-record.js';

@@ -4,7 +4,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Disk } from '../../src/base/env.js';
 import { KvorumError } from '../../src/base/errors.js';
-import { appliedKey, placeOf } from '../../src/kv/schema.js';
+import { appliedKey, placeOf } from '../../src/kv/records/schema.js';
 import type { StoreRecord } from '../../src/kv/store.js';
 import type { SnapshotPart, TransferFrame } from '../../src/wire/protocol.js';
 import { hashChunk } from '../../src/wire/transfer-codec.js';

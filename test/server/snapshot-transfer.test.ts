@@ -5,9 +5,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { defined } from '../../src/base/assert.js';
-import { appliedKey, decodeApplied, encodeApplied, placeOf } from '../../src/kv/schema.js';
+import { appliedKey, decodeApplied, encodeApplied, placeOf } from '../../src/kv/records/schema.js';
 import { hashRecord } from '../../src/kv/state-hash.js';
-import { decodeVersion, encodeVersion, keyOfVersion } from '../../src/kv/version-record.js';
+import { decodeVersion, encodeVersion, keyOfVersion } from '../../src/kv/records/version-record.js';
 import type { SnapshotChunk, TransferFrame } from '../../src/wire/protocol.js';
 import { hashChunk } from '../../src/wire/transfer-codec.js';
 import { dump, World, type Machine } from './snapshot-world.js';

@@ -4,7 +4,7 @@
 import { describe, expect, it } from 'vitest';
 import { checkReplicas } from '../../src/sim/checkers/replica-equality.js';
 import { Violations } from '../../src/sim/checkers/violations.js';
-import { decodeApplied, encodeApplied } from '../../src/kv/schema.js';
+import { decodeApplied, encodeApplied } from '../../src/kv/records/schema.js';
 import type { StoreRecord } from '../../src/kv/store.js';
 import { Bench as StoreBench, command, del, put } from '../kv/helpers.js';
 import { Bench, type Fake } from './checkers-bench.js';

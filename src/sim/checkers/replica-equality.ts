@@ -14,10 +14,10 @@ import {
   placeOf,
   tombstoneKey,
   type Version,
-} from '../../kv/schema.js';
+} from '../../kv/records/schema.js';
 import { ContentHash, hashHex, hashRecord } from '../../kv/state-hash.js';
 import type { StoreRecord } from '../../kv/store.js';
-import { decodeVersion, keyOfVersion } from '../../kv/version-record.js';
+import { decodeVersion, keyOfVersion } from '../../kv/records/version-record.js';
 import type { Violations } from './violations.js';
 
 export interface Replica {

@@ -2,12 +2,12 @@
 // of the store at most, an older version one more per step back along the key's own history. Must never show
 // an effect of an entry that is applied only in part.
 
-import type { ByteString } from '../base/bytes.js';
-import { KvorumError } from '../base/errors.js';
-import type { KeyRecord, Revision } from './commands.js';
-import type { Layers } from './layers.js';
-import { corrupt, versionKey, type Head, type Version } from './schema.js';
-import { hashHex } from './state-hash.js';
+import type { ByteString } from '../../base/bytes.js';
+import { KvorumError } from '../../base/errors.js';
+import type { KeyRecord, Revision } from '../commands.js';
+import type { Layers } from '../layers.js';
+import { corrupt, versionKey, type Head, type Version } from '../records/schema.js';
+import { hashHex } from '../state-hash.js';
 
 const noBytes = new Uint8Array(0);
 

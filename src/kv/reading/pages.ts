@@ -1,12 +1,12 @@
 // What range and count answer, on top of a scan: one page of records with whether there is more, or a number.
 // Must never return more than a page, nor wait with the first records for the rest of the range.
 
-import type { ByteString } from '../base/bytes.js';
-import type { Done } from '../base/env.js';
-import type { KeyRecord, Revision } from './commands.js';
+import type { ByteString } from '../../base/bytes.js';
+import type { Done } from '../../base/env.js';
+import type { KeyRecord, Revision } from '../commands.js';
 import { futureRevision, toKeyOnly, toRecord } from './reads.js';
 import { scan, type ScanPlan, type ScanSource, type Visit } from './scan.js';
-import type { Head, Version } from './schema.js';
+import type { Head, Version } from '../records/schema.js';
 
 export interface RangeQuery {
   readonly start: ByteString;

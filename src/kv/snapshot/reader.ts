@@ -2,10 +2,10 @@
 // for with as many records as are likely to fill the chunk. Must never hold more than one page beyond the
 // chunk that it fills, and must not read what nobody asked for.
 
-import { assert } from '../base/assert.js';
-import type { ByteString } from '../base/bytes.js';
-import type { Done } from '../base/env.js';
-import { KvorumError } from '../base/errors.js';
+import { assert } from '../../base/assert.js';
+import type { ByteString } from '../../base/bytes.js';
+import type { Done } from '../../base/env.js';
+import { KvorumError } from '../../base/errors.js';
 import {
   appliedKey,
   corrupt,
@@ -16,10 +16,10 @@ import {
   withoutPrefix,
   type AppliedRecord,
   type HistoryPlace,
-} from './schema.js';
-import { decodeSession } from './sessions.js';
-import type { StoreRange, StoreRecord, StoreView } from './store.js';
-import { decodeVersion, keyOfVersion } from './version-record.js';
+} from '../records/schema.js';
+import { decodeSession } from '../tables/sessions.js';
+import type { StoreRange, StoreRecord, StoreView } from '../store.js';
+import { decodeVersion, keyOfVersion } from '../records/version-record.js';
 
 export interface ChunkLimits {
   /** Bytes of keys and values, or one larger record. */

@@ -4,12 +4,12 @@
 // only when cluster time has left the span in which its first sequence could open it. All decisions follow
 // from entries alone. Source: dissertation §6.3.
 
-import { asBuffer, type ByteString } from '../base/bytes.js';
-import type { ErrorCode } from '../base/errors.js';
-import { Hash64 } from '../base/hash.js';
-import { kvLimits, type CommandResult, type SessionId, type SessionStamp } from './commands.js';
-import { checkBytes, isSealed, sealRecord } from './record-check.js';
-import { corrupt, readNumber, rotten, sessionKey, writeNumber } from './schema.js';
+import { asBuffer, type ByteString } from '../../base/bytes.js';
+import type { ErrorCode } from '../../base/errors.js';
+import { Hash64 } from '../../base/hash.js';
+import { kvLimits, type CommandResult, type SessionId, type SessionStamp } from '../commands.js';
+import { checkBytes, isSealed, sealRecord } from '../records/record-check.js';
+import { corrupt, readNumber, rotten, sessionKey, writeNumber } from '../records/schema.js';
 
 /**
  * Results that only tell the state of the session; they are not kept, so the same request may meet another

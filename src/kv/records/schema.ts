@@ -8,11 +8,11 @@
 // Numbers are big endian, so that the order of V is the order of history. Must never read a record it does
 // not understand: wrong lengths, kinds and numbers are CORRUPT.
 
-import { asBuffer, type ByteString } from '../base/bytes.js';
-import { KvorumError } from '../base/errors.js';
-import type { Revision } from './commands.js';
+import { asBuffer, type ByteString } from '../../base/bytes.js';
+import { KvorumError } from '../../base/errors.js';
+import type { Revision } from '../commands.js';
 import { checkBytes, isSealed, sealRecord } from './record-check.js';
-import type { StoreRange } from './store.js';
+import type { StoreRange } from '../store.js';
 
 /** Raised when the meaning of any record changes. A store of a newer version is refused. */
 export const storeFormatVersion = 2;

@@ -5,10 +5,10 @@
 // each version names the one before it. Must never end a snapshot whose current records do not add up to the
 // content hash of its applied record.
 
-import { assert } from '../base/assert.js';
-import type { ByteString } from '../base/bytes.js';
-import { KvorumError } from '../base/errors.js';
-import { kvLimits } from './commands.js';
+import { assert } from '../../base/assert.js';
+import type { ByteString } from '../../base/bytes.js';
+import { KvorumError } from '../../base/errors.js';
+import { kvLimits } from '../commands.js';
 import {
   appliedKey,
   decodeApplied,
@@ -28,11 +28,11 @@ import {
   type HistoryPlace,
   type StagingRecord,
   type Version,
-} from './schema.js';
-import { decodeSession } from './sessions.js';
-import { ContentHash, hashHex } from './state-hash.js';
-import type { OrderedStore, StoreOperation, StoreRecord } from './store.js';
-import { decodeVersion, keyOfVersion } from './version-record.js';
+} from '../records/schema.js';
+import { decodeSession } from '../tables/sessions.js';
+import { ContentHash, hashHex } from '../state-hash.js';
+import type { OrderedStore, StoreOperation, StoreRecord } from '../store.js';
+import { decodeVersion, keyOfVersion } from '../records/version-record.js';
 
 /** A snapshot that has arrived in full. */
 export interface SnapshotEnd {

@@ -2,10 +2,10 @@
 // layers is fetched by the loop while the command waits, and merged here. Must have no effect, and must come
 // to the same verdict on every node, however its state is divided between layers and store.
 
-import { kvLimits, type DeleteRangeOperation } from './commands.js';
-import type { Candidate, Hold, KeySpan, Layers } from './layers.js';
-import { liveRange } from './schema.js';
-import type { StoreRange, StoreRecord } from './store.js';
+import { kvLimits, type DeleteRangeOperation } from '../commands.js';
+import type { Candidate, Hold, KeySpan, Layers } from '../layers.js';
+import { liveRange } from '../records/schema.js';
+import type { StoreRange, StoreRecord } from '../store.js';
 
 /** Fewer are not worth a fetch: many keys of the store may be deleted in the layers. */
 const fetchKeysMin = 1_000;

@@ -3,15 +3,15 @@
 // have higher revisions and are stepped over along each key's history. Must never hold more than a slice in
 // memory, nor work longer than a slice without giving up the loop.
 
-import type { ByteString } from '../base/bytes.js';
-import type { Done } from '../base/env.js';
-import { KvorumError } from '../base/errors.js';
-import type { Revision } from './commands.js';
-import type { Candidate, Hold, KeySpan, Layers } from './layers.js';
+import type { ByteString } from '../../base/bytes.js';
+import type { Done } from '../../base/env.js';
+import { KvorumError } from '../../base/errors.js';
+import type { Revision } from '../commands.js';
+import type { Candidate, Hold, KeySpan, Layers } from '../layers.js';
 import { verified } from './reads.js';
-import { liveRange, tombstoneRange, versionKey, type Head, type Version } from './schema.js';
-import type { OrderedStore, StoreRecord } from './store.js';
-import { decodeVersion } from './version-record.js';
+import { liveRange, tombstoneRange, versionKey, type Head, type Version } from '../records/schema.js';
+import type { OrderedStore, StoreRecord } from '../store.js';
+import { decodeVersion } from '../records/version-record.js';
 
 export interface ScanPlan {
   readonly span: KeySpan;

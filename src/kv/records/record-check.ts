@@ -2,9 +2,9 @@
 // reads. Every record ends with a check of what stands before it; a version has a check made from the hash of
 // its record, which is there anyway, so that values are hashed once. It detects accidents, not an attacker.
 
-import { asBuffer, type ByteString } from '../base/bytes.js';
-import { Hash64 } from '../base/hash.js';
-import type { Revision } from './commands.js';
+import { asBuffer, type ByteString } from '../../base/bytes.js';
+import { Hash64 } from '../../base/hash.js';
+import type { Revision } from '../commands.js';
 
 /** Length of a check, bytes. */
 export const checkBytes = 4;

@@ -2,8 +2,8 @@
 // content hash, no sessions, and no applied record, whoever left it and wherever a crash cut it short. Must
 // never trust a place in history that the store's own last record does not bear out.
 
-import type { Done } from '../base/env.js';
-import { KvorumError } from '../base/errors.js';
+import type { Done } from '../../base/env.js';
+import { KvorumError } from '../../base/errors.js';
 import {
   appliedKey,
   corrupt,
@@ -16,9 +16,9 @@ import {
   stagingKey,
   type HistoryPlace,
   type StagingRecord,
-} from './schema.js';
-import { SnapshotWriter } from './snapshot-writer.js';
-import type { OrderedStore, StoreOperation, StoreRecord } from './store.js';
+} from '../records/schema.js';
+import { SnapshotWriter } from './writer.js';
+import type { OrderedStore, StoreOperation, StoreRecord } from '../store.js';
 
 const nothing: HistoryPlace = { revision: 0, sub: 0 };
 

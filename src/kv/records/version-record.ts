@@ -2,12 +2,12 @@
 // version is compared with its check whenever it is read; what was not written as it is never comes out of
 // here.
 
-import { asBuffer, type ByteString } from '../base/bytes.js';
-import type { KvorumError } from '../base/errors.js';
-import type { Revision } from './commands.js';
+import { asBuffer, type ByteString } from '../../base/bytes.js';
+import type { KvorumError } from '../../base/errors.js';
+import type { Revision } from '../commands.js';
 import { checkBytes, checkOfVersion } from './record-check.js';
 import { corrupt, versionKey, writeNumber, type Version } from './schema.js';
-import { hashDeletion, hashRecord } from './state-hash.js';
+import { hashDeletion, hashRecord } from '../state-hash.js';
 
 // A record, big endian, all zero from 13 to 36 in a deletion, which has no value either:
 //    0  1  kind               21  8  version
