@@ -4,10 +4,10 @@
 // these three.
 
 import { KvorumError } from '../base/errors.js';
-import { encodeClientFrames } from '../wire/client-codec.js';
+import { encodeClientFrames } from '../wire/clients/request-codec.js';
 import { protocolVersion, wireLimits, type LeaderNotice, type ServerHello } from '../wire/protocol.js';
 import type { ClientFrame, ErrorAnswer, ServerFrame } from '../wire/protocol.js';
-import { decodeServerFrames } from '../wire/server-codec.js';
+import { decodeServerFrames } from '../wire/clients/answer-codec.js';
 import { ClusterTime } from './cluster-time.js';
 import type { EngineContext, LinkOwner } from './context.js';
 import type { LinkId } from './env.js';

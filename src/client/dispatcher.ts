@@ -3,7 +3,7 @@
 // that cannot be asked.
 
 import { KvorumError } from '../base/errors.js';
-import { encodeCommand } from '../wire/command-codec.js';
+import { encodeCommand } from '../wire/commands/command-codec.js';
 import type { ClientFrame } from '../wire/protocol.js';
 import type { Connection } from './connection.js';
 import type { Connections } from './connections.js';

@@ -8,7 +8,7 @@ import type { CommandResult } from '../kv/commands.js';
 import type { EntryToApply, StateMachine } from '../kv/state-machine.js';
 import type { OrderedStore, StoreRange } from '../kv/store.js';
 import type { LogEntry, LogIndex, Term } from '../raft/types.js';
-import { decodeEntryPayload } from '../wire/entry-codec.js';
+import { decodeEntryPayload } from '../wire/commands/entry-codec.js';
 import type { Proposals } from './proposals.js';
 
 export interface ApplierOptions {

@@ -17,7 +17,7 @@ import {
 import { clearDamage, readDamage, type Damage } from '../storage/damage.js';
 import { openDataFolder } from '../storage/data-folder.js';
 import { createWal, openWal, walExists, type LogBase, type Wal } from '../storage/wal.js';
-import { encodeFormation, type Formation } from '../wire/entry-codec.js';
+import { encodeFormation, type Formation } from '../wire/commands/entry-codec.js';
 import { readFormationRecord, writeFormationRecord, type FormationRecord } from './formation-record.js';
 import type { Member } from '../wire/protocol.js';
 import type { NodeConfig } from './node-config.js';

@@ -4,7 +4,7 @@
 
 import type { LinkId, Logger, Network, Timers } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
-import { decodeClientFrames } from '../wire/client-codec.js';
+import { decodeClientFrames } from '../wire/clients/request-codec.js';
 import {
   protocolVersion,
   type ClientFrame,
@@ -12,7 +12,7 @@ import {
   type ServerFrame,
   type ServerHello,
 } from '../wire/protocol.js';
-import { encodeServerMessages } from '../wire/server-codec.js';
+import { encodeServerMessages } from '../wire/clients/answer-codec.js';
 
 /** A request frame: everything but the handshake and the two that are not answered by the node's work. */
 export type RequestFrame = Exclude<ClientFrame, { kind: 'hello' | 'cancel' | 'ping' }>;

@@ -5,7 +5,7 @@ import { KvorumError } from '../base/errors.js';
 import type { EntryTimes } from '../kv/commands.js';
 import type { AppendEntries } from '../raft/messages.js';
 import type { LogEntry } from '../raft/types.js';
-import { decodeEntryTimes } from '../wire/entry-codec.js';
+import { decodeEntryTimes } from '../wire/commands/entry-codec.js';
 
 /** Throws `PROTOCOL` for an entry of a newer format: it must not get into a log that cannot read it back. */
 export function checkPayloads(message: AppendEntries): void {

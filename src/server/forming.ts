@@ -3,7 +3,7 @@
 // else waits to be told by a node that is formed. An unformed node has no log, no term and no vote to give.
 
 import type { NodeId } from '../base/env.js';
-import type { Formation } from '../wire/entry-codec.js';
+import type { Formation } from '../wire/commands/entry-codec.js';
 import type { PeerHello } from '../wire/protocol.js';
 import { refuseFormation, type OwnIdentity } from './identity.js';
 

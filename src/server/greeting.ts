@@ -1,7 +1,7 @@
 // What this node says of itself to peers and clients when a link opens.
 
 import type { NodeId } from '../base/env.js';
-import { encodeFormation, type Formation } from '../wire/entry-codec.js';
+import { encodeFormation, type Formation } from '../wire/commands/entry-codec.js';
 import {
   protocolVersion,
   type Member as ClusterMember,

@@ -2,7 +2,7 @@
 // identity, so that the same words reach the log, the refused peer and the operator.
 
 import type { NodeId } from '../base/env.js';
-import type { Formation } from '../wire/entry-codec.js';
+import type { Formation } from '../wire/commands/entry-codec.js';
 import { protocolVersion, type PeerHello, type PeerRefusal } from '../wire/protocol.js';
 
 export interface OwnIdentity {

@@ -20,7 +20,7 @@ import {
   type Current,
 } from '../storage/current.js';
 import { isNoSpace } from '../storage/no-space.js';
-import type { Formation } from '../wire/entry-codec.js';
+import type { Formation } from '../wire/commands/entry-codec.js';
 import type { TransferFrame } from '../wire/protocol.js';
 import { makeNextLog, openLog } from './boot.js';
 import { openStore, type OpenedStore, type PairOptions } from './pair.js';

@@ -12,7 +12,7 @@ import type { Raft } from '../raft/raft.js';
 import { clearLog, nextLogName, writeCurrent, type Current } from '../storage/current.js';
 import { damageOf, writeDamage } from '../storage/damage.js';
 import { isNoSpace } from '../storage/no-space.js';
-import { decodeFormation, type Formation } from '../wire/entry-codec.js';
+import { decodeFormation, type Formation } from '../wire/commands/entry-codec.js';
 import type { Member as ClusterMember, NodeStatus, PeerHello, PeerRefusal } from '../wire/protocol.js';
 import { formOnDisk, openFolder, warnOfDifferences, type OpenedLog } from './boot.js';
 import type { Clients } from './clients.js';

@@ -6,7 +6,7 @@
 import type { LinkId, Logger, Network, NodeId, Timers } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import type { Message } from '../raft/messages.js';
-import { decodePeerFrames, encodePeerFrames, encodePeerMessages } from '../wire/peer-codec.js';
+import { decodePeerFrames, encodePeerFrames, encodePeerMessages } from '../wire/peers/codec.js';
 import type { PeerFrame, PeerHello, PeerRaft, PeerRefusal, TransferFrame } from '../wire/protocol.js';
 
 export interface PeersOptions {

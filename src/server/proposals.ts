@@ -4,7 +4,7 @@
 
 import type { LogIndex, Term } from '../raft/types.js';
 import type { ClientCommand, CommandResult, EntryTimes } from '../kv/commands.js';
-import { encodeEntryPayload, entryLimits } from '../wire/entry-codec.js';
+import { encodeEntryPayload, entryLimits } from '../wire/commands/entry-codec.js';
 import type { Client } from './clients.js';
 
 /** One write of a client, checked, as bytes for the log and decoded for this node's own apply. */

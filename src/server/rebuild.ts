@@ -8,7 +8,7 @@ import { commitCurrent, prepareCurrent, stagingStoreName, type Current } from '.
 import { clearDamage, type Damage } from '../storage/damage.js';
 import { isNoSpace } from '../storage/no-space.js';
 import type { LogBase } from '../storage/wal.js';
-import type { Formation } from '../wire/entry-codec.js';
+import type { Formation } from '../wire/commands/entry-codec.js';
 import { formationTerm, makeNextLog, openLog, type OpenedLog } from './boot.js';
 import { openStore, type OpenedStore, type PairOptions } from './pair.js';
 

@@ -5,7 +5,7 @@
 import type { Logger, NodeId, Timers } from '../base/env.js';
 import type { Term } from '../raft/types.js';
 import type { Damage } from '../storage/damage.js';
-import type { Formation } from '../wire/entry-codec.js';
+import type { Formation } from '../wire/commands/entry-codec.js';
 import type { PeerHello } from '../wire/protocol.js';
 import { Recovering } from './recovering.js';
 

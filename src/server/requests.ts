@@ -5,7 +5,7 @@
 import { KvorumError } from '../base/errors.js';
 import type { ByteString } from '../base/bytes.js';
 import { kvLimits, type ClientCommand, type CommandResult, type KeyRecord } from '../kv/commands.js';
-import { decodeCommand } from '../wire/command-codec.js';
+import { decodeCommand } from '../wire/commands/command-codec.js';
 import type { ErrorAnswer, NodeStatus, ServerFrame, WriteAnswer, WriteRequest } from '../wire/protocol.js';
 import type { Client, RequestFrame } from './clients.js';
 import type { PendingWrite, Proposals } from './proposals.js';

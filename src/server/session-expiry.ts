@@ -5,8 +5,8 @@ import type { Timers } from '../base/env.js';
 import type { StateMachine } from '../kv/state-machine.js';
 import type { Raft } from '../raft/raft.js';
 import type { LogIndex } from '../raft/types.js';
-import { encodeCommand } from '../wire/command-codec.js';
-import { encodeEntryPayload } from '../wire/entry-codec.js';
+import { encodeCommand } from '../wire/commands/command-codec.js';
+import { encodeEntryPayload } from '../wire/commands/entry-codec.js';
 import type { ClusterClock } from './cluster-clock.js';
 
 export interface SessionExpiryOptions {

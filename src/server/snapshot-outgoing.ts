@@ -9,7 +9,7 @@ import { placeOf, type AppliedRecord, type HistoryPlace } from '../kv/records/sc
 import { SnapshotReader } from '../kv/snapshot/reader.js';
 import { recordsBytes, type StoreRecord, type StoreView } from '../kv/store.js';
 import type { SnapshotCursor, SnapshotPart, SnapshotResult, TransferFrame } from '../wire/protocol.js';
-import { hashChunk } from '../wire/transfer-codec.js';
+import { hashChunk } from '../wire/snapshots/codec.js';
 
 /** Keys and values of a chunk, or one larger record: with its frame it stays under 256 KiB. */
 export const chunkBytesDefault = 200 * 1_024;

@@ -9,7 +9,7 @@ import type { SnapshotEnd, SnapshotWriter } from '../kv/snapshot/writer.js';
 import { recordsBytes, type StoreOperation, type Stores } from '../kv/store.js';
 import { isNoSpace } from '../storage/no-space.js';
 import type { SnapshotChunk, SnapshotOffer, SnapshotResult, TransferFrame } from '../wire/protocol.js';
-import { hashChunk } from '../wire/transfer-codec.js';
+import { hashChunk } from '../wire/snapshots/codec.js';
 import { QuietLog } from './quiet-log.js';
 import { windowChunks } from './snapshot-outgoing.js';
 import { StagingStore } from './staging-store.js';

@@ -3,7 +3,7 @@
 import type { StateMachine } from '../kv/state-machine.js';
 import type { OpenStore } from '../kv/store.js';
 import type { Raft } from '../raft/raft.js';
-import type { Formation } from '../wire/entry-codec.js';
+import type { Formation } from '../wire/commands/entry-codec.js';
 import type { NodeStatus } from '../wire/protocol.js';
 import type { NodeOptions } from './node.js';
 

@@ -5,7 +5,7 @@
 // the same. What moves snapshots relies on the order of its link: it keeps it in both modes.
 
 import type { LinkId } from '../base/env.js';
-import { beginsWithTransfer } from '../wire/transfer-codec.js';
+import { beginsWithTransfer } from '../wire/snapshots/codec.js';
 import { roll, streamOf } from './dice.js';
 import type { ScheduledEvent, Scheduler } from './scheduler.js';
 import type { VirtualProcess } from './virtual-process.js';

@@ -3,7 +3,7 @@
 // nothing: what goes wrong and what is asked comes from its owner.
 
 import type { Member } from '../wire/protocol.js';
-import { decodePeerFrames } from '../wire/peer-codec.js';
+import { decodePeerFrames } from '../wire/peers/codec.js';
 import { checkInvariants, snapshotOf } from '../raft/invariants.js';
 import type { Output } from '../raft/io.js';
 import type { Message } from '../raft/messages.js';

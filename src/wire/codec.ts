@@ -7,7 +7,7 @@
 import { RESET_BUFFER_MODE, Packr } from 'msgpackr/pack';
 import { asBuffer } from '../base/bytes.js';
 import { KvorumError } from '../base/errors.js';
-import { describe, type WireArray } from './checks.js';
+import { describe, type WireArray } from './fields.js';
 import { wireLimits } from './protocol.js';
 import { scan } from './scan.js';
 

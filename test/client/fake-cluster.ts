@@ -5,7 +5,7 @@
 import type { ByteString } from '../../src/base/bytes.js';
 import type { ErrorCode, Outcome } from '../../src/base/errors.js';
 import { kvLimits, type ClientCommand, type KeyRecord } from '../../src/kv/commands.js';
-import { decodeClientCommand } from '../../src/wire/command-codec.js';
+import { decodeClientCommand } from '../../src/wire/commands/command-codec.js';
 import {
   protocolVersion,
   type ClientFrame,

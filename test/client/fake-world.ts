@@ -4,9 +4,9 @@
 
 import { Prng } from '../../src/base/prng.js';
 import type { ClientEnv, ClientNetwork, ClientNetworkHandler, LinkId } from '../../src/client/env.js';
-import { decodeClientFrames } from '../../src/wire/client-codec.js';
+import { decodeClientFrames } from '../../src/wire/clients/request-codec.js';
 import type { ClientFrame, ServerFrame } from '../../src/wire/protocol.js';
-import { encodeServerFrames } from '../../src/wire/server-codec.js';
+import { encodeServerFrames } from '../../src/wire/clients/answer-codec.js';
 
 interface Event {
   readonly atMs: number;

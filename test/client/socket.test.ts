@@ -6,10 +6,10 @@ import { createServer, type Server } from 'node:net';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { afterEach, expect, test } from 'vitest';
 import { connect, type KvorumClient } from '../../src/client/index.js';
-import { decodeClientFrames } from '../../src/wire/client-codec.js';
-import { decodeClientCommand } from '../../src/wire/command-codec.js';
+import { decodeClientFrames } from '../../src/wire/clients/request-codec.js';
+import { decodeClientCommand } from '../../src/wire/commands/command-codec.js';
 import { protocolVersion, type ClientFrame, type ServerFrame } from '../../src/wire/protocol.js';
-import { encodeServerFrames } from '../../src/wire/server-codec.js';
+import { encodeServerFrames } from '../../src/wire/clients/answer-codec.js';
 
 /** One node that leads alone, keeps values in memory, and knows each write's stamp. */
 class TinyServer {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Forming } from '../../src/server/forming.js';
 import { refuseFormation, refusePeer, type OwnIdentity } from '../../src/server/identity.js';
-import { decodeFormation, encodeFormation, type Formation } from '../../src/wire/entry-codec.js';
+import { decodeFormation, encodeFormation, type Formation } from '../../src/wire/commands/entry-codec.js';
 import { protocolVersion, type PeerHello } from '../../src/wire/protocol.js';
 
 const memberIds = ['n1', 'n2', 'n3'];

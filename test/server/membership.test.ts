@@ -9,7 +9,7 @@ import { Membership } from '../../src/server/membership.js';
 import type { Peers } from '../../src/server/peers.js';
 import { writeDamage } from '../../src/storage/damage.js';
 import { protocolVersion, type PeerHello, type TransferFrame } from '../../src/wire/protocol.js';
-import { hashChunk } from '../../src/wire/transfer-codec.js';
+import { hashChunk } from '../../src/wire/snapshots/codec.js';
 import { appliedAt, MemoryStores, PairBench } from './pair-world.js';
 
 /** Stores of which the test can hold back lists and openings. */

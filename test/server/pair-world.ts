@@ -13,7 +13,7 @@ import { openPair, removeUnusedStores, type OpenedFolder } from '../../src/serve
 import { firstCurrent, writeCurrent, type Current } from '../../src/storage/current.js';
 import { openDataFolder } from '../../src/storage/data-folder.js';
 import { createWal } from '../../src/storage/wal.js';
-import type { Formation } from '../../src/wire/entry-codec.js';
+import type { Formation } from '../../src/wire/commands/entry-codec.js';
 import { MemoryStore, type StoreSnapshot } from '../storage/memory-store.js';
 import { World } from '../storage/wal-world.js';
 

@@ -7,7 +7,7 @@ import type { LinkId, Network } from '../../src/base/env.js';
 import { KvorumError } from '../../src/base/errors.js';
 import { Incarnations } from '../../src/server/incarnations.js';
 import { Peers } from '../../src/server/peers.js';
-import { decodePeerFrames, encodePeerFrames } from '../../src/wire/peer-codec.js';
+import { decodePeerFrames, encodePeerFrames } from '../../src/wire/peers/codec.js';
 import {
   protocolVersion,
   type PeerFrame,

@@ -7,7 +7,7 @@ import { KvorumError } from '../../src/base/errors.js';
 import { appliedKey, placeOf } from '../../src/kv/records/schema.js';
 import type { StoreRecord } from '../../src/kv/store.js';
 import type { SnapshotPart, TransferFrame } from '../../src/wire/protocol.js';
-import { hashChunk } from '../../src/wire/transfer-codec.js';
+import { hashChunk } from '../../src/wire/snapshots/codec.js';
 import { StagingRoom } from '../../src/server/staging-room.js';
 import { dump, World, type Machine } from './snapshot-world.js';
 

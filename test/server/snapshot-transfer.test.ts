@@ -9,7 +9,7 @@ import { appliedKey, decodeApplied, encodeApplied, placeOf } from '../../src/kv/
 import { hashRecord } from '../../src/kv/state-hash.js';
 import { decodeVersion, encodeVersion, keyOfVersion } from '../../src/kv/records/version-record.js';
 import type { SnapshotChunk, TransferFrame } from '../../src/wire/protocol.js';
-import { hashChunk } from '../../src/wire/transfer-codec.js';
+import { hashChunk } from '../../src/wire/snapshots/codec.js';
 import { dump, World, type Machine } from './snapshot-world.js';
 
 const runLimitMs = 60_000;

@@ -9,7 +9,7 @@ import { StateMachine } from '../../src/kv/state-machine.js';
 import type { OpenStore, Stores } from '../../src/kv/store.js';
 import { SnapshotReceiver, type StagedSnapshot } from '../../src/server/snapshot-receiver.js';
 import { SnapshotSender } from '../../src/server/snapshot-sender.js';
-import { decodePeerFrames, encodePeerFrames } from '../../src/wire/peer-codec.js';
+import { decodePeerFrames, encodePeerFrames } from '../../src/wire/peers/codec.js';
 import type { TransferFrame } from '../../src/wire/protocol.js';
 import { command, del, deleteRange, put } from '../kv/helpers.js';
 import { MemoryStore, type StoreSnapshot } from '../storage/memory-store.js';

@@ -16,7 +16,7 @@ import {
   textAt,
   uintAt,
   wordAt,
-} from '../../src/wire/checks.js';
+} from '../../src/wire/fields.js';
 import { errorOf } from './arbitraries.js';
 
 const of = (length: number) => new Uint8Array(length).fill(0xff);

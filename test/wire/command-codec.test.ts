@@ -10,7 +10,7 @@ import {
   decodeClientCommand,
   decodeCommand,
   encodeCommand,
-} from '../../src/wire/command-codec.js';
+} from '../../src/wire/commands/command-codec.js';
 import { clientCommand, command, errorOf, plain, runs } from './arbitraries.js';
 
 const session = {

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { AssertionError } from '../../src/base/assert.js';
 import type { Command } from '../../src/kv/commands.js';
 import { packValue } from '../../src/wire/codec.js';
-import { commandBytesMax, encodeCommand } from '../../src/wire/command-codec.js';
+import { commandBytesMax, encodeCommand } from '../../src/wire/commands/command-codec.js';
 import {
   decodeEntryPayload,
   decodeEntryTimes,
@@ -15,7 +15,7 @@ import {
   encodeFormation,
   entryLimits,
   type Formation,
-} from '../../src/wire/entry-codec.js';
+} from '../../src/wire/commands/entry-codec.js';
 import { command, errorOf, plain, runs, uint } from './arbitraries.js';
 
 const times = { clusterTimeMs: 1_000, wallTimeMs: 1_700_000_000_000 };

@@ -6,11 +6,15 @@ import { describe, expect, it } from 'vitest';
 import type { KeyRecord } from '../../src/kv/commands.js';
 import { kvLimits } from '../../src/kv/commands.js';
 import { raftConfigBounds } from '../../src/raft/config.js';
-import { decodeClientFrames, encodeClientFrames } from '../../src/wire/client-codec.js';
-import { decodePeerFrames, encodePeerFrames, encodePeerMessages } from '../../src/wire/peer-codec.js';
+import { decodeClientFrames, encodeClientFrames } from '../../src/wire/clients/request-codec.js';
+import { decodePeerFrames, encodePeerFrames, encodePeerMessages } from '../../src/wire/peers/codec.js';
 import { wireLimits, type ClientFrame, type PeerFrame, type ServerFrame } from '../../src/wire/protocol.js';
-import { decodeServerFrames, encodeServerFrames, encodeServerMessages } from '../../src/wire/server-codec.js';
-import { entryLimits } from '../../src/wire/entry-codec.js';
+import {
+  decodeServerFrames,
+  encodeServerFrames,
+  encodeServerMessages,
+} from '../../src/wire/clients/answer-codec.js';
+import { entryLimits } from '../../src/wire/commands/entry-codec.js';
 import { clientFrame, errorOf, peerFrame, plain, runs, serverFrame } from './arbitraries.js';
 
 const { messageBytesMax, messageBytesTarget, elementsMax, pageRecordsMax } = wireLimits;

@@ -3,11 +3,11 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodeClientFrames, encodeClientFrames } from '../../src/wire/client-codec.js';
+import { decodeClientFrames, encodeClientFrames } from '../../src/wire/clients/request-codec.js';
 import { packValue, unpackArray, type WireValue } from '../../src/wire/codec.js';
-import { decodePeerFrames, encodePeerFrames } from '../../src/wire/peer-codec.js';
+import { decodePeerFrames, encodePeerFrames } from '../../src/wire/peers/codec.js';
 import { wireLimits } from '../../src/wire/protocol.js';
-import { decodeServerFrames, encodeServerFrames } from '../../src/wire/server-codec.js';
+import { decodeServerFrames, encodeServerFrames } from '../../src/wire/clients/answer-codec.js';
 import { clientFrame, errorOf, peerFrame, plain, serverFrame } from './arbitraries.js';
 
 interface Protocol {

@@ -5,9 +5,9 @@ import { describe, expect, it } from 'vitest';
 import { kvLimits } from '../../src/kv/commands.js';
 import type { StoreRecord } from '../../src/kv/store.js';
 import { packValue, type WireValue } from '../../src/wire/codec.js';
-import { decodePeerFrames, encodePeerFrames } from '../../src/wire/peer-codec.js';
+import { decodePeerFrames, encodePeerFrames } from '../../src/wire/peers/codec.js';
 import { wireLimits, type SnapshotChunk } from '../../src/wire/protocol.js';
-import { beginsWithTransfer, hashChunk } from '../../src/wire/transfer-codec.js';
+import { beginsWithTransfer, hashChunk } from '../../src/wire/snapshots/codec.js';
 import { errorOf, plain } from './arbitraries.js';
 
 const value = Uint8Array.of(1, 2, 3);

@@ -2,10 +2,10 @@
 // numbers of the frames stand in `peer-codec`. Must never take a chunk's hash for a proof of anything but
 // that its bytes arrived as they were sent: whether they are the right ones, the receiver finds out.
 
-import { assertNever } from '../base/assert.js';
-import { fromByteString, toByteString } from '../base/bytes.js';
-import { Hash64 } from '../base/hash.js';
-import type { StoreRecord } from '../kv/store.js';
+import { assertNever } from '../../base/assert.js';
+import { fromByteString, toByteString } from '../../base/bytes.js';
+import { Hash64 } from '../../base/hash.js';
+import type { StoreRecord } from '../../kv/store.js';
 import {
   bytesAt,
   checkArity,
@@ -16,9 +16,9 @@ import {
   uintAt,
   wordAt,
   type WireArray,
-} from './checks.js';
-import type { WireFrame, WireValue } from './codec.js';
-import { wireLimits, type SnapshotPart, type SnapshotResult, type TransferFrame } from './protocol.js';
+} from '../fields.js';
+import type { WireFrame, WireValue } from '../codec.js';
+import { wireLimits, type SnapshotPart, type SnapshotResult, type TransferFrame } from '../protocol.js';
 
 /** First position of each frame. */
 export const transferNumbers = {

@@ -5,13 +5,13 @@
 //   batch:    u8 formatVersion, f64 clusterTimeMs, f64 wallTimeMs, u32 count, then the commands
 //   command:  u32 length, bytes
 
-import { assert } from '../base/assert.js';
-import { asBuffer } from '../base/bytes.js';
-import type { NodeId } from '../base/env.js';
-import { KvorumError } from '../base/errors.js';
-import type { Command, EntryTimes } from '../kv/commands.js';
-import { asciiAt, checkArity, describe, fieldLimits, hexAt, listAt, nodeIdAt } from './checks.js';
-import { packValue, unpackArray, type WireValue } from './codec.js';
+import { assert } from '../../base/assert.js';
+import { asBuffer } from '../../base/bytes.js';
+import type { NodeId } from '../../base/env.js';
+import { KvorumError } from '../../base/errors.js';
+import type { Command, EntryTimes } from '../../kv/commands.js';
+import { asciiAt, checkArity, describe, fieldLimits, hexAt, listAt, nodeIdAt } from '../fields.js';
+import { packValue, unpackArray, type WireValue } from '../codec.js';
 import { commandBytesMax, decodeCommand } from './command-codec.js';
 
 const entryFormatVersion = 1;

@@ -3,11 +3,11 @@
 // the hot ones. Whether `from` is the node that the link belongs to is for the receiver to check, not visible
 // here.
 
-import { KvorumError } from '../base/errors.js';
-import type { NodeId } from '../base/env.js';
-import { assertNever } from '../base/assert.js';
-import type { AppendEntries, Message } from '../raft/messages.js';
-import type { EntryKind, LogEntry } from '../raft/types.js';
+import { KvorumError } from '../../base/errors.js';
+import type { NodeId } from '../../base/env.js';
+import { assertNever } from '../../base/assert.js';
+import type { AppendEntries, Message } from '../../raft/messages.js';
+import type { EntryKind, LogEntry } from '../../raft/types.js';
 import {
   arrayAt,
   booleanAt,
@@ -24,11 +24,11 @@ import {
   uintAt,
   wordAt,
   type WireArray,
-} from './checks.js';
-import { decodeFrames, packMessage, packMessages, type WireFrame, type WireValue } from './codec.js';
-import { entryLimits } from './entry-codec.js';
-import type { PeerFrame, PeerHello, PeerRefusal } from './protocol.js';
-import { transferFromWire, transferToWire } from './transfer-codec.js';
+} from '../fields.js';
+import { decodeFrames, packMessage, packMessages, type WireFrame, type WireValue } from '../codec.js';
+import { entryLimits } from '../commands/entry-codec.js';
+import type { PeerFrame, PeerHello, PeerRefusal } from '../protocol.js';
+import { transferFromWire, transferToWire } from '../snapshots/codec.js';
 
 /** First position of each frame; from 30 on those of a snapshot's transfer (`transferNumbers`). */
 const frameNumbers = {

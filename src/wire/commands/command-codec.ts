@@ -3,8 +3,8 @@
 // part of the log's format and never change their meaning. Limits are those of the store, the same on every
 // node.
 
-import { fromByteString, toByteString, type ByteString } from '../base/bytes.js';
-import { KvorumError } from '../base/errors.js';
+import { fromByteString, toByteString, type ByteString } from '../../base/bytes.js';
+import { KvorumError } from '../../base/errors.js';
 import {
   kvLimits,
   type ClientCommand,
@@ -12,9 +12,9 @@ import {
   type Command,
   type Condition,
   type SessionStamp,
-} from '../kv/commands.js';
-import { bytesAt, checkArity, describe, fieldLimits, uintAt, type WireArray } from './checks.js';
-import { packValue, unpackArray, type WireValue } from './codec.js';
+} from '../../kv/commands.js';
+import { bytesAt, checkArity, describe, fieldLimits, uintAt, type WireArray } from '../fields.js';
+import { packValue, unpackArray, type WireValue } from '../codec.js';
 
 /** Bytes of one encoded command: the largest key and value, and room for the rest. */
 export const commandBytesMax: number = kvLimits.keyBytesMax + kvLimits.valueBytesMax + 1_024;

@@ -1,10 +1,10 @@
 // A node's status as positions of the status answer. Positions may be added at the end with a new protocol
 // version only.
 
-import { asciiAt, checkArity, fieldLimits, hexAt, listAt, nodeIdAt, optionalAsciiAt } from './checks.js';
-import { uintAt, wordAt, type WireArray } from './checks.js';
-import type { WireFrame, WireValue } from './codec.js';
-import type { NodeStatus } from './protocol.js';
+import { asciiAt, checkArity, fieldLimits, hexAt, listAt, nodeIdAt, optionalAsciiAt } from '../fields.js';
+import { uintAt, wordAt, type WireArray } from '../fields.js';
+import type { WireFrame, WireValue } from '../codec.js';
+import type { NodeStatus } from '../protocol.js';
 
 const roles: readonly NodeStatus['role'][] = [
   'leader',

@@ -2,11 +2,11 @@
 // within a protocol version. Used by both sides: the node packs, the library unpacks. The library trusts a
 // node no further than a node trusts a client: every position is checked here too.
 
-import { fromByteString } from '../base/bytes.js';
-import type { Outcome } from '../base/errors.js';
-import { KvorumError } from '../base/errors.js';
-import type { KeyRecord } from '../kv/commands.js';
-import { kvLimits } from '../kv/commands.js';
+import { fromByteString } from '../../base/bytes.js';
+import type { Outcome } from '../../base/errors.js';
+import { KvorumError } from '../../base/errors.js';
+import type { KeyRecord } from '../../kv/commands.js';
+import { kvLimits } from '../../kv/commands.js';
 import {
   arrayAt,
   asciiAt,
@@ -24,10 +24,10 @@ import {
   uintAt,
   wordAt,
   type WireArray,
-} from './checks.js';
-import { decodeFrames, packMessage, packMessages, type WireFrame, type WireValue } from './codec.js';
-import type { ErrorAnswer, Member, ServerFrame, ServerHello, WriteAnswer } from './protocol.js';
-import { wireLimits } from './protocol.js';
+} from '../fields.js';
+import { decodeFrames, packMessage, packMessages, type WireFrame, type WireValue } from '../codec.js';
+import type { ErrorAnswer, Member, ServerFrame, ServerHello, WriteAnswer } from '../protocol.js';
+import { wireLimits } from '../protocol.js';
 import { statusFromWire, statusToWire } from './status-codec.js';
 
 /** First position of each frame. */

@@ -2,8 +2,8 @@
 // protocol version. Every request begins with its number and requestId. Used by both sides: the library
 // packs, the node unpacks.
 
-import { fromByteString, type ByteString } from '../base/bytes.js';
-import { KvorumError } from '../base/errors.js';
+import { fromByteString, type ByteString } from '../../base/bytes.js';
+import { KvorumError } from '../../base/errors.js';
 import {
   booleanAt,
   bytesAt,
@@ -17,10 +17,10 @@ import {
   rangeStartAt,
   uintAt,
   type WireArray,
-} from './checks.js';
-import { decodeFrames, packMessage, type WireFrame } from './codec.js';
-import { commandBytesMax } from './command-codec.js';
-import type { ClientFrame, Consistency, GetRequest } from './protocol.js';
+} from '../fields.js';
+import { decodeFrames, packMessage, type WireFrame } from '../codec.js';
+import { commandBytesMax } from '../commands/command-codec.js';
+import type { ClientFrame, Consistency, GetRequest } from '../protocol.js';
 
 /** First position of each frame. */
 const frameNumbers = {
