@@ -13,10 +13,10 @@ import {
   readCurrent,
   writeCurrent,
   type Current,
-} from '../storage/current.js';
-import { clearDamage, readDamage, type Damage } from '../storage/damage.js';
-import { openDataFolder } from '../storage/data-folder.js';
-import { createWal, openWal, walExists, type LogBase, type Wal } from '../storage/wal.js';
+} from '../storage/folder/current.js';
+import { clearDamage, readDamage, type Damage } from '../storage/folder/damage.js';
+import { openDataFolder } from '../storage/folder/data-folder.js';
+import { createWal, openWal, walExists, type LogBase, type Wal } from '../storage/wal/wal.js';
 import { encodeFormation, type Formation } from '../wire/commands/entry-codec.js';
 import { readFormationRecord, writeFormationRecord, type FormationRecord } from './formation-record.js';
 import type { Member } from '../wire/protocol.js';

@@ -6,7 +6,7 @@
 import type { Millis, NodeEnv } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import type { ClientCommand } from '../kv/commands.js';
-import type { Wal } from '../storage/wal.js';
+import type { Wal } from '../storage/wal/wal.js';
 import type { WalConfig } from './node-config.js';
 
 const checkIntervalMs = 500;

@@ -5,7 +5,7 @@
 
 import type { Disk } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
-import { readJsonFile, writeJsonFile } from '../storage/json-file.js';
+import { readJsonFile, writeJsonFile } from '../storage/folder/json-file.js';
 import type { Formation } from '../wire/commands/entry-codec.js';
 
 const recordPath = 'cluster.json';

@@ -2,7 +2,7 @@
 // "If existing log entry has same index and term as snapshot's last included entry, retain log entries
 // following it"; otherwise "discard the entire log" (Figure 13 of the paper, §7): then a new log, which
 // begins after the snapshot, is made beside the old one, and one file changes from the old pair to the new
-// (storage/current.ts). Must never stop the member before the new store was opened and looked at and all room
+// (storage/folder/current.ts). Must never stop the member before the new store was opened and looked at and all room
 // on the disk was taken, nor make a promise of the member's smaller. A crash at any step leaves the old pair
 // or the new one.
 
@@ -18,8 +18,8 @@ import {
   prepareCurrent,
   stagingStoreName,
   type Current,
-} from '../storage/current.js';
-import { isNoSpace } from '../storage/no-space.js';
+} from '../storage/folder/current.js';
+import { isNoSpace } from '../storage/disk/no-space.js';
 import type { Formation } from '../wire/commands/entry-codec.js';
 import type { TransferFrame } from '../wire/protocol.js';
 import { makeNextLog, openLog } from './boot.js';

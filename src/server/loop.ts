@@ -9,7 +9,7 @@ import type { ConfirmedRead, Input, Output, ReadEntriesRequest } from '../raft/i
 import type { Message } from '../raft/messages.js';
 import type { Raft } from '../raft/raft.js';
 import type { LogEntry, LogIndex, Term } from '../raft/types.js';
-import type { Wal } from '../storage/wal.js';
+import type { Wal } from '../storage/wal/wal.js';
 
 type Untimed<T> = T extends unknown ? Omit<T, 'now'> : never;
 

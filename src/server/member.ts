@@ -10,7 +10,7 @@ import type { OrderedStore } from '../kv/store.js';
 import type { Message } from '../raft/messages.js';
 import type { Raft } from '../raft/raft.js';
 import type { HardState, LogEntry, RecoveredState } from '../raft/types.js';
-import type { Wal } from '../storage/wal.js';
+import type { Wal } from '../storage/wal/wal.js';
 import type { Formation } from '../wire/commands/entry-codec.js';
 import type { NodeStatus, SnapshotCursor, SnapshotResult, TransferFrame } from '../wire/protocol.js';
 import { Applier } from './applier.js';

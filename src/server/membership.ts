@@ -1,7 +1,7 @@
 // What this node is in its cluster, from what its disk holds to a member that takes part: opens the disk,
 // forms the cluster at the first start, waits while a damaged disk is repaired, and puts a new member in the
 // place of the old one when a snapshot is installed. One file says which store and log are in use
-// (storage/current.ts). Must never answer for a state that it does not understand: what is thrown here stops
+// (storage/folder/current.ts). Must never answer for a state that it does not understand: what is thrown here stops
 // the node.
 
 import { toHex } from '../base/bytes.js';
@@ -9,9 +9,9 @@ import type { NodeEnv, NodeId } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import type { Stores } from '../kv/store.js';
 import type { Raft } from '../raft/raft.js';
-import { clearLog, nextLogName, writeCurrent, type Current } from '../storage/current.js';
-import { damageOf, writeDamage } from '../storage/damage.js';
-import { isNoSpace } from '../storage/no-space.js';
+import { clearLog, nextLogName, writeCurrent, type Current } from '../storage/folder/current.js';
+import { damageOf, writeDamage } from '../storage/folder/damage.js';
+import { isNoSpace } from '../storage/disk/no-space.js';
 import { decodeFormation, type Formation } from '../wire/commands/entry-codec.js';
 import type { Member as ClusterMember, NodeStatus, PeerHello, PeerRefusal } from '../wire/protocol.js';
 import { formOnDisk, openFolder, warnOfDifferences, type OpenedLog } from './boot.js';

@@ -1,13 +1,13 @@
 // The store and the log that a member runs on: opened together at a start, replaced together by an install or
-// the repair of a damaged disk. One file says which ones are in use (storage/current.ts). What is damaged is
+// the repair of a damaged disk. One file says which ones are in use (storage/folder/current.ts). What is damaged is
 // told from what else can go wrong; nothing is repaired here.
 
 import type { Done, NodeEnv } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import { StateMachine } from '../kv/state-machine.js';
 import type { OpenStore, Stores } from '../kv/store.js';
-import { stagingStoreName, type Current } from '../storage/current.js';
-import { damageOf, type Damage } from '../storage/damage.js';
+import { stagingStoreName, type Current } from '../storage/folder/current.js';
+import { damageOf, type Damage } from '../storage/folder/damage.js';
 import { openFolderLog, type BootOptions, type Folder, type OpenedLog } from './boot.js';
 
 /** A store and what it is the state of. */

@@ -4,10 +4,10 @@
 
 import { KvorumError } from '../base/errors.js';
 import type { Term } from '../raft/types.js';
-import { commitCurrent, prepareCurrent, stagingStoreName, type Current } from '../storage/current.js';
-import { clearDamage, type Damage } from '../storage/damage.js';
-import { isNoSpace } from '../storage/no-space.js';
-import type { LogBase } from '../storage/wal.js';
+import { commitCurrent, prepareCurrent, stagingStoreName, type Current } from '../storage/folder/current.js';
+import { clearDamage, type Damage } from '../storage/folder/damage.js';
+import { isNoSpace } from '../storage/disk/no-space.js';
+import type { LogBase } from '../storage/wal/wal.js';
 import type { Formation } from '../wire/commands/entry-codec.js';
 import { formationTerm, makeNextLog, openLog, type OpenedLog } from './boot.js';
 import { openStore, type OpenedStore, type PairOptions } from './pair.js';

@@ -1,10 +1,10 @@
 // The wait between finding damage and repairing it: says what is damaged, what happens now and whom it waits
 // for, and begins the repair when enough was heard. Decides nothing (recovering.ts does) and repairs nothing
-// (rebuild.ts does). What a log does at each start is another recovery (storage/wal-recovery.ts).
+// (rebuild.ts does). What a log does at each start is another recovery (storage/wal/recovery.ts).
 
 import type { Logger, NodeId, Timers } from '../base/env.js';
 import type { Term } from '../raft/types.js';
-import type { Damage } from '../storage/damage.js';
+import type { Damage } from '../storage/folder/damage.js';
 import type { Formation } from '../wire/commands/entry-codec.js';
 import type { PeerHello } from '../wire/protocol.js';
 import { Recovering } from './recovering.js';

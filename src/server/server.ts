@@ -4,9 +4,9 @@
 import { mkdirSync } from 'node:fs';
 import type { Logger } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
-import { lockDataFolder, type FolderLock } from '../storage/folder-lock.js';
-import { LevelStores } from '../storage/level-stores.js';
-import { NodeDisk } from '../storage/node-disk.js';
+import { lockDataFolder, type FolderLock } from '../storage/folder/folder-lock.js';
+import { LevelStores } from '../storage/level/stores.js';
+import { NodeDisk } from '../storage/disk/node-disk.js';
 import { WebSocketNetwork } from '../transport/websocket-network.js';
 import type { Member, NodeStatus } from '../wire/protocol.js';
 import type { ClusterConfig } from './cluster-file.js';

@@ -7,7 +7,7 @@ import type { Clock, Done, Logger, Millis, NodeId, TimerHandle, Timers } from '.
 import { KvorumError } from '../base/errors.js';
 import type { SnapshotEnd, SnapshotWriter } from '../kv/snapshot/writer.js';
 import { recordsBytes, type StoreOperation, type Stores } from '../kv/store.js';
-import { isNoSpace } from '../storage/no-space.js';
+import { isNoSpace } from '../storage/disk/no-space.js';
 import type { SnapshotChunk, SnapshotOffer, SnapshotResult, TransferFrame } from '../wire/protocol.js';
 import { hashChunk } from '../wire/snapshots/codec.js';
 import { QuietLog } from './quiet-log.js';

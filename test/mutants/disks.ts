@@ -2,9 +2,9 @@
 
 import type { Mutant } from './mutant.js';
 
-const writer = 'storage/wal-writer.ts';
-const recovery = 'storage/wal-recovery.ts';
-const segments = 'storage/wal-segments.ts';
+const writer = 'storage/wal/writer.ts';
+const recovery = 'storage/wal/recovery.ts';
+const segments = 'storage/wal/segments.ts';
 
 export const diskMutants: readonly Mutant[] = [
   {

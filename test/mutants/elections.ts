@@ -33,7 +33,7 @@ export const electionMutants: readonly Mutant[] = [
     name: 'term and vote are two records, the vote comes with the next batch',
     edits: [
       {
-        file: 'storage/wal-writer.ts',
+        file: 'storage/wal/writer.ts',
         find: '    if (unit.hardState !== undefined) {\n      const { currentTerm } = unit.hardState;',
         replace:
           '    if (this.lateVote !== undefined) encoder.hardState(this.lateVote, this.commitIndex);\n' +
@@ -41,7 +41,7 @@ export const electionMutants: readonly Mutant[] = [
           '    if (unit.hardState !== undefined) {\n      const { currentTerm } = unit.hardState;',
       },
       {
-        file: 'storage/wal-writer.ts',
+        file: 'storage/wal/writer.ts',
         find: 'encoder.hardState(unit.hardState, this.commitIndex);\n      this.hardState = unit.hardState;',
         replace:
           'encoder.hardState({ ...unit.hardState, votedFor: undefined }, this.commitIndex);\n' +

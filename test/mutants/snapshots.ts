@@ -233,7 +233,7 @@ export const snapshotMutants: readonly Mutant[] = [
     name: 'segments are removed before the new beginning of the log is durable',
     edits: [
       {
-        file: 'storage/wal.ts',
+        file: 'storage/wal/wal.ts',
         find: '{ index, term }, () => this.writer.sealed.dropUpTo(index));',
         replace: '{ index, term }, () => undefined);\n    this.writer.sealed.dropUpTo(index);',
       },
@@ -371,7 +371,7 @@ export const snapshotMutants: readonly Mutant[] = [
     name: 'the file that names the pair in use is not synced',
     edits: [
       {
-        file: 'storage/json-file.ts',
+        file: 'storage/folder/json-file.ts',
         find: '    file.syncSync();\n',
         replace: '',
       },
@@ -385,7 +385,7 @@ export const snapshotMutants: readonly Mutant[] = [
       'N21b takes that away',
     edits: [
       {
-        file: 'storage/json-file.ts',
+        file: 'storage/folder/json-file.ts',
         find: "  disk.renameSync(unfinishedPath(path), path);\n  disk.syncDirectorySync('.');\n",
         replace: '  disk.renameSync(unfinishedPath(path), path);\n',
       },
@@ -396,12 +396,12 @@ export const snapshotMutants: readonly Mutant[] = [
     name: 'as N21, and opening a log does not sync the folder either',
     edits: [
       {
-        file: 'storage/json-file.ts',
+        file: 'storage/folder/json-file.ts',
         find: "  disk.renameSync(unfinishedPath(path), path);\n  disk.syncDirectorySync('.');\n",
         replace: '  disk.renameSync(unfinishedPath(path), path);\n',
       },
       {
-        file: 'storage/wal-recovery.ts',
+        file: 'storage/wal/recovery.ts',
         find: "(this.options.directory);\n    this.disk.syncDirectorySync('.');\n",
         replace: '(this.options.directory);\n',
       },

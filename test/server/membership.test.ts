@@ -7,7 +7,7 @@ import type { OpenStore } from '../../src/kv/store.js';
 import type { Clients } from '../../src/server/clients.js';
 import { Membership } from '../../src/server/membership.js';
 import type { Peers } from '../../src/server/peers.js';
-import { writeDamage } from '../../src/storage/damage.js';
+import { writeDamage } from '../../src/storage/folder/damage.js';
 import { protocolVersion, type PeerHello, type TransferFrame } from '../../src/wire/protocol.js';
 import { hashChunk } from '../../src/wire/snapshots/codec.js';
 import { appliedAt, MemoryStores, PairBench } from './pair-world.js';

@@ -8,9 +8,9 @@ import { installSnapshot, type InstallOutcome, type ReplacedMember } from '../..
 import { openStore } from '../../src/server/pair.js';
 import { rebuildPair } from '../../src/server/rebuild.js';
 import { writeFormationRecord } from '../../src/server/formation-record.js';
-import { firstCurrent, readCurrent } from '../../src/storage/current.js';
-import { writeDamage, type Damage } from '../../src/storage/damage.js';
-import { isNoSpace } from '../../src/storage/no-space.js';
+import { firstCurrent, readCurrent } from '../../src/storage/folder/current.js';
+import { writeDamage, type Damage } from '../../src/storage/folder/damage.js';
+import { isNoSpace } from '../../src/storage/disk/no-space.js';
 import { appliedAt, PairBench } from './pair-world.js';
 
 /** Runs `change` with a power cut after each step of it; returns what the starts after that found. */

@@ -10,10 +10,10 @@ import {
   stagingStoreName,
   writeCurrent,
   type Current,
-} from '../../src/storage/current.js';
-import { clearDamage, damageOf, readDamage, writeDamage } from '../../src/storage/damage.js';
-import { writeJsonFile } from '../../src/storage/json-file.js';
-import { corruptLog } from '../../src/storage/wal-recovery.js';
+} from '../../src/storage/folder/current.js';
+import { clearDamage, damageOf, readDamage, writeDamage } from '../../src/storage/folder/damage.js';
+import { writeJsonFile } from '../../src/storage/folder/json-file.js';
+import { corruptLog } from '../../src/storage/wal/recovery.js';
 import { FaultDisk } from './fault-disk.js';
 
 const none = (): void => undefined;

@@ -9,8 +9,8 @@ import { join } from 'node:path';
 import { Level } from 'level';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { KvorumError } from '../../src/base/errors.js';
-import { findStoreDamage } from '../../src/storage/level-check.js';
-import { openLevelStore } from '../../src/storage/level-store.js';
+import { findStoreDamage } from '../../src/storage/level/check.js';
+import { openLevelStore } from '../../src/storage/level/store.js';
 
 const root = mkdtempSync(join(tmpdir(), 'kvorum-level-'));
 const whole = join(root, 'whole');

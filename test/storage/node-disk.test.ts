@@ -17,11 +17,11 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { DiskFile } from '../../src/base/env.js';
 import { KvorumError } from '../../src/base/errors.js';
-import { openDataFolder } from '../../src/storage/data-folder.js';
-import { writeJsonFile } from '../../src/storage/json-file.js';
-import { NodeDisk } from '../../src/storage/node-disk.js';
-import type { WriteCalls } from '../../src/storage/node-file.js';
-import { createWal, openWal, type Wal } from '../../src/storage/wal.js';
+import { openDataFolder } from '../../src/storage/folder/data-folder.js';
+import { writeJsonFile } from '../../src/storage/folder/json-file.js';
+import { NodeDisk } from '../../src/storage/disk/node-disk.js';
+import type { WriteCalls } from '../../src/storage/disk/node-file.js';
+import { createWal, openWal, type Wal } from '../../src/storage/wal/wal.js';
 import { World } from './wal-world.js';
 
 type Written = (error: Error | null, bytes: number) => void;

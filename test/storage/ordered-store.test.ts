@@ -17,9 +17,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
 import type { OpenStore } from '../../src/kv/store.js';
-import { lockDataFolder } from '../../src/storage/folder-lock.js';
-import { LevelStore, openLevelStore } from '../../src/storage/level-store.js';
-import { LevelStores } from '../../src/storage/level-stores.js';
+import { lockDataFolder } from '../../src/storage/folder/folder-lock.js';
+import { LevelStore, openLevelStore } from '../../src/storage/level/store.js';
+import { LevelStores } from '../../src/storage/level/stores.js';
 import { MemoryStore } from './memory-store.js';
 import { close, describeOrderedStore, write } from './ordered-store.contract.js';
 

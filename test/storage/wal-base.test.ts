@@ -3,8 +3,8 @@
 import { describe, expect, it } from 'vitest';
 import { Prng } from '../../src/base/prng.js';
 import type { LogEntry } from '../../src/raft/types.js';
-import { createWal, walExists, type Wal } from '../../src/storage/wal.js';
-import { listSegments } from '../../src/storage/wal-segments.js';
+import { createWal, walExists, type Wal } from '../../src/storage/wal/wal.js';
+import { listSegments } from '../../src/storage/wal/segments.js';
 import { readAll, World } from './wal-world.js';
 
 const base = { index: 40, term: 6 };

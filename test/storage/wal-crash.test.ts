@@ -3,8 +3,8 @@
 
 import { describe, expect, it } from 'vitest';
 import { Prng } from '../../src/base/prng.js';
-import { createWal, walExists, type OpenedWal, type WalUnit } from '../../src/storage/wal.js';
-import { listSegments } from '../../src/storage/wal-segments.js';
+import { createWal, walExists, type OpenedWal, type WalUnit } from '../../src/storage/wal/wal.js';
+import { listSegments } from '../../src/storage/wal/segments.js';
 import { randomUnit, readState, Twin, World } from './wal-world.js';
 
 const first: WalUnit = {

@@ -5,10 +5,10 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
 import { Prng } from '../../src/base/prng.js';
-import { createWal, type WalOptions } from '../../src/storage/wal.js';
-import { decodeSegmentHeader, segmentHeaderBytes, segmentSeed } from '../../src/storage/wal-format.js';
-import { SegmentBatches } from '../../src/storage/wal-batches.js';
-import { listSegments, segmentPath } from '../../src/storage/wal-segments.js';
+import { createWal, type WalOptions } from '../../src/storage/wal/wal.js';
+import { decodeSegmentHeader, segmentHeaderBytes, segmentSeed } from '../../src/storage/wal/format.js';
+import { SegmentBatches } from '../../src/storage/wal/batches.js';
+import { listSegments, segmentPath } from '../../src/storage/wal/segments.js';
 import { Contents } from './fault-disk.js';
 import { readState, Twin, World } from './wal-world.js';
 

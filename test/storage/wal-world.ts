@@ -5,7 +5,13 @@ import { expect } from 'vitest';
 import type { Clock, Logger, Timers } from '../../src/base/env.js';
 import { Prng } from '../../src/base/prng.js';
 import type { HardState, LogEntry, RecoveredState } from '../../src/raft/types.js';
-import { openWal, type OpenedWal, type Wal, type WalOptions, type WalUnit } from '../../src/storage/wal.js';
+import {
+  openWal,
+  type OpenedWal,
+  type Wal,
+  type WalOptions,
+  type WalUnit,
+} from '../../src/storage/wal/wal.js';
 import { FaultDisk } from './fault-disk.js';
 
 /** Time, callbacks and a disk that outlive a log that is opened and closed in them. */

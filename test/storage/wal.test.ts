@@ -5,10 +5,10 @@ import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
 import type { LogEntry } from '../../src/raft/types.js';
-import { damageOf } from '../../src/storage/damage.js';
-import { createWal, type Wal, type WalUnit } from '../../src/storage/wal.js';
-import { segmentHeaderBytes } from '../../src/storage/wal-format.js';
-import { listSegments, segmentPath } from '../../src/storage/wal-segments.js';
+import { damageOf } from '../../src/storage/folder/damage.js';
+import { createWal, type Wal, type WalUnit } from '../../src/storage/wal/wal.js';
+import { segmentHeaderBytes } from '../../src/storage/wal/format.js';
+import { listSegments, segmentPath } from '../../src/storage/wal/segments.js';
 import { Contents } from './fault-disk.js';
 import { describeState, readAll, readState, randomUnit, Twin, World } from './wal-world.js';
 

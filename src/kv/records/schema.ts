@@ -329,7 +329,7 @@ export function rotten(storeKey: ByteString): KvorumError {
 
 /**
  * The `CORRUPT` error for a record, which `details.record` names: the server knows by it that it is the store
- * that is damaged (storage/damage.ts), and adds what to do.
+ * that is damaged (storage/folder/damage.ts), and adds what to do.
  */
 export function corrupt(storeKey: ByteString, what: string): KvorumError {
   const name = JSON.stringify(storeKey.slice(0, 100));

@@ -151,7 +151,7 @@ function notedSegments({ dataDirectory, chaosFolder }: NodeFolders): NotedSegmen
   return found.sort((a, b) => b.changedAtMs - a.changedAtMs);
 }
 
-/** As storage/current.ts has it: others may wait to be removed, and nobody reads those any more. */
+/** As storage/folder/current.ts has it: others may wait to be removed, and nobody reads those any more. */
 function inUse(dataDirectory: string): { readonly log: string; readonly store: string } {
   const path = join(dataDirectory, 'current.json');
   if (!existsSync(path)) return { log: 'wal', store: 'db' };

@@ -3,8 +3,8 @@
 // checksum of what it says. Must never give out what was changed by anything but `writeJsonFile`.
 
 import { crc32 } from 'node:zlib';
-import type { Disk } from '../base/env.js';
-import { KvorumError } from '../base/errors.js';
+import type { Disk } from '../../base/env.js';
+import { KvorumError } from '../../base/errors.js';
 
 const bytesMax = 65_536;
 

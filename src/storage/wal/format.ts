@@ -36,9 +36,9 @@
 // that says `sealed`.
 
 import { crc32 } from 'node:zlib';
-import { assert } from '../base/assert.js';
-import { toBytes } from '../base/bytes.js';
-import type { EntryKind, HardState, LogEntry, LogIndex, Term } from '../raft/types.js';
+import { assert } from '../../base/assert.js';
+import { toBytes } from '../../base/bytes.js';
+import type { EntryKind, HardState, LogEntry, LogIndex, Term } from '../../raft/types.js';
 
 /** Raised when the meaning of bytes changes. A newer one is refused. */
 export const walFormatVersion = 1;

@@ -4,10 +4,10 @@
 // the log can still go on, and a node can still start (tikv/raft-engine#344). Must never hold up the log
 // while a ready segment exists.
 
-import { defined } from '../base/assert.js';
-import type { Disk, DiskFile, Done, Entropy, Logger, NodeId, TimerHandle, Timers } from '../base/env.js';
-import { KvorumError } from '../base/errors.js';
-import { encodeSegmentHeader, segmentHeaderBytes, segmentSeed, type SegmentHeader } from './wal-format.js';
+import { defined } from '../../base/assert.js';
+import type { Disk, DiskFile, Done, Entropy, Logger, NodeId, TimerHandle, Timers } from '../../base/env.js';
+import { KvorumError } from '../../base/errors.js';
+import { encodeSegmentHeader, segmentHeaderBytes, segmentSeed, type SegmentHeader } from './format.js';
 
 /** An open segment file with a valid header. */
 export interface Segment {

@@ -1,8 +1,8 @@
 // Whether an error says that the disk is full: the one failure of a disk that passes, and that damages
 // nothing where it was met before anything in use was changed.
 
-import { KvorumError } from '../base/errors.js';
-import { errnoOf } from './wal-segments.js';
+import { KvorumError } from '../../base/errors.js';
+import { errnoOf } from '../wal/segments.js';
 
 /** Whether it was the disk, or its quota, that had no room. */
 export function isNoSpace(error: unknown): boolean {

@@ -7,8 +7,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Level } from 'level';
-import { KvorumError } from '../base/errors.js';
-import { isNoSpace } from './no-space.js';
+import { KvorumError } from '../../base/errors.js';
+import { isNoSpace } from '../disk/no-space.js';
 
 const lockName = 'lock';
 /** In the lock's folder; not a name that LevelDB uses. */

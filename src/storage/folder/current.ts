@@ -5,8 +5,8 @@
 // before the file is known to be durable. A member's folder always has the file: without it nobody could tell
 // which of two pairs holds what was acknowledged.
 
-import type { Disk } from '../base/env.js';
-import { KvorumError } from '../base/errors.js';
+import type { Disk } from '../../base/env.js';
+import { KvorumError } from '../../base/errors.js';
 import { commitJsonFile, prepareJsonFile, readJsonFile, writeJsonFile } from './json-file.js';
 
 export interface Current {

@@ -4,19 +4,12 @@
 // be limited from outside. Must never return an entry that is not part of the log any more, nor one whose
 // checksum is wrong.
 
-import { asBuffer } from '../base/bytes.js';
-import type { Disk, DiskFile } from '../base/env.js';
-import type { LogEntry, LogIndex } from '../raft/types.js';
-import {
-  claimedFrameBytes,
-  decodeFrame,
-  entryOf,
-  frameHeadBytes,
-  frameKinds,
-  type Frame,
-} from './wal-format.js';
-import type { Mark, WalIndex } from './wal-index.js';
-import { corruptLog } from './wal-recovery.js';
+import { asBuffer } from '../../base/bytes.js';
+import type { Disk, DiskFile } from '../../base/env.js';
+import type { LogEntry, LogIndex } from '../../raft/types.js';
+import { claimedFrameBytes, decodeFrame, entryOf, frameHeadBytes, frameKinds, type Frame } from './format.js';
+import type { Mark, WalIndex } from './index-of-entries.js';
+import { corruptLog } from './recovery.js';
 
 /** What a walk must know of a segment to read from it. */
 export interface ReadableSegment {

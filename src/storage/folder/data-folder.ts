@@ -2,9 +2,9 @@
 // which peers compare. Must never give a new identity to a folder that had one: a node that lost its data and
 // came back under its old name could vote twice in a term.
 
-import { toHex } from '../base/bytes.js';
-import type { Disk, Entropy, NodeId } from '../base/env.js';
-import { KvorumError } from '../base/errors.js';
+import { toHex } from '../../base/bytes.js';
+import type { Disk, Entropy, NodeId } from '../../base/env.js';
+import { KvorumError } from '../../base/errors.js';
 import { readJsonFile, writeJsonFile } from './json-file.js';
 
 export interface FolderIdentity {

@@ -4,8 +4,8 @@
 // is in wal-format.
 
 import { crc32 } from 'node:zlib';
-import { asBuffer, toBytes } from '../base/bytes.js';
-import type { HardState, LogEntry, LogIndex, Term } from '../raft/types.js';
+import { asBuffer, toBytes } from '../../base/bytes.js';
+import type { HardState, LogEntry, LogIndex, Term } from '../../raft/types.js';
 import {
   commitBodyBytes,
   entryKindCodes,
@@ -17,7 +17,7 @@ import {
   twoTo32,
   writeUint64,
   type BatchCommit,
-} from './wal-format.js';
+} from './format.js';
 
 /** Bodies up to this are copied into the batch's buffer, larger ones are written from where they are. */
 const inlineBodyBytesMax = 4_096;

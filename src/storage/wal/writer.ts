@@ -3,16 +3,16 @@
 // as durable before its sync is back. Which units make a batch is decided here, by what fits; when to write
 // is decided in `wal`.
 
-import { assert } from '../base/assert.js';
-import type { Clock } from '../base/env.js';
-import type { HardState, LogEntry, LogIndex, Term } from '../raft/types.js';
-import { BatchEncoder } from './wal-encoder.js';
-import { commitFrameBytes, frameBytes, segmentHeaderBytes, startFrameBytes } from './wal-format.js';
-import type { WalIndex } from './wal-index.js';
-import type { ReadableSegment } from './wal-reader.js';
-import type { ScannedLog } from './wal-recovery.js';
-import { SealedSegments } from './wal-sealed.js';
-import { diskFailure, SegmentPool, type PoolOptions, type Segment } from './wal-segments.js';
+import { assert } from '../../base/assert.js';
+import type { Clock } from '../../base/env.js';
+import type { HardState, LogEntry, LogIndex, Term } from '../../raft/types.js';
+import { BatchEncoder } from './encoder.js';
+import { commitFrameBytes, frameBytes, segmentHeaderBytes, startFrameBytes } from './format.js';
+import type { WalIndex } from './index-of-entries.js';
+import type { ReadableSegment } from './reader.js';
+import type { ScannedLog } from './recovery.js';
+import { SealedSegments } from './sealed.js';
+import { diskFailure, SegmentPool, type PoolOptions, type Segment } from './segments.js';
 
 /** What becomes durable together. Order of effect: hard state, truncation, entries. */
 export interface WalUnit {

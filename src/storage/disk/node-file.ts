@@ -3,9 +3,9 @@
 // each failure is a `DISK` error that names path, offset and errno.
 
 import * as fs from 'node:fs';
-import { asBuffer } from '../base/bytes.js';
-import type { DiskFile, Done } from '../base/env.js';
-import { KvorumError } from '../base/errors.js';
+import { asBuffer } from '../../base/bytes.js';
+import type { DiskFile, Done } from '../../base/env.js';
+import { KvorumError } from '../../base/errors.js';
 
 /** The system's calls that may do less than they were asked for. */
 export type WriteCalls = Pick<typeof fs, 'write' | 'writev' | 'writevSync'>;

@@ -2,9 +2,9 @@
 // never leave a gap: one file is removed and its folder synced before the next, so that a crash keeps a
 // contiguous rest.
 
-import type { Disk, Done } from '../base/env.js';
-import type { LogIndex } from '../raft/types.js';
-import { diskFailure } from './wal-segments.js';
+import type { Disk, Done } from '../../base/env.js';
+import type { LogIndex } from '../../raft/types.js';
+import { diskFailure } from './segments.js';
 
 /** A finished segment. */
 export interface SealedSegment {

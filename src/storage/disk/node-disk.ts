@@ -4,7 +4,7 @@
 
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import type { Disk, DiskFile, Done } from '../base/env.js';
+import type { Disk, DiskFile, Done } from '../../base/env.js';
 import { attempt, diskError, FolderUses, NodeFile, type WriteCalls } from './node-file.js';
 
 /** Zeros are written in pieces, each synced, so that one sync never has to wait for very much. */

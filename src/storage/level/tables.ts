@@ -5,7 +5,7 @@
 // LevelDB's doc/table_format.md.
 
 import { open, type FileHandle } from 'node:fs/promises';
-import { crc32c, FieldReader, unmask } from './level-bytes.js';
+import { crc32c, FieldReader, unmask } from './bytes.js';
 
 /** Two places, each an offset and a length, padded; then eight bytes that are the same in all tables. */
 const footerBytes = 48;

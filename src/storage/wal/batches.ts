@@ -1,8 +1,8 @@
 // Reads the batches of one segment one after the other. Only reads; what it cannot verify it does not return.
 // Must never allocate by a length that is not within the file.
 
-import { asBuffer } from '../base/bytes.js';
-import type { DiskFile } from '../base/env.js';
+import { asBuffer } from '../../base/bytes.js';
+import type { DiskFile } from '../../base/env.js';
 import {
   claimedFrameBytes,
   commitOf,
@@ -13,7 +13,7 @@ import {
   segmentStartOf,
   type DecodedCommit,
   type Frame,
-} from './wal-format.js';
+} from './format.js';
 
 /** A batch whose every checksum, its number and its chain have been verified. */
 export interface Batch {

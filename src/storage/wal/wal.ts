@@ -4,30 +4,23 @@
 // wal-recovery, reading back in wal-reader. Group commit as in LogCabin and etcd: whatever arrives while
 // a sync runs is the next group.
 
-import { assert } from '../base/assert.js';
-import type { Clock, Disk, Done, Logger, TimerHandle, Timers } from '../base/env.js';
-import { KvorumError } from '../base/errors.js';
-import type { LogEntry, LogIndex, RecoveredState, Term } from '../raft/types.js';
-import { BatchEncoder } from './wal-encoder.js';
-import { segmentHeaderBytes, segmentSeed } from './wal-format.js';
-import { WalIndex } from './wal-index.js';
-import { EntryReader, readEntriesSync, type EntriesRequest, type ReadableSegment } from './wal-reader.js';
-import { recoverLog, type ScannedLog, type TornTail } from './wal-recovery.js';
+import { assert } from '../../base/assert.js';
+import type { Clock, Disk, Done, Logger, TimerHandle, Timers } from '../../base/env.js';
+import { KvorumError } from '../../base/errors.js';
+import type { LogEntry, LogIndex, RecoveredState, Term } from '../../raft/types.js';
+import { BatchEncoder } from './encoder.js';
+import { segmentHeaderBytes, segmentSeed } from './format.js';
+import { WalIndex } from './index-of-entries.js';
+import { EntryReader, readEntriesSync, type EntriesRequest, type ReadableSegment } from './reader.js';
+import { recoverLog, type ScannedLog, type TornTail } from './recovery.js';
 import {
   createFirstSegment,
   diskFailure,
   listSegments,
   newSegmentHeader,
   type SegmentOptions,
-} from './wal-segments.js';
-import {
-  encodeEntries,
-  unitBytes,
-  WalWriter,
-  type Waiting,
-  type WalStats,
-  type WalUnit,
-} from './wal-writer.js';
+} from './segments.js';
+import { encodeEntries, unitBytes, WalWriter, type Waiting, type WalStats, type WalUnit } from './writer.js';
 
 export type { WalStats, WalUnit };
 

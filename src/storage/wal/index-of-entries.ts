@@ -8,7 +8,7 @@
 // from a mark up to the index of the next one therefore never meets a dead entry: those have that index or a
 // higher one.
 
-import type { LogIndex, Term, TermRun } from '../raft/types.js';
+import type { LogIndex, Term, TermRun } from '../../raft/types.js';
 
 export interface Mark {
   readonly index: LogIndex;

@@ -7,8 +7,8 @@
 
 import { open, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { crc32c, FieldReader, unmask } from './level-bytes.js';
-import { problemOfBlocks } from './level-tables.js';
+import { crc32c, FieldReader, unmask } from './bytes.js';
+import { problemOfBlocks } from './tables.js';
 
 const blockBytes = 32_768;
 const headerBytes = 7;

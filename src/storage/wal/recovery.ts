@@ -8,11 +8,11 @@
 // zeroed and synced. What was read may only be in the page cache, after a killed process or a failed sync: so
 // the last batch is written once more and synced before anybody relies on it.
 
-import { asBuffer } from '../base/bytes.js';
-import type { Disk, DiskFile, Logger } from '../base/env.js';
-import { KvorumError } from '../base/errors.js';
-import type { HardState, LogIndex } from '../raft/types.js';
-import { SegmentBatches, type Batch } from './wal-batches.js';
+import { asBuffer } from '../../base/bytes.js';
+import type { Disk, DiskFile, Logger } from '../../base/env.js';
+import { KvorumError } from '../../base/errors.js';
+import type { HardState, LogIndex } from '../../raft/types.js';
+import { SegmentBatches, type Batch } from './batches.js';
 import {
   commitFrameBytes,
   commitOf,
@@ -27,9 +27,9 @@ import {
   segmentSeed,
   segmentStartOf,
   type Frame,
-} from './wal-format.js';
-import { WalIndex } from './wal-index.js';
-import type { SealedSegment } from './wal-sealed.js';
+} from './format.js';
+import { WalIndex } from './index-of-entries.js';
+import type { SealedSegment } from './sealed.js';
 import {
   errnoOf,
   listSegments,
@@ -38,7 +38,7 @@ import {
   zeroFill,
   type Segment,
   type SegmentOptions,
-} from './wal-segments.js';
+} from './segments.js';
 
 /** What a crash left of the last write, and was cut off. */
 export interface TornTail {

@@ -6,14 +6,14 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Level } from 'level';
-import { assert } from '../base/assert.js';
-import { asBuffer, toByteString, type ByteString } from '../base/bytes.js';
-import type { Done } from '../base/env.js';
-import { KvorumError } from '../base/errors.js';
-import type { OpenStore, StoreOperation, StoreRange, StoreRecord, StoreView } from '../kv/store.js';
-import { folderInUse } from './folder-lock.js';
-import { findStoreDamage } from './level-check.js';
-import { syncFolder } from './node-disk.js';
+import { assert } from '../../base/assert.js';
+import { asBuffer, toByteString, type ByteString } from '../../base/bytes.js';
+import type { Done } from '../../base/env.js';
+import { KvorumError } from '../../base/errors.js';
+import type { OpenStore, StoreOperation, StoreRange, StoreRecord, StoreView } from '../../kv/store.js';
+import { folderInUse } from '../folder/folder-lock.js';
+import { findStoreDamage } from './check.js';
+import { syncFolder } from '../disk/node-disk.js';
 import { beginOpening, endOpening } from './opening-note.js';
 
 const options = {

@@ -2,8 +2,8 @@
 // damaged although it may look whole then (a block that was read badly once, a record that contradicts
 // itself). It names the folder it is about: once that is not in use any more the note is void.
 
-import type { Disk } from '../base/env.js';
-import { KvorumError } from '../base/errors.js';
+import type { Disk } from '../../base/env.js';
+import { KvorumError } from '../../base/errors.js';
 import type { Current } from './current.js';
 import { readJsonFile, writeJsonFile } from './json-file.js';
 

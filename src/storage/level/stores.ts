@@ -6,11 +6,11 @@
 import { existsSync } from 'node:fs';
 import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Done } from '../base/env.js';
-import { KvorumError } from '../base/errors.js';
-import type { OpenStore, Stores } from '../kv/store.js';
-import { openLevelStore, type LevelStore } from './level-store.js';
-import { syncFolder } from './node-disk.js';
+import type { Done } from '../../base/env.js';
+import { KvorumError } from '../../base/errors.js';
+import type { OpenStore, Stores } from '../../kv/store.js';
+import { openLevelStore, type LevelStore } from './store.js';
+import { syncFolder } from '../disk/node-disk.js';
 import { endOpening } from './opening-note.js';
 
 interface Opened {

@@ -4,7 +4,7 @@
 
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { KvorumError } from '../base/errors.js';
+import { KvorumError } from '../../base/errors.js';
 
 /** Openings in a row that ended with their process, before the store counts as damaged. */
 const endedMax = 3;
