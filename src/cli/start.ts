@@ -58,7 +58,7 @@ async function runStart(flags: StartFlags): Promise<void> {
     }, stopTimeMs).unref();
   });
   const { startServer } = await import('../server/server.js');
-  const { loadClusterFile } = await import('../server/cluster-file.js');
+  const { loadClusterFile } = await import('../server/config/cluster-file.js');
   const dataDirectory = flags.dataDir ?? join('.kvorum', flags.node);
   const server = await startServer({
     nodeId: flags.node,

@@ -9,15 +9,15 @@ import type { Stores } from '../kv/store.js';
 import type { Message } from '../raft/messages.js';
 import type { Raft } from '../raft/raft.js';
 import type { Member as ClusterMember, NodeStatus, ServerHello, TransferFrame } from '../wire/protocol.js';
-import { Clients } from './clients.js';
-import { serverHelloOf } from './greeting.js';
-import { guardDisk, guardNetwork, guardStores, guardTimers } from './guard.js';
-import type { Member } from './member.js';
-import { Membership } from './membership.js';
-import type { NodeConfig } from './node-config.js';
-import { Peers } from './peers.js';
-import type { SnapshotFigures } from './snapshot-figures.js';
-import { statusOf } from './status.js';
+import { Clients } from './front/clients.js';
+import { serverHelloOf } from './life/greeting.js';
+import { guardDisk, guardNetwork, guardStores, guardTimers } from './containment.js';
+import type { Member } from './replica/replica.js';
+import { Membership } from './life/life.js';
+import type { NodeConfig } from './config/node-config.js';
+import { Peers } from './peers/peers.js';
+import type { SnapshotFigures } from './snapshots/figures.js';
+import { statusOf } from './operate/status.js';
 
 export interface NodeOptions {
   readonly env: NodeEnv;

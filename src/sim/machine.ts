@@ -5,7 +5,7 @@
 import type { NodeEnv } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import type { StoreRecord } from '../kv/store.js';
-import type { NodeConfig } from '../server/node-config.js';
+import type { NodeConfig } from '../server/config/node-config.js';
 import { ServerNode } from '../server/node.js';
 import type { Member } from '../wire/protocol.js';
 import type { Violations } from './checkers/violations.js';

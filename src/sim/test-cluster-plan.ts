@@ -2,7 +2,7 @@
 // fast, clocks exact, links in order and without loss; what happens is up to the test. The seed decides the
 // small things that differ from run to run on real machines: delays, election timeouts, ids.
 
-import { defaultNodeConfig } from '../server/node-config.js';
+import { defaultNodeConfig } from '../server/config/node-config.js';
 import type { Plan } from './plan.js';
 
 const wallStartMs = 1_700_000_000_000;

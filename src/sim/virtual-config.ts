@@ -1,7 +1,7 @@
 // The production configuration with a plan's knobs turned. Must stay within what `validateNodeConfig` allows:
 // it is checked here, since the simulated node does not read a configuration file.
 
-import { defaultNodeConfig, validateNodeConfig, type NodeConfig } from '../server/node-config.js';
+import { defaultNodeConfig, validateNodeConfig, type NodeConfig } from '../server/config/node-config.js';
 import type { Knobs } from './plan.js';
 
 /** `logEntriesMax`: the node's own limit. Throws `CONFIG` for knobs that no node would start with. */

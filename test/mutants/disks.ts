@@ -23,7 +23,7 @@ export const diskMutants: readonly Mutant[] = [
     name: 'the applied index is written in a batch of its own, after the data',
     edits: [
       {
-        file: 'server/store-writer.ts',
+        file: 'server/replica/store-writer.ts',
         find: '    this.options.store.writeBatch(operations, (error) => {\n',
         replace:
           '    const { store } = this.options;\n' +
@@ -39,7 +39,7 @@ export const diskMutants: readonly Mutant[] = [
     name: 'the applied index is written in a batch of its own, before the data',
     edits: [
       {
-        file: 'server/store-writer.ts',
+        file: 'server/replica/store-writer.ts',
         find: '    this.options.store.writeBatch(operations, (error) => {\n',
         replace:
           '    const { store } = this.options;\n' +
@@ -180,7 +180,7 @@ export const diskMutants: readonly Mutant[] = [
     name: 'a layer is dropped before its batch is durable',
     edits: [
       {
-        file: 'server/store-writer.ts',
+        file: 'server/replica/store-writer.ts',
         find: '    this.writing = true;\n',
         replace: '    this.writing = true;\n    this.options.stateMachine.layers.resolve();\n',
       },
@@ -196,7 +196,7 @@ export const diskMutants: readonly Mutant[] = [
     name: 'a failed batch of the store is taken for a good one',
     edits: [
       {
-        file: 'server/store-writer.ts',
+        file: 'server/replica/store-writer.ts',
         find: '      if (error !== undefined) {\n        this.options.onFailure(error);',
         replace: '      if (error !== undefined && this.halted) {\n        this.options.onFailure(error);',
       },

@@ -232,7 +232,7 @@ export const replicationMutants: readonly Mutant[] = [
       'whoever voted since had the entry in its log then (R7b sends it as one of the present term)',
     edits: [
       {
-        file: 'server/loop.ts',
+        file: 'server/replica/loop.ts',
         find: 'if (message.term >= this.raft.currentTerm) this.sink.sendToPeer(message);',
         replace: 'this.sink.sendToPeer(message);',
       },
@@ -243,7 +243,7 @@ export const replicationMutants: readonly Mutant[] = [
     name: 'a promise is sent with the term of the moment in which the disk is done',
     edits: [
       {
-        file: 'server/loop.ts',
+        file: 'server/replica/loop.ts',
         find: 'if (message.term >= this.raft.currentTerm) this.sink.sendToPeer(message);',
         replace: 'this.sink.sendToPeer({ ...message, term: this.raft.currentTerm });',
       },
@@ -254,7 +254,7 @@ export const replicationMutants: readonly Mutant[] = [
     name: 'a promise does not wait for earlier units of the disk',
     edits: [
       {
-        file: 'server/loop.ts',
+        file: 'server/replica/loop.ts',
         find: 'if (last === undefined) for (const message of messagesAfterPersist)',
         replace: 'if (last !== null) for (const message of messagesAfterPersist)',
       },

@@ -40,7 +40,7 @@ export const serviceMutants: readonly Mutant[] = [
       'a leader that slept that long is about to be replaced anyway: no promise breaks, a term is spent',
     edits: [
       {
-        file: 'server/loop.ts',
+        file: 'server/replica/loop.ts',
         find: 'if (this.clock.nowMs() - dueMs > this.lateTimerMs) {',
         replace: 'if (this.clock.nowMs() - dueMs > Infinity) {',
       },
@@ -65,12 +65,12 @@ export const serviceMutants: readonly Mutant[] = [
       'leader; S3 takes that away',
     edits: [
       {
-        file: 'server/proposals.ts',
+        file: 'server/front/proposals.ts',
         find: 'return found?.term === term ? found.batch : undefined;',
         replace: 'return found?.batch;',
       },
       {
-        file: 'server/proposals.ts',
+        file: 'server/front/proposals.ts',
         find: 'answer(write, found.term === term ? results[position] : undefined);',
         replace: 'answer(write, results[position]);',
       },
@@ -81,17 +81,17 @@ export const serviceMutants: readonly Mutant[] = [
     name: 'as S2, and proposals outlive the leadership',
     edits: [
       {
-        file: 'server/proposals.ts',
+        file: 'server/front/proposals.ts',
         find: 'return found?.term === term ? found.batch : undefined;',
         replace: 'return found?.batch;',
       },
       {
-        file: 'server/proposals.ts',
+        file: 'server/front/proposals.ts',
         find: 'answer(write, found.term === term ? results[position] : undefined);',
         replace: 'answer(write, results[position]);',
       },
       {
-        file: 'server/member.ts',
+        file: 'server/replica/replica.ts',
         find: 'this.proposals.dropAll((write, sent) => this.requests.answerLostLeadership(write, sent));',
         replace: '',
       },
@@ -102,7 +102,7 @@ export const serviceMutants: readonly Mutant[] = [
     name: 'a confirmed read does not wait until its index is applied',
     edits: [
       {
-        file: 'server/reads.ts',
+        file: 'server/front/reads.ts',
         find: 'if (readIndex <= this.options.stateMachine.appliedIndex) this.release(round);',
         replace: 'if (readIndex >= 0) this.release(round);',
       },
@@ -113,7 +113,7 @@ export const serviceMutants: readonly Mutant[] = [
     name: 'linearizable reads are answered from the local state',
     edits: [
       {
-        file: 'server/reads.ts',
+        file: 'server/front/reads.ts',
         find: "      case 'serializable':\n        return true;\n",
         replace: "      case 'serializable':\n      case 'linearizable':\n        return true;\n",
       },
@@ -146,7 +146,7 @@ export const serviceMutants: readonly Mutant[] = [
     name: 'the cluster is formed without hearing from every member',
     edits: [
       {
-        file: 'server/forming.ts',
+        file: 'server/life/forming.ts',
         find: 'own.nodeId !== own.memberIds[0] || this.missing.length > 0',
         replace: 'own.nodeId !== own.memberIds[0] || this.missing.length > 1',
       },
@@ -157,7 +157,7 @@ export const serviceMutants: readonly Mutant[] = [
     name: 'a write that is under way when the leadership ends is said to have had no effect',
     edits: [
       {
-        file: 'server/requests.ts',
+        file: 'server/front/requests.ts',
         find: "const outcome = sent ? 'unknown' : 'none';",
         replace: "const outcome = 'none';",
       },

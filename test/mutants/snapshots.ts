@@ -3,10 +3,10 @@
 import type { Mutant } from './mutant.js';
 
 const election = 'raft/election.ts';
-const install = 'server/install.ts';
-const rebuild = 'server/rebuild.ts';
-const receiver = 'server/snapshot-receiver.ts';
-const recovering = 'server/recovering.ts';
+const install = 'server/life/install.ts';
+const rebuild = 'server/life/rebuild.ts';
+const receiver = 'server/snapshots/receiver.ts';
+const recovering = 'server/life/recovering.ts';
 
 export const snapshotMutants: readonly Mutant[] = [
   {
@@ -14,7 +14,7 @@ export const snapshotMutants: readonly Mutant[] = [
     name: 'sessions are not part of a snapshot',
     edits: [
       {
-        file: 'server/snapshot-outgoing.ts',
+        file: 'server/snapshots/outgoing.ts',
         find: "      this.part = 'sessions';\n      reader.beginSessions();\n      return this.cut();\n",
         replace: '',
       },
@@ -54,7 +54,7 @@ export const snapshotMutants: readonly Mutant[] = [
     name: 'the log is cut to what is applied, before the store has it',
     edits: [
       {
-        file: 'server/member-parts.ts',
+        file: 'server/replica/replica-parts.ts',
         find: 'Math.min(stateMachine.durableAppliedIndex, raft.appliedIndex)',
         replace: 'raft.appliedIndex',
       },
@@ -65,17 +65,17 @@ export const snapshotMutants: readonly Mutant[] = [
     name: 'a node that was wiped comes back under its old identity',
     edits: [
       {
-        file: 'server/identity.ts',
+        file: 'server/life/identity.ts',
         find: 'if (member.instanceId !== hello.instanceId) return',
         replace: 'if (member.instanceId === undefined) return',
       },
       {
-        file: 'server/identity.ts',
+        file: 'server/life/identity.ts',
         find: 'return member.instanceId === own.instanceId ? undefined : otherData(own.nodeId);',
         replace: 'return undefined;',
       },
       {
-        file: 'server/boot.ts',
+        file: 'server/life/boot.ts',
         find: 'if (record !== undefined && !record.formation.members.some(',
         replace: 'if (record === null && !record.formation.members.some(',
       },
@@ -315,7 +315,7 @@ export const snapshotMutants: readonly Mutant[] = [
     name: 'catching up is over when a leader is heard',
     edits: [
       {
-        file: 'server/catch-up.ts',
+        file: 'server/replica/catch-up.ts',
         find: '      if (raft.appliedIndex < this.readIndex || raft.durableIndex < this.readIndex) return;\n',
         replace: '',
       },
@@ -324,7 +324,7 @@ export const snapshotMutants: readonly Mutant[] = [
   {
     id: 'N18',
     name: 'a leader goes on from what a damaged member had acknowledged',
-    edits: [{ file: 'server/membership.ts', find: '        this.member?.peerReset(nodeId);\n', replace: '' }],
+    edits: [{ file: 'server/life/life.ts', find: '        this.member?.peerReset(nodeId);\n', replace: '' }],
   },
   {
     id: 'N19',
@@ -334,12 +334,12 @@ export const snapshotMutants: readonly Mutant[] = [
       'taken back, and then it is the only one; N19b takes that away',
     edits: [
       {
-        file: 'server/membership.ts',
+        file: 'server/life/life.ts',
         find: '        this.options.peers.closeEarlier(nodeId, incarnation);\n',
         replace: '',
       },
       {
-        file: 'server/incarnations.ts',
+        file: 'server/peers/incarnations.ts',
         find: 'const mayBeEarlier = heard.hasLost && incarnation !== heard.confirmed;',
         replace: 'const mayBeEarlier = false;',
       },
@@ -350,17 +350,17 @@ export const snapshotMutants: readonly Mutant[] = [
     name: 'late messages of a member from before its damage are heard, on any link',
     edits: [
       {
-        file: 'server/membership.ts',
+        file: 'server/life/life.ts',
         find: '        this.options.peers.closeEarlier(nodeId, incarnation);\n',
         replace: '',
       },
       {
-        file: 'server/incarnations.ts',
+        file: 'server/peers/incarnations.ts',
         find: 'const mayBeEarlier = heard.hasLost && incarnation !== heard.confirmed;',
         replace: 'const mayBeEarlier = false;',
       },
       {
-        file: 'server/peers.ts',
+        file: 'server/peers/peers.ts',
         find: "this.close(older.link, 'replaced by a newer link of the same node');",
         replace: 'void older;',
       },

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { ClusterClock } from '../../src/server/cluster-clock.js';
+import { ClusterClock } from '../../src/server/replica/cluster-clock.js';
 
 class ManualClock {
   now = 1_000;

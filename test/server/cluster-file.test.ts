@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
-import { loadClusterFile, parseClusterConfig } from '../../src/server/cluster-file.js';
-import { defaultNodeConfig } from '../../src/server/node-config.js';
+import { loadClusterFile, parseClusterConfig } from '../../src/server/config/cluster-file.js';
+import { defaultNodeConfig } from '../../src/server/config/node-config.js';
 
 const members = [
   { id: 'n1', address: '127.0.0.1:7401' },

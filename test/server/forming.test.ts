@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { Forming } from '../../src/server/forming.js';
-import { refuseFormation, refusePeer, type OwnIdentity } from '../../src/server/identity.js';
+import { Forming } from '../../src/server/life/forming.js';
+import { refuseFormation, refusePeer, type OwnIdentity } from '../../src/server/life/identity.js';
 import { decodeFormation, encodeFormation, type Formation } from '../../src/wire/commands/entry-codec.js';
 import { protocolVersion, type PeerHello } from '../../src/wire/protocol.js';
 

@@ -2,7 +2,7 @@
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { LogRetention } from '../../src/server/log-retention.js';
+import { LogRetention } from '../../src/server/space/log-retention.js';
 
 interface Facts {
   readonly base: number;

@@ -1,10 +1,10 @@
 // Figures of snapshots in the node's metrics, and the line in the log while a member catches up.
 
 import { describe, expect, it } from 'vitest';
-import { createMetrics } from '../../src/server/metrics.js';
-import type { Member } from '../../src/server/member.js';
+import { createMetrics } from '../../src/server/operate/metrics.js';
+import type { Member } from '../../src/server/replica/replica.js';
 import type { ServerNode } from '../../src/server/node.js';
-import { logCatchingUp } from '../../src/server/snapshot-figures.js';
+import { logCatchingUp } from '../../src/server/snapshots/figures.js';
 import { VirtualTime } from './snapshot-world.js';
 
 const linesOf = (text: string): string[] =>

@@ -3,11 +3,11 @@
 
 import { describe, expect, it } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
-import { openFolder } from '../../src/server/boot.js';
-import { installSnapshot, type InstallOutcome, type ReplacedMember } from '../../src/server/install.js';
-import { openStore } from '../../src/server/pair.js';
-import { rebuildPair } from '../../src/server/rebuild.js';
-import { writeFormationRecord } from '../../src/server/formation-record.js';
+import { openFolder } from '../../src/server/life/boot.js';
+import { installSnapshot, type InstallOutcome, type ReplacedMember } from '../../src/server/life/install.js';
+import { openStore } from '../../src/server/life/pair.js';
+import { rebuildPair } from '../../src/server/life/rebuild.js';
+import { writeFormationRecord } from '../../src/server/life/formation-record.js';
 import { firstCurrent, readCurrent } from '../../src/storage/folder/current.js';
 import { writeDamage, type Damage } from '../../src/storage/folder/damage.js';
 import { isNoSpace } from '../../src/storage/disk/no-space.js';

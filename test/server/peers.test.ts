@@ -5,8 +5,8 @@
 import { describe, expect, test } from 'vitest';
 import type { LinkId, Network } from '../../src/base/env.js';
 import { KvorumError } from '../../src/base/errors.js';
-import { Incarnations } from '../../src/server/incarnations.js';
-import { Peers } from '../../src/server/peers.js';
+import { Incarnations } from '../../src/server/peers/incarnations.js';
+import { Peers } from '../../src/server/peers/peers.js';
 import { decodePeerFrames, encodePeerFrames } from '../../src/wire/peers/codec.js';
 import {
   protocolVersion,

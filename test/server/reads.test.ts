@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { StateMachine } from '../../src/kv/state-machine.js';
-import { Client } from '../../src/server/clients.js';
-import { Reads } from '../../src/server/reads.js';
+import { Client } from '../../src/server/front/clients.js';
+import { Reads } from '../../src/server/front/reads.js';
 import type { CountRequest } from '../../src/wire/protocol.js';
 
 type Counted = (error: undefined, counted: { revision: number; count: number }) => void;

@@ -3,9 +3,9 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Raft } from '../../src/raft/raft.js';
-import { CatchUp, catchUpRequestIds } from '../../src/server/catch-up.js';
-import { Incarnations } from '../../src/server/incarnations.js';
-import { Recovering } from '../../src/server/recovering.js';
+import { CatchUp, catchUpRequestIds } from '../../src/server/replica/catch-up.js';
+import { Incarnations } from '../../src/server/peers/incarnations.js';
+import { Recovering } from '../../src/server/life/recovering.js';
 
 const three = ['n1', 'n2', 'n3'];
 const five = ['n1', 'n2', 'n3', 'n4', 'n5'];

@@ -8,7 +8,7 @@ import { appliedKey, placeOf } from '../../src/kv/records/schema.js';
 import type { StoreRecord } from '../../src/kv/store.js';
 import type { SnapshotPart, TransferFrame } from '../../src/wire/protocol.js';
 import { hashChunk } from '../../src/wire/snapshots/codec.js';
-import { StagingRoom } from '../../src/server/staging-room.js';
+import { StagingRoom } from '../../src/server/snapshots/staging-room.js';
 import { dump, World, type Machine } from './snapshot-world.js';
 
 const minuteMs = 60_000;

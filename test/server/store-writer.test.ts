@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import type { Done } from '../../src/base/env.js';
 import { StateMachine } from '../../src/kv/state-machine.js';
 import type { OrderedStore } from '../../src/kv/store.js';
-import { StoreWriter } from '../../src/server/store-writer.js';
+import { StoreWriter } from '../../src/server/replica/store-writer.js';
 
 it('writes entries without effects that were applied while a batch was under way', () => {
   const batches: Done[] = [];

@@ -1,0 +1,139 @@
+// The one door for clients' requests: whatever protocol they came by, they pass here decoded and checked,
+// and later meet authorization here. Writes go to the log, reads to `reads`; every request is answered
+// exactly once.
+
+import { KvorumError } from '../../base/errors.js';
+import type { ByteString } from '../../base/bytes.js';
+import { kvLimits, type ClientCommand, type CommandResult, type KeyRecord } from '../../kv/commands.js';
+import { decodeCommand } from '../../wire/commands/command-codec.js';
+import type { ErrorAnswer, NodeStatus, ServerFrame, WriteAnswer, WriteRequest } from '../../wire/protocol.js';
+import type { Client, RequestFrame } from './clients.js';
+import type { PendingWrite, Proposals } from './proposals.js';
+import type { Reads } from './reads.js';
+
+export interface RequestsOptions {
+  readonly proposals: Proposals;
+  readonly reads: Reads;
+  /** Why writes cannot be taken now; `undefined` when they can. */
+  refuseWrite(command: ClientCommand): KvorumError | undefined;
+  getAt(key: ByteString, revision: number): KeyRecord | undefined;
+  status(): NodeStatus;
+  answer(client: Client, frame: Exclude<ServerFrame, { kind: 'hello' | 'leader' }>): void;
+  /** There are writes to propose: call `propose` at the end of this turn. */
+  wake(): void;
+}
+
+export class Requests {
+  private readonly options: RequestsOptions;
+
+  constructor(options: RequestsOptions) {
+    this.options = options;
+  }
+
+  receive(client: Client, frame: RequestFrame): void {
+    switch (frame.kind) {
+      case 'write':
+        this.receiveWrite(client, frame);
+        return;
+      case 'status':
+        this.options.answer(client, {
+          kind: 'status',
+          requestId: frame.requestId,
+          status: this.options.status(),
+        });
+        return;
+      default:
+        this.options.reads.submit(client, frame);
+    }
+  }
+
+  /** The write's entry was applied with this result; or was lost, and never will be. */
+  answerWrite(write: PendingWrite, result: CommandResult | undefined): void {
+    this.options.answer(write.client, this.answerTo(write, result));
+  }
+
+  /** The write cannot be followed up here. `sent`: it is in the log and may yet take effect. */
+  answerLostLeadership(write: PendingWrite, sent: boolean): void {
+    const { client, requestId } = write;
+    const message = 'this node stopped leading before the write was decided; the next leader knows';
+    const outcome = sent ? 'unknown' : 'none';
+    this.options.answer(client, { kind: 'error', requestId, code: 'NOT_LEADER', message, outcome });
+  }
+
+  /** The core did not take the write; nothing was appended. */
+  answerRefused(write: PendingWrite, error: KvorumError): void {
+    this.options.answer(write.client, errorAnswer(write.requestId, error));
+  }
+
+  private receiveWrite(client: Client, frame: WriteRequest): void {
+    try {
+      const command = decodeCommand(frame.command);
+      if (command.kind !== 'client') {
+        throw new KvorumError('PROTOCOL', `a client may not send the command ${command.kind}`);
+      }
+      const refusal = this.options.refuseWrite(command);
+      if (refusal !== undefined) throw refusal;
+      const first = !this.options.proposals.hasGathered;
+      if (
+        !this.options.proposals.add({ client, requestId: frame.requestId, bytes: frame.command, command })
+      ) {
+        throw new KvorumError(
+          'OVERLOADED',
+          'more writes wait on this node than its limits allow; send less at a time',
+        );
+      }
+      if (first) this.options.wake();
+    } catch (error) {
+      if (!KvorumError.is(error)) throw error;
+      this.options.answer(client, errorAnswer(frame.requestId, error));
+    }
+  }
+
+  private answerTo(write: PendingWrite, result: CommandResult | undefined): WriteAnswer | ErrorAnswer {
+    const { requestId, command } = write;
+    if (result === undefined) {
+      return errorAnswer(
+        requestId,
+        new KvorumError('NOT_LEADER', 'the write lost its place to another leader'),
+      );
+    }
+    const { code, revision, count } = result;
+    switch (code) {
+      case 'OK':
+        return { kind: 'written', requestId, code, revision, count, current: undefined };
+      case 'CONFLICT': {
+        const { operation } = command;
+        // Judged at `revision`: the same answer for the first and for every repeated request.
+        const current = 'key' in operation ? this.options.getAt(operation.key, revision) : undefined;
+        return { kind: 'written', requestId, code, revision, count, current };
+      }
+      case 'TOO_LARGE': {
+        const message =
+          `the command touches ${count} keys or more, the limit is ${kvLimits.commandKeysMax} keys and ` +
+          `${kvLimits.commandBytesMax} bytes of keys; delete in smaller ranges`;
+        return errorAnswer(requestId, new KvorumError(code, message));
+      }
+      case 'SESSION_LIMIT': {
+        const message =
+          `the cluster holds ${kvLimits.sessionsMax} sessions or ${kvLimits.sessionTableBytesMax} bytes of ` +
+          `them, or this one ${kvLimits.sessionWindow} open writes; use one client for many calls, and ` +
+          'close clients that are not used';
+        return errorAnswer(requestId, new KvorumError(code, message));
+      }
+      case 'SESSION_EXPIRED':
+        return errorAnswer(
+          requestId,
+          new KvorumError(code, 'the session is unknown or has expired; the write was not run now'),
+        );
+      case 'STALE':
+        return errorAnswer(
+          requestId,
+          new KvorumError(code, 'the client has acknowledged this write already'),
+        );
+    }
+  }
+}
+
+function errorAnswer(requestId: number, error: KvorumError): ErrorAnswer {
+  return { kind: 'error', requestId, code: error.code, message: error.message, outcome: error.outcome };
+}

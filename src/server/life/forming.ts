@@ -1,0 +1,69 @@
+// First start: empty nodes become a cluster exactly once. The node with the smallest id forms it, and only
+// after every member of the cluster file has told it, in this process's life, that it is empty too. Everyone
+// else waits to be told by a node that is formed. An unformed node has no log, no term and no vote to give.
+
+import type { NodeId } from '../../base/env.js';
+import type { Formation } from '../../wire/commands/entry-codec.js';
+import type { PeerHello } from '../../wire/protocol.js';
+import { refuseFormation, type OwnIdentity } from './identity.js';
+
+export interface FormingOptions {
+  readonly own: OwnIdentity;
+  readonly addressOf: ReadonlyMap<NodeId, string>;
+  drawClusterId(): string;
+  decodeFormation(payload: Uint8Array): Formation;
+}
+
+/**
+ * `join`: make this formation durable. `stop`: this node may not go on, for this reason. `wait`: nothing
+ * new.
+ */
+export type FormingStep =
+  | { readonly kind: 'join'; readonly formation: Formation }
+  | { readonly kind: 'stop'; readonly reason: string }
+  | { readonly kind: 'wait' };
+
+export class Forming {
+  private readonly options: FormingOptions;
+  private readonly emptyPeers = new Map<NodeId, string>();
+
+  constructor(options: FormingOptions) {
+    this.options = options;
+  }
+
+  /** Members that have not answered yet. */
+  get missing(): NodeId[] {
+    const { own } = this.options;
+    return own.memberIds.filter((nodeId) => nodeId !== own.nodeId && !this.emptyPeers.has(nodeId));
+  }
+
+  /** Nothing has been heard yet; a cluster of one forms by itself. */
+  begin(): FormingStep {
+    return this.formIfComplete();
+  }
+
+  /** A hello that identity allows. */
+  heard(hello: PeerHello): FormingStep {
+    if (hello.formation !== undefined) {
+      // Throws for bytes that are no formation, which is the link's fault.
+      const formation = this.options.decodeFormation(hello.formation);
+      const reason = refuseFormation(this.options.own, formation);
+      return reason === undefined ? { kind: 'join', formation } : { kind: 'stop', reason };
+    }
+    if (hello.clusterId !== undefined) return { kind: 'wait' };
+    // A peer that was wiped meanwhile answers with a new instanceId: the newest one counts.
+    this.emptyPeers.set(hello.nodeId, hello.instanceId);
+    return this.formIfComplete();
+  }
+
+  private formIfComplete(): FormingStep {
+    const { own, addressOf } = this.options;
+    if (own.nodeId !== own.memberIds[0] || this.missing.length > 0) return { kind: 'wait' };
+    const members = own.memberIds.map((nodeId) => ({
+      nodeId,
+      instanceId: nodeId === own.nodeId ? own.instanceId : (this.emptyPeers.get(nodeId) ?? ''),
+      address: addressOf.get(nodeId) ?? '',
+    }));
+    return { kind: 'join', formation: { clusterId: this.options.drawClusterId(), members } };
+  }
+}

@@ -1,0 +1,57 @@
+// What this node says of itself to peers and clients when a link opens.
+
+import type { NodeId } from '../../base/env.js';
+import { encodeFormation, type Formation } from '../../wire/commands/entry-codec.js';
+import {
+  protocolVersion,
+  type Member as ClusterMember,
+  type PeerHello,
+  type ServerHello,
+} from '../../wire/protocol.js';
+import type { OwnIdentity } from './identity.js';
+import type { Member } from '../replica/replica.js';
+
+/** `currentTerm`: undefined while the node is forming or recovering. */
+export function peerHelloOf(
+  own: OwnIdentity,
+  formation: Formation | undefined,
+  currentTerm: number | undefined,
+  catchingUp: boolean,
+): PeerHello {
+  const { nodeId, instanceId, incarnation, memberIds } = own;
+  return {
+    kind: 'hello',
+    protocolVersion,
+    nodeId,
+    instanceId,
+    incarnation,
+    clusterId: formation?.clusterId,
+    memberIds,
+    formation: formation && encodeFormation(formation),
+    currentTerm,
+    catchingUp,
+  };
+}
+
+/** `members`: of the cluster file, which says where members are now. */
+export function serverHelloOf(
+  nodeId: NodeId,
+  members: readonly ClusterMember[],
+  formation: Formation,
+  member: Member,
+): ServerHello {
+  const { leaderId, currentTerm: term } = member.raft;
+  return {
+    kind: 'hello',
+    protocolVersion,
+    clusterId: formation.clusterId,
+    nodeId,
+    members: formation.members.map(({ nodeId: id, address }) => ({
+      nodeId: id,
+      address: members.find((candidate) => candidate.nodeId === id)?.address ?? address,
+    })),
+    leaderId,
+    term,
+    clusterTimeMs: member.clusterTimeMs,
+  };
+}

@@ -1,0 +1,90 @@
+// Who this node is, and whether a peer is who it must be. Pure comparisons, one place for every rule of
+// identity, so that the same words reach the log, the refused peer and the operator.
+
+import type { NodeId } from '../../base/env.js';
+import type { Formation } from '../../wire/commands/entry-codec.js';
+import { protocolVersion, type PeerHello, type PeerRefusal } from '../../wire/protocol.js';
+
+export interface OwnIdentity {
+  readonly nodeId: NodeId;
+  readonly instanceId: string;
+  /** Drawn at each start of the process. */
+  readonly incarnation: string;
+  /** Ids in the cluster file, sorted. */
+  readonly memberIds: readonly NodeId[];
+}
+
+/** Why this node and the peer may not talk, in words for both sides; `undefined` when they may. */
+export function refusePeer(
+  own: OwnIdentity,
+  formed: Formation | undefined,
+  hello: PeerHello,
+): PeerRefusal | undefined {
+  const refuse = (code: PeerRefusal['code'], message: string): PeerRefusal => ({
+    kind: 'refusal',
+    code,
+    message,
+  });
+  if (hello.protocolVersion !== protocolVersion) {
+    const versions =
+      `node ${hello.nodeId} speaks peer protocol ${hello.protocolVersion}, ` +
+      `${own.nodeId} speaks ${protocolVersion}`;
+    return refuse('PROTOCOL', `${versions}: run the same version on all nodes`);
+  }
+  if (hello.nodeId === own.nodeId) {
+    return refuse(
+      'IDENTITY',
+      `two nodes call themselves ${own.nodeId}: check --node and the addresses in the cluster file`,
+    );
+  }
+  if (formed === undefined) return refuseUnformed(own, hello, refuse);
+  if (hello.clusterId !== undefined && hello.clusterId !== formed.clusterId) {
+    const other = `node ${hello.nodeId} belongs to cluster ${hello.clusterId}`;
+    const clusters = `${other}, ${own.nodeId} to ${formed.clusterId}`;
+    return refuse('IDENTITY', `${clusters}: check the addresses in the cluster file`);
+  }
+  const member = formed.members.find((candidate) => candidate.nodeId === hello.nodeId);
+  if (member === undefined) {
+    const fact = `node ${hello.nodeId} is not a member of cluster ${formed.clusterId}`;
+    return refuse('IDENTITY', `${fact}: stop it, or check the addresses in its cluster file`);
+  }
+  if (member.instanceId !== hello.instanceId) return refuse('IDENTITY', otherData(hello.nodeId));
+  return undefined;
+}
+
+function refuseUnformed(
+  own: OwnIdentity,
+  hello: PeerHello,
+  refuse: (code: PeerRefusal['code'], message: string) => PeerRefusal,
+): PeerRefusal | undefined {
+  if (!own.memberIds.includes(hello.nodeId)) {
+    const fact = `node ${hello.nodeId} is not in the cluster file of ${own.nodeId}`;
+    return refuse('IDENTITY', `${fact}: name it there, or stop it`);
+  }
+  // A formed cluster is the truth; its members' files no longer matter.
+  if (hello.clusterId !== undefined) return undefined;
+  if (hello.memberIds.join() !== own.memberIds.join()) {
+    const lists =
+      `${hello.nodeId} lists ${hello.memberIds.join(', ')}; ` +
+      `${own.nodeId} lists ${own.memberIds.join(', ')}`;
+    return refuse('IDENTITY', `the cluster files differ: ${lists}: start all nodes with the same one`);
+  }
+  return undefined;
+}
+
+/**
+ * Whether this node, unformed, is a member of the formation it was told of. Otherwise the words to stop
+ * with: a node with an empty disk never votes under its old identity.
+ */
+export function refuseFormation(own: OwnIdentity, formation: Formation): string | undefined {
+  const member = formation.members.find((candidate) => candidate.nodeId === own.nodeId);
+  if (member === undefined) {
+    const fact = `cluster ${formation.clusterId} was formed without node ${own.nodeId}`;
+    return `${fact}: it must be added as a member first`;
+  }
+  return member.instanceId === own.instanceId ? undefined : otherData(own.nodeId);
+}
+
+function otherData(nodeId: NodeId): string {
+  return `node ${nodeId} was a member with other data: restore its data folder, or replace the member`;
+}

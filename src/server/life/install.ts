@@ -1,0 +1,252 @@
+// Puts a snapshot that arrived in full in the place of the member's own store and log, within the process.
+// "If existing log entry has same index and term as snapshot's last included entry, retain log entries
+// following it"; otherwise "discard the entire log" (Figure 13 of the paper, §7): then a new log, which
+// begins after the snapshot, is made beside the old one, and one file changes from the old pair to the new
+// (storage/folder/current.ts). Must never stop the member before the new store was opened and looked at and all room
+// on the disk was taken, nor make a promise of the member's smaller. A crash at any step leaves the old pair
+// or the new one.
+
+import { assert } from '../../base/assert.js';
+import { KvorumError } from '../../base/errors.js';
+import type { Raft } from '../../raft/raft.js';
+import { installedState } from '../../raft/snapshot.js';
+import type { HardState, LogIndex, NodeId, Term } from '../../raft/types.js';
+import {
+  clearLog,
+  commitCurrent,
+  nextLogName,
+  prepareCurrent,
+  stagingStoreName,
+  type Current,
+} from '../../storage/folder/current.js';
+import { isNoSpace } from '../../storage/disk/no-space.js';
+import type { Formation } from '../../wire/commands/entry-codec.js';
+import type { TransferFrame } from '../../wire/protocol.js';
+import { makeNextLog, openLog } from './boot.js';
+import { openStore, type OpenedStore, type PairOptions } from './pair.js';
+import type { NewPair } from './rebuild.js';
+import { SnapshotReceiver, type StagedSnapshot } from '../snapshots/receiver.js';
+import { StagingRoom } from '../snapshots/staging-room.js';
+
+/** The node whose member the snapshot is for. */
+export interface InstallHost {
+  /** Of a member that runs; `undefined` when there is none, or it is on its way out. */
+  formation(): Formation | undefined;
+  current(): Current;
+  raft(): Raft | undefined;
+  send(peer: NodeId, frame: TransferFrame): boolean;
+  /** From here until `ended` the node does not stop. */
+  begun(): void;
+  /** What the member has promised so far. */
+  promised(): HardState;
+  /** Ends the member: no more steps and messages, log and store closed. Then its last promises. */
+  endMember(done: (error: Error | undefined, hardState: HardState | undefined) => void): void;
+  /**
+   * The pair in use from now on; absent when the member goes on as it is. `released` when all is in order.
+   */
+  ended(pair: NewPair | undefined, released: () => void): void;
+}
+
+/** After a snapshot had to be given up because the disk was full, none is taken for this long. */
+const noSpacePauseMs = 2_000;
+
+/** Receives snapshots for a node, one after the other, and installs those that it needs. */
+export class Installer {
+  readonly receiver: SnapshotReceiver;
+  private readonly options: PairOptions;
+  private readonly host: InstallHost;
+  private installedCount = 0;
+
+  constructor(options: PairOptions, host: InstallHost) {
+    this.options = options;
+    this.host = host;
+    const { clock, timers, logger } = options.env;
+    const room = new StagingRoom(options.env, options.config.wal.segmentBytes);
+    this.receiver = new SnapshotReceiver({
+      stores: options.stores,
+      clock,
+      timers,
+      logger,
+      hasRoom: () => room.hasRoom(),
+      stagingName: () => stagingStoreName(host.current()),
+      isNeeded: (index, term) => this.isNeeded(index, term),
+      send: (peer, frame) => host.send(peer, frame),
+      staged: (snapshot, released) => this.install(snapshot, released),
+    });
+  }
+
+  /** Snapshots that took the place of log and store, since the start. */
+  get installed(): number {
+    return this.installedCount;
+  }
+
+  /**
+   * Not where it is committed here, nor "if existing log entry has same index and term as snapshot's last
+   * included entry: retain log entries following it" (Figure 13). The own log and store have it all then.
+   */
+  private isNeeded(index: LogIndex, term: Term): boolean {
+    const raft = this.host.raft();
+    return raft !== undefined && index > raft.commitIndex && raft.termAt(index) !== term;
+  }
+
+  private install(staged: StagedSnapshot, released: () => void): void {
+    const { host } = this;
+    const formation = host.formation();
+    // The node stops: the next start finds the staging store as it is.
+    if (formation === undefined) return;
+    host.begun();
+    const member = {
+      formation,
+      current: host.current(),
+      isNeeded: (index: LogIndex, term: Term) => this.isNeeded(index, term),
+      promised: () => host.promised(),
+      end: (done: EndDone) => {
+        const { logger } = this.options.env;
+        logger.info(
+          { ...staged },
+          'a snapshot is being installed: it takes the place of the log and the store',
+        );
+        host.endMember(done);
+      },
+    };
+    const { logger, timers } = this.options.env;
+    installSnapshot(this.options, member, staged, (error, outcome) => {
+      if (outcome === undefined) throw error ?? new KvorumError('INTERNAL', 'an install had no outcome');
+      switch (outcome.kind) {
+        case 'installed':
+          this.installedCount++;
+          logger.info({ ...staged }, 'the snapshot is installed');
+          return host.ended(outcome.pair, released);
+        case 'discarded':
+          return host.ended(undefined, released);
+        case 'noSpace':
+          return host.ended(undefined, () => void timers.set(noSpacePauseMs, released));
+      }
+    });
+  }
+}
+
+type InstallDone = (error: Error | undefined, outcome: InstallOutcome | undefined) => void;
+type EndDone = (error: Error | undefined, hardState: HardState | undefined) => void;
+
+/** What an install needs of the member that it replaces. */
+export interface ReplacedMember {
+  readonly formation: Formation;
+  readonly current: Current;
+  /** Whether the own log neither holds the entry of this index and term nor has it behind it. */
+  isNeeded(index: LogIndex, term: Term): boolean;
+  /** What the member has promised so far. */
+  promised(): HardState;
+  end(done: EndDone): void;
+}
+
+/** Unless it was installed the member goes on as it is, and the staging store was removed. */
+export type InstallOutcome =
+  /** `pair` is in use from now on. */
+  | { readonly kind: 'installed'; readonly pair: NewPair }
+  /** It was not needed, or could not be used. */
+  | { readonly kind: 'discarded' }
+  /** The disk has no room for the new log. */
+  | { readonly kind: 'noSpace' };
+
+/**
+ * Installs what arrived if the member still needs it. The member goes on until all that can be refused is
+ * behind: the store was opened, and all room on the disk is taken. An error, given to `done` or thrown, is
+ * the end of the node: a store that cannot be closed, a member that lost what it wrote.
+ */
+export function installSnapshot(
+  options: PairOptions,
+  member: ReplacedMember,
+  staged: StagedSnapshot,
+  done: InstallDone,
+): void {
+  const { stores } = options;
+  const { storeName, index, term } = staged;
+  const { logger } = options.env;
+  const discard = (kind: 'discarded' | 'noSpace' = 'discarded'): void => {
+    stores.remove(storeName, (error) => {
+      // What is left of it is where the next transfer goes on, or is removed at the next start.
+      if (error !== undefined) logger.warn({}, `the snapshot cannot be removed: ${error.message}`);
+      done(undefined, { kind });
+    });
+  };
+  const discardUnneeded = (): void => {
+    logger.info({ index }, 'the snapshot is not needed: the log has come as far by itself');
+    discard();
+  };
+  if (!member.isNeeded(index, term)) {
+    discardUnneeded();
+    return;
+  }
+  openStore(stores, storeName, (error, opened) => {
+    if (opened === undefined) {
+      // Nothing of the member is damaged, whatever is wrong with what was to take its place.
+      if (!KvorumError.is(error)) {
+        done(error, undefined);
+        return;
+      }
+      logger.error({ store: storeName }, `the snapshot is not used: ${error.message}`);
+      discard(isNoSpace(error) ? 'noSpace' : 'discarded');
+      return;
+    }
+    const { appliedIndex, appliedTerm } = opened.stateMachine;
+    assert(
+      appliedIndex === index && appliedTerm === term,
+      `the store ${storeName} is the state at ${appliedIndex}, not ${index}`,
+    );
+    const close = (then: () => void): void => {
+      opened.store.close((closeError) => (closeError === undefined ? then() : done(closeError, undefined)));
+    };
+    // The member went on while the store was opened, and may have got there by itself.
+    if (!member.isNeeded(index, term)) close(discardUnneeded);
+    else replace(options, member, staged, opened, done, () => close(() => discard('noSpace')));
+  });
+}
+
+/** `noRoom`: the disk is full; nothing was changed, and the member goes on. */
+function replace(
+  options: PairOptions,
+  member: ReplacedMember,
+  { storeName, index, term }: StagedSnapshot,
+  opened: OpenedStore,
+  done: InstallDone,
+  noRoom: () => void,
+): void {
+  const { formation, current } = member;
+  const { disk, logger } = options.env;
+  const makeLog = (promised: HardState): string => {
+    const { hardState } = installedState(promised, { index, term, senderTerm: term });
+    return makeNextLog(options, formation, current, hardState, { index, term });
+  };
+  const next = { store: storeName, log: nextLogName(current), catchingUp: current.catchingUp };
+  const before = member.promised();
+  try {
+    makeLog(before);
+    prepareCurrent(disk, next);
+  } catch (error) {
+    if (!isNoSpace(error)) throw error;
+    clearLog(disk, next.log);
+    const advice = 'the member goes on without it, and tries again: free the disk';
+    logger.error(
+      { store: storeName },
+      `no room to install a snapshot: ${(error as Error).message}; ${advice}`,
+    );
+    noRoom();
+    return;
+  }
+  member.end((error, promised) => {
+    if (promised === undefined) {
+      done(error, undefined);
+      return;
+    }
+    // A member makes no promise on its way out. If it did, it must keep it.
+    if (!isSame(promised, before)) makeLog(promised);
+    commitCurrent(disk);
+    const pair = { current: next, opened, log: openLog(options, formation, next, index) };
+    done(undefined, { kind: 'installed', pair });
+  });
+}
+
+function isSame(a: HardState, b: HardState): boolean {
+  return a.currentTerm === b.currentTerm && a.votedFor === b.votedFor && a.commitIndex === b.commitIndex;
+}

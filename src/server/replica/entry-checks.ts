@@ -1,0 +1,27 @@
+// What a member looks at in the entries that pass through it, besides applying them: whether it could read
+// them back, and the newest time stamp among them.
+
+import { KvorumError } from '../../base/errors.js';
+import type { EntryTimes } from '../../kv/commands.js';
+import type { AppendEntries } from '../../raft/messages.js';
+import type { LogEntry } from '../../raft/types.js';
+import { decodeEntryTimes } from '../../wire/commands/entry-codec.js';
+
+/** Throws `PROTOCOL` for an entry of a newer format: it must not get into a log that cannot read it back. */
+export function checkPayloads(message: AppendEntries): void {
+  for (const { index, kind, payload } of message.entries) {
+    if (kind !== 'command') continue;
+    try {
+      decodeEntryTimes(payload);
+    } catch (error) {
+      if (!KvorumError.is(error)) throw error;
+      throw new KvorumError('PROTOCOL', `entry ${index} from ${message.from}: ${error.message}`);
+    }
+  }
+}
+
+/** The stamp of the last entry that carries one. */
+export function newestTimes(entries: readonly LogEntry[]): EntryTimes | undefined {
+  const newest = entries.findLast((entry) => entry.kind === 'command');
+  return newest && decodeEntryTimes(newest.payload);
+}

@@ -1,0 +1,364 @@
+// Takes a snapshot from another member into a staging store, chunk by chunk, each durable before it is
+// answered, and hands the store over when it is whole and verified. Must never touch the store and the log
+// that are in use, nor stop the node: whatever goes wrong here ends the transfer, and the next one goes on
+// after what is durable, or begins from nothing when that cannot be trusted.
+
+import type { Clock, Done, Logger, Millis, NodeId, TimerHandle, Timers } from '../../base/env.js';
+import { KvorumError } from '../../base/errors.js';
+import type { SnapshotEnd, SnapshotWriter } from '../../kv/snapshot/writer.js';
+import { recordsBytes, type StoreOperation, type Stores } from '../../kv/store.js';
+import { isNoSpace } from '../../storage/disk/no-space.js';
+import type { SnapshotChunk, SnapshotOffer, SnapshotResult, TransferFrame } from '../../wire/protocol.js';
+import { hashChunk } from '../../wire/snapshots/codec.js';
+import { QuietLog } from '../operate/quiet-log.js';
+import { windowChunks } from './outgoing.js';
+import { StagingStore } from './staging-store.js';
+
+/** A store that holds the whole state at an index, closed. */
+export interface StagedSnapshot {
+  readonly storeName: string;
+  readonly index: number;
+  readonly term: number;
+}
+
+export interface SnapshotReceiverOptions {
+  readonly stores: Stores;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly logger: Logger;
+  /** Whether the disk has room for more than the member itself needs. Asked for each frame. */
+  hasRoom(): boolean;
+  /** The store that snapshots are received into; the same until it was handed over and released. */
+  stagingName(): string;
+  /** Whether a snapshot of this index and term would help: the own log and store do not have it. */
+  isNeeded(index: number, term: number): boolean;
+  send(peer: NodeId, frame: TransferFrame): boolean;
+  /**
+   * A snapshot is whole. Its store is the caller's from here on; until `released` is called, offers are
+   * refused. Call it when the store was installed or removed, so that `stagingName` names another one.
+   */
+  staged(snapshot: StagedSnapshot, released: () => void): void;
+}
+
+/** A staging store that nothing came for in this time is removed. */
+const idleMs: Millis = 600_000;
+const checkIntervalMs: Millis = 30_000;
+const noRoom = 'the disk is nearly full';
+
+interface Incoming {
+  readonly peer: NodeId;
+  readonly offer: SnapshotOffer;
+  /** The cursor was sent: chunks may come. */
+  isReady: boolean;
+  /** Sequence of the next chunk to arrive. */
+  next: number;
+  /** Arrived and not yet written; the first one may be on its way to the disk. At most the window. */
+  readonly queue: SnapshotChunk[];
+}
+
+export class SnapshotReceiver {
+  private readonly options: SnapshotReceiverOptions;
+  private readonly staging: StagingStore;
+  private readonly log: QuietLog;
+  private transfer: Incoming | undefined;
+  /** The newest snapshot that was offered and needed. */
+  private wanted: SnapshotOffer | undefined;
+  /** What is to be done with the staging store as soon as nothing is asked of it. */
+  private ending: 'close' | 'remove' | undefined;
+  private handedOver = false;
+  private closed = false;
+  private whenClosed: Done | undefined;
+  private timer: TimerHandle | undefined;
+  private lastActivityMs: Millis;
+  private begunCount = 0;
+  private stagedCount = 0;
+  private failedCount = 0;
+  private writtenBytes = 0;
+
+  constructor(options: SnapshotReceiverOptions) {
+    this.options = options;
+    this.staging = new StagingStore(options.stores, () => options.stagingName());
+    this.log = new QuietLog(options.logger, options.clock);
+    this.lastActivityMs = options.clock.nowMs();
+    this.watch();
+  }
+
+  /** Transfers begun, and how they ended, since the start. */
+  get begun(): number {
+    return this.begunCount;
+  }
+
+  get staged(): number {
+    return this.stagedCount;
+  }
+
+  get failed(): number {
+    return this.failedCount;
+  }
+
+  /** Keys and values made durable since the start, bytes. */
+  get bytesWritten(): number {
+    return this.writtenBytes;
+  }
+
+  /** Keys and values that arrived and are not yet durable, bytes. */
+  get bytesHeld(): number {
+    let bytes = 0;
+    for (const chunk of this.transfer?.queue ?? []) bytes += recordsBytes(chunk.records);
+    return bytes;
+  }
+
+  /** Throws `PROTOCOL`, and ends the transfer, for a sender that does not keep to the window. */
+  receive(peer: NodeId, frame: SnapshotOffer | SnapshotChunk): void {
+    if (this.closed) return;
+    if (frame.kind === 'snapshotOffer') this.receiveOffer(peer, frame);
+    else this.receiveChunk(peer, frame);
+    this.advance();
+  }
+
+  /** The link to the peer is gone; what has arrived stays for the next transfer. */
+  linkDown(peer: NodeId): void {
+    if (this.transfer?.peer === peer) this.abandon(`the link to node ${peer} is down`);
+  }
+
+  /** Ends the transfer and closes the staging store, which stays for the next start. Once. */
+  close(done: Done): void {
+    this.transfer = undefined;
+    this.closed = true;
+    this.whenClosed = done;
+    this.ending ??= 'close';
+    if (this.timer !== undefined) this.options.timers.clear(this.timer);
+    this.options.timers.defer(() => this.advance());
+  }
+
+  private receiveOffer(peer: NodeId, offer: SnapshotOffer): void {
+    const { appliedIndex, appliedTerm, transferId } = offer;
+    if (this.handedOver) return this.answer(peer, transferId, 0, 'refused', 'a snapshot is being installed');
+    if (!this.options.isNeeded(appliedIndex, appliedTerm)) {
+      return this.answer(peer, transferId, 0, 'refused', 'this node does not need it');
+    }
+    if (!this.options.hasRoom()) return this.answer(peer, transferId, 0, 'refused', noRoom);
+    if (this.transfer !== undefined) this.replace(this.transfer, peer);
+    this.noteActivity();
+    this.begunCount++;
+    this.wanted = offer;
+    this.transfer = { peer, offer, isReady: false, next: 1, queue: [] };
+    const fields = { peer, transferId, index: appliedIndex };
+    this.log.write(`offer ${peer}`, 'info', fields, `node ${peer} sends a snapshot`);
+  }
+
+  private receiveChunk(peer: NodeId, chunk: SnapshotChunk): void {
+    const { transfer } = this;
+    const { transferId, sequence } = chunk;
+    if (transfer?.peer !== peer || transfer.offer.transferId !== transferId) {
+      // Late, of a transfer that is over here: nothing comes of it, and its sender need not wait to learn it.
+      this.answer(peer, transferId, sequence, 'refused', 'this transfer is over');
+      return;
+    }
+    this.noteActivity();
+    if (!transfer.isReady || transfer.queue.length >= windowChunks) {
+      const fact = `node ${peer} sends chunk ${sequence} of a snapshot without waiting for answers`;
+      this.abandon(fact);
+      throw new KvorumError('PROTOCOL', fact);
+    }
+    if (sequence !== transfer.next) {
+      this.refuse(transfer, sequence, `chunk ${sequence} came where ${transfer.next} was due`);
+      return;
+    }
+    // What has arrived stays: once there is room, the next transfer goes on after it.
+    if (!this.options.hasRoom()) return this.refuse(transfer, sequence, noRoom);
+    transfer.next++;
+    transfer.queue.push(chunk);
+  }
+
+  /** Does what is to be done next, if nothing is under way. */
+  private advance(): void {
+    if (this.staging.isBusy) return;
+    if (this.ending !== undefined) return this.endStaging(this.ending);
+    const { transfer, whenClosed } = this;
+    if (whenClosed !== undefined) {
+      this.whenClosed = undefined;
+      whenClosed(undefined);
+    }
+    if (transfer === undefined || this.handedOver) return;
+    const chunk = transfer.queue[0];
+    if (!transfer.isReady) this.prepare(transfer);
+    else if (chunk !== undefined) this.write(transfer, chunk);
+  }
+
+  private prepare(transfer: Incoming): void {
+    this.staging.prepare((error) => {
+      const { writer } = this.staging;
+      if (writer === undefined) {
+        this.onStoreFailure(error ?? new KvorumError('DISK', 'the staging store cannot be prepared'));
+      } else if (this.transfer === transfer) {
+        const { transferId } = transfer.offer;
+        transfer.isReady = true;
+        this.options.send(transfer.peer, { kind: 'snapshotCursor', transferId, ...writer.place });
+      }
+      this.advance();
+    });
+  }
+
+  private write(transfer: Incoming, chunk: SnapshotChunk): void {
+    let taken: Taken;
+    try {
+      taken = take(this.staging.writer, chunk);
+    } catch (error) {
+      if (!KvorumError.is(error)) throw error;
+      // `PROTOCOL`: the chunk is wrong, what was there before is not.
+      if (error.code === 'PROTOCOL') this.refuse(transfer, chunk.sequence, error.message);
+      else this.onStoreFailure(error);
+      this.advance();
+      return;
+    }
+    this.staging.write(taken.operations, (error) => {
+      if (error !== undefined) {
+        this.onStoreFailure(error);
+      } else {
+        transfer.queue.shift();
+        this.writtenBytes += recordsBytes(chunk.records);
+        if (this.transfer === transfer) this.onWritten(transfer, chunk.sequence, taken.end);
+      }
+      this.advance();
+    });
+  }
+
+  private onWritten(transfer: Incoming, sequence: number, end: SnapshotEnd | undefined): void {
+    if (end === undefined) this.answer(transfer.peer, transfer.offer.transferId, sequence, 'written', '');
+    else this.handOver(transfer, sequence, end);
+  }
+
+  private handOver(transfer: Incoming, sequence: number, end: SnapshotEnd): void {
+    const { appliedIndex: index, term } = end.applied;
+    const { peer, offer } = transfer;
+    this.handedOver = true;
+    this.transfer = undefined;
+    this.wanted = undefined;
+    this.staging.close((error, storeName) => {
+      if (error !== undefined || this.closed) {
+        // It is whole all the same: the next transfer goes on at its end.
+        this.handedOver = false;
+        this.answer(peer, offer.transferId, sequence, 'refused', error?.message ?? 'the node stops');
+      } else {
+        this.stagedCount++;
+        this.options.logger.info({ index, term, store: storeName }, 'a snapshot has arrived in full');
+        this.answer(peer, offer.transferId, sequence, 'staged', '');
+        this.options.staged({ storeName, index, term }, () => (this.handedOver = false));
+      }
+      this.advance();
+    });
+  }
+
+  /** The store is closed, and removed when it is damaged or in the way of what the node needs more. */
+  private onStoreFailure(error: Error): void {
+    const { logger } = this.options;
+    const details = KvorumError.is(error) ? error.details : {};
+    // A store that refused once is not asked again: the next transfer opens it anew.
+    this.ending = 'remove';
+    if (KvorumError.is(error, 'CORRUPT')) {
+      logger.error({ ...details }, `the staging store is removed: ${error.message}`);
+    } else if (isNoSpace(error)) {
+      logger.warn({ ...details }, `the staging store is removed to make room: ${error.message}`);
+    } else {
+      this.ending = 'close';
+      logger.warn({ ...details }, `the staging store is closed: ${error.message}`);
+    }
+    if (this.transfer !== undefined) this.refuse(this.transfer, this.transfer.next - 1, error.message);
+  }
+
+  private endStaging(how: 'close' | 'remove'): void {
+    this.ending = undefined;
+    const done = (error: Error | undefined): void => {
+      if (error !== undefined) this.options.logger.warn({}, `ending the staging store: ${error.message}`);
+      this.advance();
+    };
+    if (how === 'remove') this.staging.remove(done);
+    else this.staging.close(done);
+  }
+
+  private refuse(transfer: Incoming, sequence: number, message: string): void {
+    this.answer(transfer.peer, transfer.offer.transferId, sequence, 'refused', message);
+    if (this.transfer === transfer) this.abandon(message);
+  }
+
+  /** Another sender would wait out its patience for an answer, with its log kept for it. */
+  private replace(transfer: Incoming, offering: NodeId): void {
+    const reason = `node ${offering} offers another one`;
+    if (transfer.peer === offering) this.abandon(reason);
+    else this.refuse(transfer, transfer.next - 1, reason);
+  }
+
+  private abandon(reason: string): void {
+    if (this.transfer === undefined) return;
+    const { peer, offer } = this.transfer;
+    const fields = { peer, transferId: offer.transferId };
+    this.log.write(`end ${peer}`, 'warn', fields, `the snapshot from node ${peer} ended: ${reason}`);
+    this.failedCount++;
+    this.transfer = undefined;
+  }
+
+  private answer(
+    peer: NodeId,
+    transferId: number,
+    sequence: number,
+    state: SnapshotResult['state'],
+    message: string,
+  ): void {
+    this.options.send(peer, { kind: 'snapshotResult', transferId, sequence, state, message });
+  }
+
+  private noteActivity(): void {
+    this.lastActivityMs = this.options.clock.nowMs();
+  }
+
+  /** Looks from time to time whether the staging store, also one of an earlier process, is of any use. */
+  private watch(): void {
+    this.timer = this.options.timers.set(checkIntervalMs, () => {
+      this.watch();
+      if (this.handedOver || this.ending !== undefined || this.staging.isBusy) return;
+      const { wanted } = this;
+      const isIdle = this.options.clock.nowMs() - this.lastActivityMs >= idleMs;
+      if (isIdle) this.removeUnused('nothing came for it');
+      else if (wanted !== undefined && !this.options.isNeeded(wanted.appliedIndex, wanted.appliedTerm)) {
+        this.removeUnused('it is not needed any more');
+      }
+    });
+  }
+
+  private removeUnused(reason: string): void {
+    this.noteActivity();
+    this.wanted = undefined;
+    if (this.transfer !== undefined) this.refuse(this.transfer, this.transfer.next - 1, reason);
+    this.staging.removeLeftOver((error, removed) => {
+      if (error !== undefined) this.options.logger.warn({}, `ending the staging store: ${error.message}`);
+      else if (removed) this.options.logger.info({}, `the staging store was removed: ${reason}`);
+      this.advance();
+    });
+  }
+}
+
+interface Taken {
+  readonly end: SnapshotEnd | undefined;
+  readonly operations: readonly StoreOperation[];
+}
+
+/**
+ * What a chunk does to the staging store. Throws for one that does not belong there, with nothing changed.
+ */
+function take(writer: SnapshotWriter | undefined, { part, sequence, records, hash }: SnapshotChunk): Taken {
+  const found = hashChunk(part, sequence, records);
+  if (writer === undefined || found !== hash) {
+    throw new KvorumError('PROTOCOL', `chunk ${sequence} of a snapshot has hash ${found}, not ${hash}`);
+  }
+  switch (part) {
+    case 'history':
+      return { end: undefined, operations: writer.takeHistory(records) };
+    case 'sessions':
+      return { end: undefined, operations: writer.takeSessions(records) };
+    case 'end': {
+      const end = writer.takeEnd(records);
+      return { end, operations: end.operations };
+    }
+  }
+}
