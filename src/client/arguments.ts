@@ -6,7 +6,7 @@ import { copyBytes, prefixEnd, toByteString, toBytes, type ByteString } from '..
 import { KvorumError } from '../base/errors.js';
 import type { Condition, Revision } from '../kv/commands.js';
 import type { Consistency } from '../wire/protocol.js';
-import { storeLimits, timeoutMsMax } from './limits.js';
+import { storeLimits, timeoutMsMax } from './engine/limits.js';
 import { optionNames, selectionNames, type ConsistencyLevel, type RangeSelection } from './options.js';
 
 const endpointsMax = 32;

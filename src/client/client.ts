@@ -7,7 +7,7 @@ import type { ClientOperation } from '../kv/commands.js';
 import type { CountAnswer, GetAnswer, RangeAnswer, StatusAnswer, WriteAnswer } from '../wire/protocol.js';
 import * as check from './arguments.js';
 import { deleteInParts } from './delete-in-parts.js';
-import type { ClientEngine } from './engine.js';
+import type { ClientEngine } from './engine/engine.js';
 import { Entry } from './entry.js';
 import { ConflictError } from './errors.js';
 import type {
@@ -23,7 +23,7 @@ import type {
   ReadOptions,
 } from './options.js';
 import { EntryRange } from './range.js';
-import type { EngineRequest } from './requests.js';
+import type { EngineRequest } from './engine/pending-request.js';
 import { readStatus } from './status.js';
 
 /** The answer to each kind of request. */

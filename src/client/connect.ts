@@ -6,12 +6,12 @@ import { randomBytes } from 'node:crypto';
 import { KvorumError } from '../base/errors.js';
 import { checkOptions, endpointsOf, timeoutOf } from './arguments.js';
 import { KvorumClient } from './client.js';
-import { ClientEngine } from './engine.js';
-import type { ClientEnv, ClientNetwork } from './env.js';
-import { resolveLimits } from './limits.js';
+import { ClientEngine } from './engine/engine.js';
+import type { ClientEnv, ClientNetwork } from './engine/env.js';
+import { resolveLimits } from './engine/limits.js';
 import type { ConnectOptions } from './options.js';
-import type { EngineGet } from './requests.js';
-import { WebSocketClient } from './web-socket-client.js';
+import type { EngineGet } from './engine/pending-request.js';
+import { WebSocketClient } from './links/web-socket-client.js';
 
 const defaultTimeoutMs = 10_000;
 

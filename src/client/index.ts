@@ -7,7 +7,7 @@ export { KvorumClient } from './client.js';
 export { connect } from './connect.js';
 export { Entry } from './entry.js';
 export { ConflictError } from './errors.js';
-export type { ClientLimits } from './limits.js';
+export type { ClientLimits } from './engine/limits.js';
 export type {
   CallOptions,
   ClusterStatus,

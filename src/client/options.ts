@@ -5,7 +5,7 @@
 
 import type { Revision } from '../kv/commands.js';
 import type { NodeStatus } from '../wire/protocol.js';
-import type { ClientLimits } from './limits.js';
+import type { ClientLimits } from './engine/limits.js';
 
 export interface CallOptions {
   /**

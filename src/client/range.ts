@@ -6,8 +6,8 @@ import { prefixEnd, type ByteString } from '../base/bytes.js';
 import { KvorumError } from '../base/errors.js';
 import { wireLimits, type RangeAnswer } from '../wire/protocol.js';
 import { Entry } from './entry.js';
-import { storeLimits } from './limits.js';
-import type { EngineRange } from './requests.js';
+import { storeLimits } from './engine/limits.js';
+import type { EngineRange } from './engine/pending-request.js';
 
 /** What is to be read; `limit` counts the entries of all pages. */
 export type RangeQuery = EngineRange;

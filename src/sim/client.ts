@@ -2,8 +2,8 @@
 // becomes of its answers is its owner's (workload.ts, test-cluster-client.ts). Its clock is exact and its
 // processor takes no time: what clients suffer comes from the ways to the nodes, or from a pause.
 
-import { ClientEngine } from '../client/engine.js';
-import type { ClientEnv, ClientNetworkHandler } from '../client/env.js';
+import { ClientEngine } from '../client/engine/engine.js';
+import type { ClientEnv, ClientNetworkHandler } from '../client/engine/env.js';
 import { roll32, streamOf } from './dice.js';
 import type { Scheduler } from './scheduler.js';
 import type { VirtualNetwork } from './virtual-network.js';

@@ -2,7 +2,7 @@
 // that the cluster takes, or throws INVALID_ARGUMENT with what was given, what is allowed, and what to do.
 
 import { KvorumError } from '../base/errors.js';
-import { timeoutMsMax, type ClientLimits } from '../client/limits.js';
+import { timeoutMsMax, type ClientLimits } from '../client/engine/limits.js';
 import type { Machine } from './machine.js';
 
 export interface TestClusterOptions {

@@ -5,9 +5,9 @@
 import { fromByteString } from '../base/bytes.js';
 import { KvorumError } from '../base/errors.js';
 import { KvorumClient } from '../client/client.js';
-import { ClientEngine, type EngineOptions } from '../client/engine.js';
-import type { ClientEnv } from '../client/env.js';
-import type { EngineDone, EngineRequest, PendingRequest } from '../client/requests.js';
+import { ClientEngine, type EngineOptions } from '../client/engine/engine.js';
+import type { ClientEnv } from '../client/engine/env.js';
+import type { EngineDone, EngineRequest, PendingRequest } from '../client/engine/pending-request.js';
 import { disposedError, type OpenCalls, type VirtualTime } from './test-cluster-time.js';
 
 /** What the cluster gives to the engines of its clients. */

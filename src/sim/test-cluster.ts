@@ -5,7 +5,7 @@
 import { KvorumError } from '../base/errors.js';
 import { timeoutOf } from '../client/arguments.js';
 import type { KvorumClient } from '../client/client.js';
-import { resolveLimits } from '../client/limits.js';
+import { resolveLimits } from '../client/engine/limits.js';
 import type { Violation } from './checkers/violations.js';
 import { clientProcess } from './client.js';
 import type { Machine } from './machine.js';

@@ -1,8 +1,8 @@
 // The network as one client process of the virtual world sees it: it opens links, one by one, and is told
-// when one is open or gone. Source: src/client/env.ts.
+// when one is open or gone. Source: src/client/engine/env.ts.
 
 import type { LinkId } from '../base/env.js';
-import type { ClientNetwork, ClientNetworkHandler } from '../client/env.js';
+import type { ClientNetwork, ClientNetworkHandler } from '../client/engine/env.js';
 import { LinkTable } from './link-table.js';
 import type { Endpoint } from './virtual-connection.js';
 import type { VirtualNetwork } from './virtual-network.js';

@@ -4,7 +4,7 @@
 // too.
 
 import type { LinkId, Network, NetworkHandler, NodeId } from '../base/env.js';
-import type { ClientNetwork, ClientNetworkHandler } from '../client/env.js';
+import type { ClientNetwork, ClientNetworkHandler } from '../client/engine/env.js';
 import { Dice, streamOf } from './dice.js';
 import { LinkTable } from './link-table.js';
 import type { Scheduler } from './scheduler.js';

@@ -5,7 +5,7 @@
 
 import { fromByteString, toByteString, toBytes } from '../base/bytes.js';
 import { KvorumError } from '../base/errors.js';
-import type { EngineRequest, EngineResult } from '../client/requests.js';
+import type { EngineRequest, EngineResult } from '../client/engine/pending-request.js';
 import type { KeyRecord } from '../kv/commands.js';
 import type { ClientPlan, PlannedOperation } from './plan.js';
 import type { History, OperationCall, OperationRecord, OperationResult, RecordSeen } from './history.js';

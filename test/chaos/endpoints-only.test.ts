@@ -1,7 +1,7 @@
 // A client behind proxies stays behind them: it uses no address that the nodes give for each other.
 
 import { expect, test } from 'vitest';
-import { ClientEngine } from '../../src/client/engine.js';
+import { ClientEngine } from '../../src/client/engine/engine.js';
 import { FakeCluster } from '../client/fake-cluster.js';
 import { FakeWorld } from '../client/fake-world.js';
 import { getRequest } from '../client/harness.js';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { choosePorts } from '../../src/cli/dev.js';
 import { exitCodeOf, UsageError } from '../../src/cli/exit-codes.js';
-import { errorOf } from '../../src/client/verdict.js';
+import { errorOf } from '../../src/client/engine/verdict.js';
 import {
   integerListParser,
   integerParser,

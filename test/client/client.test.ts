@@ -10,7 +10,7 @@ import { KvorumClient } from '../../src/client/client.js';
 import { connect } from '../../src/client/connect.js';
 import { Entry } from '../../src/client/entry.js';
 import { ConflictError } from '../../src/client/errors.js';
-import { defaultClientLimits } from '../../src/client/limits.js';
+import { defaultClientLimits } from '../../src/client/engine/limits.js';
 import { keyAfter } from '../../src/client/range.js';
 import { Harness } from './harness.js';
 
@@ -301,7 +301,7 @@ describe('options', () => {
   });
 
   test('the default of each limit is the one that its comment names', () => {
-    const text = readFileSync(new URL('../../src/client/limits.ts', import.meta.url), 'utf8');
+    const text = readFileSync(new URL('../../src/client/engine/limits.ts', import.meta.url), 'utf8');
     const fields = [...text.matchAll(/\/\*\*((?:(?!\*\/)[^])*)\*\/\s+readonly (\w+): number;/g)];
     const named = fields.map(([, comment = '', name = '']) => {
       const number = /Default[\s*]+([\d,]+)\./.exec(comment)?.[1];

@@ -4,11 +4,11 @@
 
 import { describe, expect, test } from 'vitest';
 import { kvLimits } from '../../src/kv/commands.js';
-import { storeLimits } from '../../src/client/limits.js';
+import { storeLimits } from '../../src/client/engine/limits.js';
 import { decodeClientFrames } from '../../src/wire/clients/request-codec.js';
 import { decodeClientCommand } from '../../src/wire/commands/command-codec.js';
 import { wireLimits, type ClientFrame } from '../../src/wire/protocol.js';
-import type { EngineRequest } from '../../src/client/requests.js';
+import type { EngineRequest } from '../../src/client/engine/pending-request.js';
 import { FakeCluster, type ClusterNode } from './fake-cluster.js';
 import { getRequest, Harness, putRequest, type Call } from './harness.js';
 

@@ -3,7 +3,7 @@
 // arrive.
 
 import { Prng } from '../../src/base/prng.js';
-import type { ClientEnv, ClientNetwork, ClientNetworkHandler, LinkId } from '../../src/client/env.js';
+import type { ClientEnv, ClientNetwork, ClientNetworkHandler, LinkId } from '../../src/client/engine/env.js';
 import { decodeClientFrames } from '../../src/wire/clients/request-codec.js';
 import type { ClientFrame, ServerFrame } from '../../src/wire/protocol.js';
 import { encodeServerFrames } from '../../src/wire/clients/answer-codec.js';

@@ -3,9 +3,9 @@
 // public client.
 
 import { KvorumError } from '../../src/base/errors.js';
-import { ClientEngine } from '../../src/client/engine.js';
-import type { ClientLimits } from '../../src/client/limits.js';
-import type { EngineRequest, EngineResult, PendingRequest } from '../../src/client/requests.js';
+import { ClientEngine } from '../../src/client/engine/engine.js';
+import type { ClientLimits } from '../../src/client/engine/limits.js';
+import type { EngineRequest, EngineResult, PendingRequest } from '../../src/client/engine/pending-request.js';
 import { FakeCluster } from './fake-cluster.js';
 import { FakeWorld } from './fake-world.js';
 

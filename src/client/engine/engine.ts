@@ -4,10 +4,10 @@
 // and never send a write with a new stamp while a copy with the old one can take effect.
 // Source: dissertation §6.2 (finding the leader) and §6.3 (linearizable semantics by sessions).
 
-import { KvorumError } from '../base/errors.js';
-import type { ErrorAnswer, LeaderNotice, ServerHello } from '../wire/protocol.js';
-import type { Connection, ConnectionEvents } from './connection.js';
-import { Connections } from './connections.js';
+import { KvorumError } from '../../base/errors.js';
+import type { ErrorAnswer, LeaderNotice, ServerHello } from '../../wire/protocol.js';
+import type { Connection, ConnectionEvents } from '../links/connection.js';
+import { Connections } from '../links/connections.js';
 import { EngineContext } from './context.js';
 import type { ClientEnv, ClientNetworkHandler } from './env.js';
 import { Dispatcher } from './dispatcher.js';
@@ -20,7 +20,7 @@ import {
   type EngineRequest,
   type EngineResult,
   type RequestOwner,
-} from './requests.js';
+} from './pending-request.js';
 import { Sessions, type StampEnd } from './session.js';
 import { Alarm, TimerQueue } from './timer-queue.js';
 import { copyIsDead, errorOf, judge, outcomeOf } from './verdict.js';

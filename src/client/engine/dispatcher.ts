@@ -2,14 +2,14 @@
 // Chooses the connection for each request and stamps writes. It never completes a request, except a status
 // that cannot be asked.
 
-import { KvorumError } from '../base/errors.js';
-import { encodeCommand } from '../wire/commands/command-codec.js';
-import type { ClientFrame } from '../wire/protocol.js';
-import type { Connection } from './connection.js';
-import type { Connections } from './connections.js';
+import { KvorumError } from '../../base/errors.js';
+import { encodeCommand } from '../../wire/commands/command-codec.js';
+import type { ClientFrame } from '../../wire/protocol.js';
+import type { Connection } from '../links/connection.js';
+import type { Connections } from '../links/connections.js';
 import type { EngineContext } from './context.js';
 import type { RequestQueues } from './request-queues.js';
-import type { PendingRequest } from './requests.js';
+import type { PendingRequest } from './pending-request.js';
 import type { Sessions } from './session.js';
 import { Alarm } from './timer-queue.js';
 

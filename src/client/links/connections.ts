@@ -2,14 +2,14 @@
 // cluster the client belongs to, who leads, and where a request can go. A notice of a higher term supersedes
 // all of lower ones; a node that does not act as leader is not taken for one because others still say so.
 
-import { KvorumError } from '../base/errors.js';
-import { protocolVersion, type Member, type ServerHello } from '../wire/protocol.js';
+import { KvorumError } from '../../base/errors.js';
+import { protocolVersion, type Member, type ServerHello } from '../../wire/protocol.js';
 import { Connection, type ConnectionEvents } from './connection.js';
-import type { EngineContext } from './context.js';
-import type { EngineOptions } from './engine.js';
-import { addressesMax } from './limits.js';
-import type { PendingRequest } from './requests.js';
-import { Alarm } from './timer-queue.js';
+import type { EngineContext } from '../engine/context.js';
+import type { EngineOptions } from '../engine/engine.js';
+import { addressesMax } from '../engine/limits.js';
+import type { PendingRequest } from '../engine/pending-request.js';
+import { Alarm } from '../engine/timer-queue.js';
 
 export class Connections {
   private readonly context: EngineContext;

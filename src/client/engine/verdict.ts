@@ -3,8 +3,8 @@
 // the state machine recognises the stamp; it may get a new stamp only when no copy with the old one can still
 // take effect.
 
-import { isErrorCode, KvorumError, type Outcome } from '../base/errors.js';
-import type { ErrorAnswer } from '../wire/protocol.js';
+import { isErrorCode, KvorumError, type Outcome } from '../../base/errors.js';
+import type { ErrorAnswer } from '../../wire/protocol.js';
 
 export type Verdict =
   /** Send again: to the leader, or to another node. */

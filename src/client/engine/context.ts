@@ -2,7 +2,7 @@
 // cluster that the client belongs to. No behaviour beyond drawing numbers and keeping the table of links,
 // which is bounded by the number of addresses.
 
-import { Prng } from '../base/prng.js';
+import { Prng } from '../../base/prng.js';
 import type { ClientEnv, LinkId } from './env.js';
 import type { ClientLimits } from './limits.js';
 import { TimerQueue } from './timer-queue.js';

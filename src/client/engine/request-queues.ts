@@ -2,7 +2,7 @@
 // because a request that is given up leaves from the middle. A request is in at most one of them; all
 // together are bounded by `requestsMax`.
 
-import type { PendingRequest } from './requests.js';
+import type { PendingRequest } from './pending-request.js';
 
 export class RequestQueues {
   /** Writes that have their stamp already. */

@@ -2,7 +2,7 @@
 // the deadline of a request that was answered is taken out at once and keeps nothing alive. Items due at the
 // same moment fire in an order that depends on the calls alone, never on the outside.
 
-import type { Clock, TimerHandle, Timers } from '../base/env.js';
+import type { Clock, TimerHandle, Timers } from '../../base/env.js';
 import { timeoutMsMax } from './limits.js';
 
 /** An item of a `TimerQueue`. `atMs` must not change while it is queued. */

@@ -3,8 +3,8 @@
 // destroyed when the other side does not say goodbye soon.
 
 import WebSocket from 'ws';
-import { wireLimits } from '../wire/protocol.js';
-import type { ClientNetwork, ClientNetworkHandler, LinkId } from './env.js';
+import { wireLimits } from '../../wire/protocol.js';
+import type { ClientNetwork, ClientNetworkHandler, LinkId } from '../engine/env.js';
 
 export interface WebSocketClientOptions {
   /** For the connection and the upgrade. */

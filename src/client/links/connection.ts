@@ -3,17 +3,17 @@
 // what is answered, unsent or lost goes to `ConnectionEvents`. Requests leave it exactly once, by one of
 // these three.
 
-import { KvorumError } from '../base/errors.js';
-import { encodeClientFrames } from '../wire/clients/request-codec.js';
-import { protocolVersion, wireLimits, type LeaderNotice, type ServerHello } from '../wire/protocol.js';
-import type { ClientFrame, ErrorAnswer, ServerFrame } from '../wire/protocol.js';
-import { decodeServerFrames } from '../wire/clients/answer-codec.js';
-import { ClusterTime } from './cluster-time.js';
-import type { EngineContext, LinkOwner } from './context.js';
-import type { LinkId } from './env.js';
-import { ReadStanding } from './read-standing.js';
-import { answerKind, type EngineResult, type PendingRequest } from './requests.js';
-import { Alarm } from './timer-queue.js';
+import { KvorumError } from '../../base/errors.js';
+import { encodeClientFrames } from '../../wire/clients/request-codec.js';
+import { protocolVersion, wireLimits, type LeaderNotice, type ServerHello } from '../../wire/protocol.js';
+import type { ClientFrame, ErrorAnswer, ServerFrame } from '../../wire/protocol.js';
+import { decodeServerFrames } from '../../wire/clients/answer-codec.js';
+import { ClusterTime } from '../engine/cluster-time.js';
+import type { EngineContext, LinkOwner } from '../engine/context.js';
+import type { LinkId } from '../engine/env.js';
+import { ReadStanding } from '../engine/read-standing.js';
+import { answerKind, type EngineResult, type PendingRequest } from '../engine/pending-request.js';
+import { Alarm } from '../engine/timer-queue.js';
 
 /**
  * `down`: waits to dial again; `parked`: leads to a node that has a connection already, waits until that one

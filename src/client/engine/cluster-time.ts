@@ -3,10 +3,10 @@
 // handshake. The time is taken as the node says it, without adding what has passed here: cluster time may
 // have stood still, and nothing may be drawn in its future.
 
-import { KvorumError } from '../base/errors.js';
-import { encodeClientFrames } from '../wire/clients/request-codec.js';
-import { protocolVersion } from '../wire/protocol.js';
-import { decodeServerFrames } from '../wire/clients/answer-codec.js';
+import { KvorumError } from '../../base/errors.js';
+import { encodeClientFrames } from '../../wire/clients/request-codec.js';
+import { protocolVersion } from '../../wire/protocol.js';
+import { decodeServerFrames } from '../../wire/clients/answer-codec.js';
 import type { EngineContext, LinkOwner } from './context.js';
 import type { LinkId } from './env.js';
 import type { ClusterTimeSource } from './session.js';

@@ -2,9 +2,9 @@
 // wire, and when its time is over. It is completed exactly once. `copiesOpen` decides between the outcomes
 // `none` and `unknown`, so it must never be lower than the number of copies that may still take effect.
 
-import type { ByteString } from '../base/bytes.js';
-import type { KvorumError } from '../base/errors.js';
-import type { ClientOperation, Revision } from '../kv/commands.js';
+import type { ByteString } from '../../base/bytes.js';
+import type { KvorumError } from '../../base/errors.js';
+import type { ClientOperation, Revision } from '../../kv/commands.js';
 import type {
   Consistency,
   CountAnswer,
@@ -12,8 +12,8 @@ import type {
   RangeAnswer,
   StatusAnswer,
   WriteAnswer,
-} from '../wire/protocol.js';
-import type { Connection } from './connection.js';
+} from '../../wire/protocol.js';
+import type { Connection } from '../links/connection.js';
 import type { Session } from './session.js';
 import type { Alarm, Timed } from './timer-queue.js';
 

@@ -2,7 +2,7 @@
 // repeated here because the client does not import the state machine; a test holds them equal to `kvLimits`.
 // Every queue of the client has its bound here.
 
-import { KvorumError } from '../base/errors.js';
+import { KvorumError } from '../../base/errors.js';
 
 /** The store's limits that the client checks before it sends anything. */
 export const storeLimits = {

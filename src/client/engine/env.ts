@@ -2,7 +2,7 @@
 // `connect`, the virtual ones belong to the simulator. No promise crosses this line, and the handler is never
 // called from inside a call to `ClientNetwork`.
 
-import type { Clock, Entropy, LinkId, Timers } from '../base/env.js';
+import type { Clock, Entropy, LinkId, Timers } from '../../base/env.js';
 
 export type { LinkId };
 

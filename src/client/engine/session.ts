@@ -8,11 +8,11 @@
 // either applied before the first command that acknowledges it (it had effect, once, and the caller was told
 // `unknown`) or after it, and is then refused as STALE.
 
-import { toByteString } from '../base/bytes.js';
-import type { Entropy } from '../base/env.js';
-import type { SessionId, SessionStamp } from '../kv/commands.js';
+import { toByteString } from '../../base/bytes.js';
+import type { Entropy } from '../../base/env.js';
+import type { SessionId, SessionStamp } from '../../kv/commands.js';
 import { retiredSessionsMax, sessionWindow } from './limits.js';
-import type { PendingRequest } from './requests.js';
+import type { PendingRequest } from './pending-request.js';
 
 /**
  * `opening`: sequence 1 was handed out and goes alone; `open`: writes are pipelined; `dead`: the cluster does

@@ -3,7 +3,7 @@
 // it can answer all the same.
 
 import type { EngineContext } from './context.js';
-import type { PendingRequest } from './requests.js';
+import type { PendingRequest } from './pending-request.js';
 
 export class ReadStanding {
   private readonly context: EngineContext;

@@ -2,8 +2,8 @@
 // `none` is said of a write only when no copy of it can take effect any more. Messages name the last cause,
 // because the code alone does not tell a stopped cluster from a wrong address.
 
-import { KvorumError, type ErrorCode, type Outcome } from '../base/errors.js';
-import type { PendingRequest } from './requests.js';
+import { KvorumError, type ErrorCode, type Outcome } from '../../base/errors.js';
+import type { PendingRequest } from './pending-request.js';
 
 /** The error of a call that nobody waits for any more. */
 export function givenUp(
