@@ -2,8 +2,8 @@
 // a parent it has nothing to do and ends at once.
 
 import type { Command } from 'commander';
-import { Load } from '../sim/chaos/load.js';
-import type { LoadCommand, LoadReport } from '../sim/chaos/load-messages.js';
+import { Load } from '../chaos/load/load.js';
+import type { LoadCommand, LoadReport } from '../chaos/load/messages.js';
 import { loadCommandName } from './chaos-processes.js';
 import { UsageError } from './exit-codes.js';
 

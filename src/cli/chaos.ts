@@ -6,9 +6,9 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import { connect } from '../client/index.js';
-import type { ObservedNode } from '../sim/chaos/observer.js';
-import { counted } from '../sim/chaos/html.js';
-import { Links } from '../sim/chaos/links.js';
+import type { ObservedNode } from '../chaos/observer.js';
+import { counted } from '../chaos/report/html.js';
+import { Links } from '../chaos/links.js';
 import {
   clientSideFaults,
   defaultFaults,
@@ -16,9 +16,9 @@ import {
   faultNames,
   makePlan,
   type FaultName,
-} from '../sim/chaos/plan.js';
-import { ChaosRun, type ChaosEvidence, type ChaosOptions } from '../sim/chaos/run.js';
-import { judge, type Verdict } from '../sim/chaos/verdict.js';
+} from '../chaos/plan.js';
+import { ChaosRun, type ChaosEvidence, type ChaosOptions } from '../chaos/run.js';
+import { judge, type Verdict } from '../chaos/verdict.js';
 import { ChaosFolder } from './chaos-folder.js';
 import { ChaosProcesses, launchLoad } from './chaos-processes.js';
 import { exitCodes, UsageError } from './exit-codes.js';

@@ -18,7 +18,7 @@ import type { Disk, DiskFile } from '../../src/base/env.js';
 import { KvorumError } from '../../src/base/errors.js';
 import { Prng } from '../../src/base/prng.js';
 import { heldSyncsMarker, syncNoteName, withSyncNotes } from '../../src/server/sync-notes.js';
-import { damageLog, holdSyncs, rotStore, setDiskFull, tearTail } from '../../src/sim/chaos/disk-faults.js';
+import { damageLog, holdSyncs, rotStore, setDiskFull, tearTail } from '../../src/chaos/faults/disk-faults.js';
 import { NodeDisk } from '../../src/storage/disk/node-disk.js';
 
 const folders: string[] = [];

@@ -1,9 +1,9 @@
 // A small chaos run as it could have been, for the tests of its verdict and its report: one key, two clients,
 // a few faults. Tests change what they are about.
 
-import type { FaultRecord } from '../../src/sim/chaos/injector.js';
-import { makePlan } from '../../src/sim/chaos/plan.js';
-import { finalClient, type ChaosEvidence } from '../../src/sim/chaos/run.js';
+import type { FaultRecord } from '../../src/chaos/faults/injector.js';
+import { makePlan } from '../../src/chaos/plan.js';
+import { finalClient, type ChaosEvidence } from '../../src/chaos/run.js';
 import type { HistoryOperation, HistoryOutcome } from '../../src/sim/history-file.js';
 
 const second = 1e9;

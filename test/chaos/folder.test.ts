@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { exitCodeFor } from '../../src/cli/chaos.js';
 import { ChaosFolder } from '../../src/cli/chaos-folder.js';
 import { exitCodes } from '../../src/cli/exit-codes.js';
-import { judge } from '../../src/sim/chaos/verdict.js';
+import { judge } from '../../src/chaos/verdict.js';
 import { evidence, operation, soundOperations, staleOperations } from './evidence.js';
 
 let root: string;

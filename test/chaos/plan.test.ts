@@ -3,8 +3,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Prng } from '../../src/base/prng.js';
-import { networkFault, type NetworkFault } from '../../src/sim/chaos/network-faults.js';
-import { defaultFaults, faultKinds, faultNames, makePlan } from '../../src/sim/chaos/plan.js';
+import { networkFault, type NetworkFault } from '../../src/chaos/faults/network-faults.js';
+import { defaultFaults, faultKinds, faultNames, makePlan } from '../../src/chaos/plan.js';
 
 const seeds = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 const someFaults = fc.subarray([...faultNames], { minLength: 1 });

@@ -5,8 +5,8 @@ import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Prng } from '../../src/base/prng.js';
-import { Links } from '../../src/sim/chaos/links.js';
-import { freeFlow, Proxy } from '../../src/sim/chaos/proxy.js';
+import { Links } from '../../src/chaos/links.js';
+import { freeFlow, Proxy } from '../../src/chaos/faults/proxy.js';
 
 const cleanups: (() => unknown)[] = [];
 

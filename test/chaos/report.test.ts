@@ -7,11 +7,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { duration, escapeHtml, grouped, scriptJson } from '../../src/sim/chaos/html.js';
-import { renderReport } from '../../src/sim/chaos/report.js';
-import { leftOutWords, timelineData, type TimelineData } from '../../src/sim/chaos/report-data.js';
-import type { ChaosEvidence } from '../../src/sim/chaos/run.js';
-import { judge } from '../../src/sim/chaos/verdict.js';
+import { duration, escapeHtml, grouped, scriptJson } from '../../src/chaos/report/html.js';
+import { renderReport } from '../../src/chaos/report/report.js';
+import { leftOutWords, timelineData, type TimelineData } from '../../src/chaos/report/data.js';
+import type { ChaosEvidence } from '../../src/chaos/run.js';
+import { judge } from '../../src/chaos/verdict.js';
 import { Browser, findBrowser } from './browser.js';
 import { evidence, fault, loadFromNs, operation, staleOperations } from './evidence.js';
 

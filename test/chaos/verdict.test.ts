@@ -1,8 +1,8 @@
 // What a chaos run is judged by: a sound one passes, and each thing that must not be is found by its check.
 
 import { describe, expect, test } from 'vitest';
-import type { ChaosEvidence } from '../../src/sim/chaos/run.js';
-import { judge, type Verdict } from '../../src/sim/chaos/verdict.js';
+import type { ChaosEvidence } from '../../src/chaos/run.js';
+import { judge, type Verdict } from '../../src/chaos/verdict.js';
 import { evidence, fault, key, loadFromNs, operation, soundOperations, staleOperations } from './evidence.js';
 
 /** The names of the checks with that result. */

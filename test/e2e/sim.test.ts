@@ -3,7 +3,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { makePlan } from '../../src/sim/chaos/plan.js';
+import { makePlan } from '../../src/chaos/plan.js';
 import { readPlan, writePlan } from '../../src/sim/plan-file.js';
 import { planOf, type Plan } from '../../src/sim/plan.js';
 import { commandPath, endAll, eventually, runCommand, startCommand, temporaryFolder } from './processes.js';

@@ -2,8 +2,8 @@
 // Everything that is left open by the plan comes from the fault's own dice.
 
 import type { Prng } from '../../base/prng.js';
-import type { LinkRule } from './links.js';
-import type { FaultName } from './plan.js';
+import type { LinkRule } from '../links.js';
+import type { FaultName } from '../plan.js';
 
 export type NetworkFault = Extract<
   FaultName,

@@ -2,7 +2,7 @@
 // format) and draws faults, nodes and clients on one time axis. Draws plain text only, so that nothing in the
 // data can become part of the page. Loads nothing, stores nothing.
 
-import { timelineInput } from './report-script-input.js';
+import { timelineInput } from './script-input.js';
 
 const timelineDrawing = String.raw`
   'use strict';

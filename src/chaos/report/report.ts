@@ -4,15 +4,15 @@
 
 import { figuresOf, type ChaosFigures } from './figures.js';
 import { counted, duration, escapeHtml, grouped, moment, scriptJson } from './html.js';
-import type { FaultRecord } from './injector.js';
-import { faultKinds } from './plan.js';
-import { renderCharts } from './report-charts.js';
-import { leftOutWords, timelineData, type TimelineData } from './report-data.js';
-import { renderProofs } from './report-proof.js';
-import { reportScript } from './report-script.js';
-import { reportStyle } from './report-style.js';
-import type { ChaosEvidence } from './run.js';
-import type { Check, CheckResult, Verdict } from './verdict.js';
+import type { FaultRecord } from '../faults/injector.js';
+import { faultKinds } from '../plan.js';
+import { renderCharts } from './charts.js';
+import { leftOutWords, timelineData, type TimelineData } from './data.js';
+import { renderProofs } from './proof.js';
+import { reportScript } from './script.js';
+import { reportStyle } from './style.js';
+import type { ChaosEvidence } from '../run.js';
+import type { Check, CheckResult, Verdict } from '../verdict.js';
 
 /** Nothing but what stands in the page. */
 const policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";

@@ -2,7 +2,7 @@
 // is the matter of the command line, which hands this in; the run itself knows no program and no path.
 // Whoever implements it must end every process that it started, however the run ends.
 
-import type { LoadCommand, LoadReport } from './load-messages.js';
+import type { LoadCommand, LoadReport } from './load/messages.js';
 
 export interface ChaosNode {
   readonly id: string;

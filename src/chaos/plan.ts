@@ -2,7 +2,7 @@
 // same seed gives the same plan. Who is hit is named by role where the role is the point ("the leader"), and
 // otherwise drawn from the fault's own dice when it begins, because who leads is not known before.
 
-import { Prng } from '../../base/prng.js';
+import { Prng } from '../base/prng.js';
 
 /** `role`: whoever leads, one who does not, or anyone. More than one: what the cluster must survive too. */
 export type Scope = 'leader' | 'follower' | 'any' | 'majority' | 'all';

@@ -1,15 +1,15 @@
 // The judgement of a chaos run: every check with its result in words, and of all together the verdict. A run
 // passes only when every check could be made and held; what could not be decided is never called good.
 
-import { checkDurability, type FinalState } from '../checkers/durability.js';
-import { checkExactlyOnce } from '../checkers/exactly-once.js';
-import type { Finding } from '../checkers/findings.js';
-import { checkLinearizability } from '../checkers/linearizability.js';
-import { checkByRevisions } from '../checkers/revisions.js';
-import type { HistoryOperation } from '../history-file.js';
-import { isEffectiveWrite } from './figures.js';
-import { counted, grouped } from './html.js';
-import type { FaultRecord } from './injector.js';
+import { checkDurability, type FinalState } from '../sim/checkers/durability.js';
+import { checkExactlyOnce } from '../sim/checkers/exactly-once.js';
+import type { Finding } from '../sim/checkers/findings.js';
+import { checkLinearizability } from '../sim/checkers/linearizability.js';
+import { checkByRevisions } from '../sim/checkers/revisions.js';
+import type { HistoryOperation } from '../sim/history-file.js';
+import { isEffectiveWrite } from './report/figures.js';
+import { counted, grouped } from './report/html.js';
+import type { FaultRecord } from './faults/injector.js';
 import { finalClient, type ChaosEvidence } from './run.js';
 
 export type CheckResult = 'holds' | 'violated' | 'undecided' | 'skipped';

@@ -6,9 +6,9 @@
 import { setMaxListeners } from 'node:events';
 import { connect, ConflictError, KvorumError, type Entry, type KvorumClient } from '../../client/index.js';
 import { Prng } from '../../base/prng.js';
-import type { HistoryOperation, HistoryOutcome } from '../history-file.js';
-import { pause, RunClock } from './clock.js';
-import type { LoadReport, LoadSettings } from './load-messages.js';
+import type { HistoryOperation, HistoryOutcome } from '../../sim/history-file.js';
+import { pause, RunClock } from '../clock.js';
+import type { LoadReport, LoadSettings } from './messages.js';
 
 /**
  * How long an operation may take is drawn from these: short ones give unknown outcomes, long ones retries.

@@ -2,10 +2,10 @@
 // faults as bands behind them. Shapes are SVG that stretches with the page, words are HTML beside them, so
 // that both are readable at any width. Needs no script.
 
-import { finalClient, type ChaosEvidence } from './run.js';
+import { finalClient, type ChaosEvidence } from '../run.js';
 import { isWrite, percentile } from './figures.js';
 import { counted, duration, escapeHtml, grouped, moment } from './html.js';
-import { faultKinds } from './plan.js';
+import { faultKinds } from '../plan.js';
 
 /** All shapes are drawn on a field of this size and stretched. */
 const width = 1_000;

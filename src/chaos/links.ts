@@ -2,8 +2,8 @@
 // from every load process to every node. Faults are rules about directed pairs; several may hold at once, and
 // what flows is what all of them leave. Must never touch a link without a rule for it.
 
-import { Prng } from '../../base/prng.js';
-import { freeFlow, Proxy, type Flow } from './proxy.js';
+import { Prng } from '../base/prng.js';
+import { freeFlow, Proxy, type Flow } from './faults/proxy.js';
 
 export interface LinkNode {
   readonly id: string;

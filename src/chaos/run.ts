@@ -3,16 +3,16 @@
 // evidence and judges nothing. Must stop whatever it started, in order, however it ends; `interrupt` only
 // makes it shorter.
 
-import { connect, KvorumError } from '../../client/index.js';
-import { Prng } from '../../base/prng.js';
-import type { HistoryOperation } from '../history-file.js';
+import { connect, KvorumError } from '../client/index.js';
+import { Prng } from '../base/prng.js';
+import type { HistoryOperation } from '../sim/history-file.js';
 import { pause, RunClock } from './clock.js';
 import type { LaunchLoad, LoadProcess, NodeControl, NoticedDamage, UnexpectedExit } from './control.js';
-import { Injector, type FaultRecord } from './injector.js';
+import { Injector, type FaultRecord } from './faults/injector.js';
 import type { Links } from './links.js';
-import { describe } from './load.js';
-import { counted } from './html.js';
-import type { LoadReport } from './load-messages.js';
+import { describe } from './load/load.js';
+import { counted } from './report/html.js';
+import type { LoadReport } from './load/messages.js';
 import { Observer, type Leadership, type NodePhase, type ObservedNode } from './observer.js';
 import type { ChaosPlan } from './plan.js';
 

@@ -1,11 +1,11 @@
 // The proof of a violation as a person can follow it: the few operations that cannot be explained together,
 // in the order in which they were asked, over the time that they took. Pure.
 
-import type { HistoryOperation } from '../history-file.js';
-import { quote } from '../history-file.js';
+import type { HistoryOperation } from '../../sim/history-file.js';
+import { quote } from '../../sim/history-file.js';
 import { duration, escapeHtml } from './html.js';
-import { finalClient } from './run.js';
-import { linearizableName, type Check } from './verdict.js';
+import { finalClient } from '../run.js';
+import { linearizableName, type Check } from '../verdict.js';
 
 /** A section per check that has a proof; empty text when none has. `loadFromNs`: what the page calls 0:00. */
 export function renderProofs(checks: readonly Check[], loadFromNs: number): string {

@@ -2,7 +2,7 @@
 // what each is up to, and whether two nodes ever report different hashes of the state at one index. What it
 // finds wrong is a violation; what it cannot see is not: a node that does not answer is only that.
 
-import { connect, KvorumError, type KvorumClient, type NodeReport } from '../../client/index.js';
+import { connect, KvorumError, type KvorumClient, type NodeReport } from '../client/index.js';
 import { pause, type RunClock } from './clock.js';
 
 export interface ObservedNode {

@@ -2,9 +2,9 @@
 // client. When there are too many, every so manieth of the plainly successful ones stays, and of the others
 // too where even they are too many; the page says so. The format is read by report-script.ts, nothing else.
 
-import type { HistoryOperation } from '../history-file.js';
-import { faultKinds } from './plan.js';
-import { finalClient, type ChaosEvidence } from './run.js';
+import type { HistoryOperation } from '../../sim/history-file.js';
+import { faultKinds } from '../plan.js';
+import { finalClient, type ChaosEvidence } from '../run.js';
 
 export interface TimelineData {
   /** Milliseconds from the start of the load to the end of the run. */

@@ -3,12 +3,12 @@
 // Must never damage the disks of more than a minority at once, and leaves nothing broken behind after `heal`.
 
 import { Prng } from '../../base/prng.js';
-import { pause, type RunClock } from './clock.js';
-import type { ChaosNode, NodeControl } from './control.js';
+import { pause, type RunClock } from '../clock.js';
+import type { ChaosNode, NodeControl } from '../control.js';
 import { damageLog, holdSyncs, rotStore, setDiskFull, tearTail } from './disk-faults.js';
-import type { LinkRule, Links } from './links.js';
+import type { LinkRule, Links } from '../links.js';
 import { networkFault, type NetworkFault } from './network-faults.js';
-import type { FaultName, PlannedFault, Scope } from './plan.js';
+import type { FaultName, PlannedFault, Scope } from '../plan.js';
 
 /** What became of a planned fault. One line of faults.jsonl. */
 export interface FaultRecord {
