@@ -5,7 +5,7 @@
 
 import { connect, KvorumError } from '../client/index.js';
 import { Prng } from '../base/prng.js';
-import type { HistoryOperation } from '../sim/history-file.js';
+import type { HistoryOperation } from '../sim/history/file.js';
 import { pause, RunClock } from './clock.js';
 import type { LaunchLoad, LoadProcess, NodeControl, NoticedDamage, UnexpectedExit } from './control.js';
 import { Injector, type FaultRecord } from './faults/injector.js';

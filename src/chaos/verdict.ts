@@ -1,12 +1,12 @@
 // The judgement of a chaos run: every check with its result in words, and of all together the verdict. A run
 // passes only when every check could be made and held; what could not be decided is never called good.
 
-import { checkDurability, type FinalState } from '../sim/checkers/durability.js';
-import { checkExactlyOnce } from '../sim/checkers/exactly-once.js';
+import { checkDurability, type FinalState } from '../sim/checkers/raft/durability.js';
+import { checkExactlyOnce } from '../sim/checkers/clients/exactly-once.js';
 import type { Finding } from '../sim/checkers/findings.js';
-import { checkLinearizability } from '../sim/checkers/linearizability.js';
-import { checkByRevisions } from '../sim/checkers/revisions.js';
-import type { HistoryOperation } from '../sim/history-file.js';
+import { checkLinearizability } from '../sim/checkers/clients/linearizability.js';
+import { checkByRevisions } from '../sim/checkers/clients/revisions.js';
+import type { HistoryOperation } from '../sim/history/file.js';
 import { isEffectiveWrite } from './report/figures.js';
 import { counted, grouped } from './report/html.js';
 import type { FaultRecord } from './faults/injector.js';

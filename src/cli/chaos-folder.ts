@@ -12,7 +12,7 @@ import { renderReport } from '../chaos/report/report.js';
 import type { ChaosEvidence } from '../chaos/run.js';
 import { counted, grouped } from '../chaos/report/html.js';
 import type { Check, Verdict } from '../chaos/verdict.js';
-import { formatHistory, type HistoryOperation } from '../sim/history-file.js';
+import { formatHistory, type HistoryOperation } from '../sim/history/file.js';
 import { UsageError } from './exit-codes.js';
 import { makeFolder } from './folders.js';
 import { paint } from './output.js';

@@ -1,7 +1,7 @@
 // What `kvorum sim` gathers over its seeds and how it says it: sums, coverage, failures, exit code.
 
 import { exitCodes } from './exit-codes.js';
-import { manySeeds, missedMarks } from '../sim/coverage-marks.js';
+import { manySeeds, missedMarks } from '../sim/run/coverage-marks.js';
 import { alignColumns, paint } from './output.js';
 import { failureKindOf, failureKinds, type FailureKind, type RunReport } from './sim-jobs.js';
 

@@ -3,15 +3,15 @@
 // server's logger: tests stay light, and run where native modules do not.
 
 export type { KvorumClient } from '../client/client.js';
-export { testCluster, type TestCluster } from './test-cluster.js';
-export type { TestClientOptions, TestClusterOptions, WaitOptions } from './test-cluster-arguments.js';
-export type { NodeView } from './test-cluster-check.js';
+export { testCluster, type TestCluster } from './testing/test-cluster.js';
+export type { TestClientOptions, TestClusterOptions, WaitOptions } from './testing/arguments.js';
+export type { NodeView } from './testing/check.js';
 
-export { planOf, type Plan, type PlanOptions } from './plan.js';
-export { readPlan, writePlan } from './plan-file.js';
-export { runSimulation, type SimulationOptions, type SimulationResult } from './simulator.js';
+export { planOf, type Plan, type PlanOptions } from './plan/plan.js';
+export { readPlan, writePlan } from './plan/file.js';
+export { runSimulation, type SimulationOptions, type SimulationResult } from './run/simulator.js';
 export type { InvariantId, Violation } from './checkers/violations.js';
-export { shrinkPlan, type ShrinkOptions, type ShrinkProgress, type ShrinkResult } from './shrink.js';
+export { shrinkPlan, type ShrinkOptions, type ShrinkProgress, type ShrinkResult } from './run/shrink.js';
 
 export {
   formatHistory,
@@ -20,13 +20,13 @@ export {
   type HistoryOperation,
   type HistoryOutcome,
   type HistoryStatus,
-} from './history-file.js';
+} from './history/file.js';
 export {
   checkLinearizability,
   type LinearizabilityResult,
   type SearchLimits,
-} from './checkers/linearizability.js';
-export { checkByRevisions } from './checkers/revisions.js';
-export { checkExactlyOnce } from './checkers/exactly-once.js';
-export { checkDurability, type FinalState } from './checkers/durability.js';
+} from './checkers/clients/linearizability.js';
+export { checkByRevisions } from './checkers/clients/revisions.js';
+export { checkExactlyOnce } from './checkers/clients/exactly-once.js';
+export { checkDurability, type FinalState } from './checkers/raft/durability.js';
 export type { Finding } from './checkers/findings.js';

@@ -4,7 +4,7 @@
 import type { FaultRecord } from '../../src/chaos/faults/injector.js';
 import { makePlan } from '../../src/chaos/plan.js';
 import { finalClient, type ChaosEvidence } from '../../src/chaos/run.js';
-import type { HistoryOperation, HistoryOutcome } from '../../src/sim/history-file.js';
+import type { HistoryOperation, HistoryOutcome } from '../../src/sim/history/file.js';
 
 const second = 1e9;
 /** When the load begins: the run has been going on for a while. */

@@ -6,7 +6,7 @@ import { exitCodes } from '../../src/cli/exit-codes.js';
 import { parseSeed } from '../../src/cli/sim.js';
 import { failureKindOf, type RunReport } from '../../src/cli/sim-jobs.js';
 import { failuresKept, SimReport } from '../../src/cli/sim-report.js';
-import { coverageMarks, manySeeds } from '../../src/sim/coverage-marks.js';
+import { coverageMarks, manySeeds } from '../../src/sim/run/coverage-marks.js';
 import type { InvariantId, Violation } from '../../src/sim/checkers/violations.js';
 
 function run(seed: number, ...ids: InvariantId[]): RunReport {

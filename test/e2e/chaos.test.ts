@@ -4,8 +4,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import { checkLinearizability } from '../../src/sim/checkers/linearizability.js';
-import { parseHistory } from '../../src/sim/history-file.js';
+import { checkLinearizability } from '../../src/sim/checkers/clients/linearizability.js';
+import { parseHistory } from '../../src/sim/history/file.js';
 import {
   agreedStatus,
   commandPath,

@@ -218,14 +218,14 @@ export const diskMutants: readonly Mutant[] = [
     name: 'batches of the store are not synced (in the model of the store)',
     edits: [
       {
-        file: 'sim/virtual-store.ts',
+        file: 'sim/world/disk/store.ts',
         find: '    else if (batch.undo === undefined) this.apply(batch);\n',
         replace:
           '    else if (batch.undo === undefined) this.apply(batch);\n' +
           '    if (!fails) this.unsynced = batch;\n',
       },
       {
-        file: 'sim/virtual-store.ts',
+        file: 'sim/world/disk/store.ts',
         find: '    if (batch !== undefined) this.settle(batch);\n',
         replace:
           '    const last = this.unsynced;\n' +

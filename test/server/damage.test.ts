@@ -2,9 +2,9 @@
 // come back by themselves, lose nothing, and promise nothing twice (the checkers of the simulator say so).
 
 import { describe, expect, it } from 'vitest';
-import type { DamageKind } from '../../src/sim/faults.js';
-import { planOf, type Fault, type Plan } from '../../src/sim/plan.js';
-import { runSimulation } from '../../src/sim/simulator.js';
+import type { DamageKind } from '../../src/sim/plan/faults.js';
+import { planOf, type Fault, type Plan } from '../../src/sim/plan/plan.js';
+import { runSimulation } from '../../src/sim/run/simulator.js';
 
 const shortLog = { snapshotLogEntriesMax: 12, snapshotLogBytesMax: 65_536, snapshotChunkBytes: 4_096 };
 

@@ -3,8 +3,8 @@
 import type { Input, Output } from '../../src/raft/io.js';
 import type { Message } from '../../src/raft/messages.js';
 import type { LogEntry } from '../../src/raft/types.js';
-import type { RaftView, StateMachineView } from '../../src/sim/checkers/node-view.js';
-import { RaftCheckers } from '../../src/sim/checkers/raft-checkers.js';
+import type { RaftView, StateMachineView } from '../../src/sim/checkers/raft/node-view.js';
+import { RaftCheckers } from '../../src/sim/checkers/raft/raft-checkers.js';
 import { Violations } from '../../src/sim/checkers/violations.js';
 
 /**

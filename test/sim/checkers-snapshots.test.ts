@@ -2,7 +2,7 @@
 // disks were damaged: what is legal then must be silent, and what is not must still be found.
 
 import { describe, expect, it } from 'vitest';
-import { checkReplicas } from '../../src/sim/checkers/replica-equality.js';
+import { checkReplicas } from '../../src/sim/checkers/raft/replica-equality.js';
 import { Violations } from '../../src/sim/checkers/violations.js';
 import { decodeApplied, encodeApplied } from '../../src/kv/records/schema.js';
 import type { StoreRecord } from '../../src/kv/store.js';

@@ -4,10 +4,10 @@
 import { describe, expect, it } from 'vitest';
 import type { Message } from '../../src/raft/messages.js';
 import { Violations } from '../../src/sim/checkers/violations.js';
-import { checkSecondOpinion } from '../../src/sim/checkers/second-opinion.js';
-import type { VersionFact } from '../../src/sim/checkers/timeline.js';
-import { checkHistory } from '../../src/sim/checkers/witness.js';
-import type { OperationCall, OperationRecord, OperationResult } from '../../src/sim/history.js';
+import { checkSecondOpinion } from '../../src/sim/checkers/clients/second-opinion.js';
+import type { VersionFact } from '../../src/sim/checkers/clients/timeline.js';
+import { checkHistory } from '../../src/sim/checkers/clients/witness.js';
+import type { OperationCall, OperationRecord, OperationResult } from '../../src/sim/history/history.js';
 import { Bench, type Fake } from './checkers-bench.js';
 
 describe('consensus', () => {

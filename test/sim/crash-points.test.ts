@@ -3,8 +3,8 @@
 // would be gone.
 
 import { expect, it } from 'vitest';
-import type { Fault, Plan, PlannedOperation } from '../../src/sim/plan.js';
-import { runSimulation } from '../../src/sim/simulator.js';
+import type { Fault, Plan, PlannedOperation } from '../../src/sim/plan/plan.js';
+import { runSimulation } from '../../src/sim/run/simulator.js';
 import { planWith } from './regressions.js';
 
 const killAtMs = 4_000;

@@ -4,13 +4,13 @@
 import { describe, expect, it } from 'vitest';
 import type { Disk, DiskFile } from '../../src/base/env.js';
 import { KvorumError } from '../../src/base/errors.js';
-import type { DamageKind, Fault } from '../../src/sim/faults.js';
-import { damageDisk } from '../../src/sim/machine-damage.js';
-import type { Plan, PlannedOperation } from '../../src/sim/plan.js';
-import { Scheduler } from '../../src/sim/scheduler.js';
-import { runSimulation, type SimulationResult } from '../../src/sim/simulator.js';
-import { VirtualDisk, type DiskTimes } from '../../src/sim/virtual-disk.js';
-import { VirtualStores } from '../../src/sim/virtual-stores.js';
+import type { DamageKind, Fault } from '../../src/sim/plan/faults.js';
+import { damageDisk } from '../../src/sim/world/machine/damage.js';
+import type { Plan, PlannedOperation } from '../../src/sim/plan/plan.js';
+import { Scheduler } from '../../src/sim/world/scheduler.js';
+import { runSimulation, type SimulationResult } from '../../src/sim/run/simulator.js';
+import { VirtualDisk, type DiskTimes } from '../../src/sim/world/disk/disk.js';
+import { VirtualStores } from '../../src/sim/world/disk/stores.js';
 import { planWith } from './regressions.js';
 import { processOn, runFor } from './world.js';
 

@@ -1,10 +1,10 @@
 // Two runs of one plan are the same; where they are not, the first event that differs is named.
 
 import { describe, expect, it } from 'vitest';
-import { Checkpoints, findDivergence } from '../../src/sim/determinism.js';
-import { planOf } from '../../src/sim/plan.js';
-import { Scheduler } from '../../src/sim/scheduler.js';
-import { runSimulation, type SimulationOptions, type SimulationResult } from '../../src/sim/simulator.js';
+import { Checkpoints, findDivergence } from '../../src/sim/run/determinism.js';
+import { planOf } from '../../src/sim/plan/plan.js';
+import { Scheduler } from '../../src/sim/world/scheduler.js';
+import { runSimulation, type SimulationOptions, type SimulationResult } from '../../src/sim/run/simulator.js';
 
 const plan = planOf(3, { safetyMs: 2_000, healMs: 15_000, nodes: 3, families: [] });
 

@@ -5,12 +5,12 @@ import { describe, expect, it } from 'vitest';
 import fc from 'fast-check';
 import type { Disk, DiskFile } from '../../src/base/env.js';
 import { KvorumError } from '../../src/base/errors.js';
-import { Scheduler } from '../../src/sim/scheduler.js';
-import { VirtualDisk, type DiskCrash } from '../../src/sim/virtual-disk.js';
-import { diskUnitBytes, type UnsyncedFate } from '../../src/sim/virtual-file.js';
-import type { EntryFate } from '../../src/sim/virtual-folders.js';
-import { VirtualStore } from '../../src/sim/virtual-store.js';
-import type { VirtualProcess } from '../../src/sim/virtual-process.js';
+import { Scheduler } from '../../src/sim/world/scheduler.js';
+import { VirtualDisk, type DiskCrash } from '../../src/sim/world/disk/disk.js';
+import { diskUnitBytes, type UnsyncedFate } from '../../src/sim/world/disk/file.js';
+import type { EntryFate } from '../../src/sim/world/disk/folders.js';
+import { VirtualStore } from '../../src/sim/world/disk/store.js';
+import type { VirtualProcess } from '../../src/sim/world/machine/process.js';
 import { processOn, runFor } from './world.js';
 
 const times = { writeUsMin: 5, writeUsMean: 50, syncUsMin: 20, syncUsMean: 200 };

@@ -1,8 +1,8 @@
 // The last look at a store against the history of its clients: what may explain that a key is absent.
 
 import { describe, expect, it } from 'vitest';
-import { checkDurability, type FinalState } from '../../src/sim/checkers/durability.js';
-import type { HistoryOperation, HistoryOutcome } from '../../src/sim/history-file.js';
+import { checkDurability, type FinalState } from '../../src/sim/checkers/raft/durability.js';
+import type { HistoryOperation, HistoryOutcome } from '../../src/sim/history/file.js';
 
 const absent: ReadonlyMap<string, FinalState> = new Map();
 

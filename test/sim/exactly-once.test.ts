@@ -4,11 +4,11 @@
 
 import { describe, expect, it } from 'vitest';
 import { Prng } from '../../src/base/prng.js';
-import { checkDurability, type FinalState } from '../../src/sim/checkers/durability.js';
-import { checkExactlyOnce } from '../../src/sim/checkers/exactly-once.js';
-import { checkLinearizability } from '../../src/sim/checkers/linearizability.js';
-import { checkByRevisions } from '../../src/sim/checkers/revisions.js';
-import type { HistoryOperation } from '../../src/sim/history-file.js';
+import { checkDurability, type FinalState } from '../../src/sim/checkers/raft/durability.js';
+import { checkExactlyOnce } from '../../src/sim/checkers/clients/exactly-once.js';
+import { checkLinearizability } from '../../src/sim/checkers/clients/linearizability.js';
+import { checkByRevisions } from '../../src/sim/checkers/clients/revisions.js';
+import type { HistoryOperation } from '../../src/sim/history/file.js';
 import { damages, type DamageName, finalStateOf, honestHistory } from './linearizability-model.js';
 
 const options = {

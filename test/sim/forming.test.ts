@@ -2,8 +2,8 @@
 // once.
 
 import { describe, expect, it } from 'vitest';
-import type { Fault } from '../../src/sim/plan.js';
-import { runSimulation } from '../../src/sim/simulator.js';
+import type { Fault } from '../../src/sim/plan/plan.js';
+import { runSimulation } from '../../src/sim/run/simulator.js';
 import { planWith } from './regressions.js';
 
 describe('a cluster that forms for the first time', () => {

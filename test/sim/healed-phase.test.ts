@@ -2,9 +2,9 @@
 // cannot work is noticed.
 
 import { describe, expect, it } from 'vitest';
-import type { Aftermath, CorePlan, Fault } from '../../src/sim/faults.js';
-import { planOf, theLeader, type Plan } from '../../src/sim/plan.js';
-import { runSimulation } from '../../src/sim/simulator.js';
+import type { Aftermath, CorePlan, Fault } from '../../src/sim/plan/faults.js';
+import { planOf, theLeader, type Plan } from '../../src/sim/plan/plan.js';
+import { runSimulation } from '../../src/sim/run/simulator.js';
 
 function planFor(nodes: number, core: CorePlan, faults: readonly Fault[] = [], seed = 1): Plan {
   const plan = planOf(seed, { nodes, safetyMs: 4_000, families: [] });

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Prng } from '../../src/base/prng.js';
 import { KvorumError } from '../../src/base/errors.js';
-import { formatHistory, parseHistory, type HistoryOperation } from '../../src/sim/history-file.js';
+import { formatHistory, parseHistory, type HistoryOperation } from '../../src/sim/history/file.js';
 import { honestHistory } from './linearizability-model.js';
 
 const good = '{"c":"c1","op":"put","k":"x","v":"a","call":1,"ret":2,"out":{"st":"ok","rev":1,"ver":1}}';

@@ -1,7 +1,7 @@
 // Histories for the tests of the checkers: a slow judge that cannot be wrong, a generator of anything at all,
 // and a small honest store with concurrent clients whose histories are linearizable by construction.
 
-import type { HistoryOperation, HistoryOutcome } from '../../src/sim/history-file.js';
+import type { HistoryOperation, HistoryOutcome } from '../../src/sim/history/file.js';
 import type { Prng } from '../../src/base/prng.js';
 
 /** Whether one key's few operations have an order that explains every answer: tries them all. */

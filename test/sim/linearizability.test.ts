@@ -3,8 +3,11 @@
 
 import { describe, expect, it } from 'vitest';
 import { Prng } from '../../src/base/prng.js';
-import { checkLinearizability, type LinearizabilityResult } from '../../src/sim/checkers/linearizability.js';
-import type { HistoryOperation } from '../../src/sim/history-file.js';
+import {
+  checkLinearizability,
+  type LinearizabilityResult,
+} from '../../src/sim/checkers/clients/linearizability.js';
+import type { HistoryOperation } from '../../src/sim/history/file.js';
 import { anyHistory, honestHistory, isLinearizable } from './linearizability-model.js';
 
 /** `w 1-4 a`: a put of a, called at 1, returned at 4; `r`: a get, `-` for absent; `d`: a delete. */

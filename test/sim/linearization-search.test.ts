@@ -2,8 +2,8 @@
 
 import { describe, expect, it } from 'vitest';
 import { Prng } from '../../src/base/prng.js';
-import { SearchBudget } from '../../src/sim/checkers/search-budget.js';
-import { VisitedConfigurations } from '../../src/sim/checkers/visited-configurations.js';
+import { SearchBudget } from '../../src/sim/checkers/search/search-budget.js';
+import { VisitedConfigurations } from '../../src/sim/checkers/raft/visited-configurations.js';
 
 describe('configurations seen', () => {
   const start = (budget = new SearchBudget()): ((...used: number[]) => boolean) => {

@@ -4,18 +4,18 @@
 import { describe, expect, it } from 'vitest';
 import type { LinkId, Network, NetworkHandler } from '../../src/base/env.js';
 import { Prng } from '../../src/base/prng.js';
-import type { NetworkFault, Way } from '../../src/sim/faults.js';
-import { NetworkFaults } from '../../src/sim/network-faults.js';
+import type { NetworkFault, Way } from '../../src/sim/plan/faults.js';
+import { NetworkFaults } from '../../src/sim/run/network-faults.js';
 import {
   isolate,
   leaderWithoutClients,
   topologyWays,
   splitBySize,
   waysBetween,
-} from '../../src/sim/plan-topologies.js';
-import { Scheduler } from '../../src/sim/scheduler.js';
-import { VirtualNetwork } from '../../src/sim/virtual-network.js';
-import type { VirtualProcess } from '../../src/sim/virtual-process.js';
+} from '../../src/sim/plan/topologies.js';
+import { Scheduler } from '../../src/sim/world/scheduler.js';
+import { VirtualNetwork } from '../../src/sim/world/network/network.js';
+import type { VirtualProcess } from '../../src/sim/world/machine/process.js';
 import { processOn, runFor } from './world.js';
 
 const calm = { latencyUsMin: 100, latencyUsMean: 1, loss: 0, duplication: 0, reordering: 0 };

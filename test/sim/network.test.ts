@@ -3,10 +3,10 @@
 
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { LinkId, Network, NetworkHandler } from '../../src/base/env.js';
-import { Scheduler } from '../../src/sim/scheduler.js';
-import type { Conditions, LinkMode } from '../../src/sim/virtual-connection.js';
-import { VirtualNetwork } from '../../src/sim/virtual-network.js';
-import type { VirtualProcess } from '../../src/sim/virtual-process.js';
+import { Scheduler } from '../../src/sim/world/scheduler.js';
+import type { Conditions, LinkMode } from '../../src/sim/world/network/connection.js';
+import { VirtualNetwork } from '../../src/sim/world/network/network.js';
+import type { VirtualProcess } from '../../src/sim/world/machine/process.js';
 import { processOn, runFor } from './world.js';
 
 const calm: Conditions = { latencyUsMin: 100, latencyUsMean: 100, loss: 0, duplication: 0, reordering: 0 };

@@ -2,10 +2,10 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { faultKinds } from '../../src/sim/faults.js';
-import { readPlan, writePlan } from '../../src/sim/plan-file.js';
-import { faultFields } from '../../src/sim/plan-file-faults.js';
-import { planOf } from '../../src/sim/plan.js';
+import { faultKinds } from '../../src/sim/plan/faults.js';
+import { readPlan, writePlan } from '../../src/sim/plan/file.js';
+import { faultFields } from '../../src/sim/plan/file-faults.js';
+import { planOf } from '../../src/sim/plan/plan.js';
 import { regressions } from './regressions.js';
 
 /** A drawn plan as plain data, to be spoiled. */

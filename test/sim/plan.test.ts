@@ -1,12 +1,12 @@
 // Plans are drawn within what may be demanded of them afterwards, and as varied as they are meant to be.
 
 import { describe, expect, it } from 'vitest';
-import { checkAtlas, damagedBy, damagedMax } from '../../src/sim/fault-atlas.js';
-import { faultKinds, type Fault } from '../../src/sim/faults.js';
-import { familyNames } from '../../src/sim/plan-faults.js';
-import { planOf, type Plan } from '../../src/sim/plan.js';
-import { readPlan, writePlan } from '../../src/sim/plan-file.js';
-import { nodeConfigOf } from '../../src/sim/virtual-config.js';
+import { checkAtlas, damagedBy, damagedMax } from '../../src/sim/plan/fault-atlas.js';
+import { faultKinds, type Fault } from '../../src/sim/plan/faults.js';
+import { familyNames } from '../../src/sim/plan/families.js';
+import { planOf, type Plan } from '../../src/sim/plan/plan.js';
+import { readPlan, writePlan } from '../../src/sim/plan/file.js';
+import { nodeConfigOf } from '../../src/sim/world/machine/config.js';
 
 const plans: readonly Plan[] = Array.from({ length: 400 }, (_, i) => planOf(i + 1));
 const share = (isSo: (plan: Plan) => boolean): number => plans.filter(isSo).length / plans.length;

@@ -2,9 +2,9 @@
 
 import { describe, expect, it } from 'vitest';
 import fc from 'fast-check';
-import { Scheduler } from '../../src/sim/scheduler.js';
-import { roll, roll32, streamOf } from '../../src/sim/dice.js';
-import { VirtualProcess } from '../../src/sim/virtual-process.js';
+import { Scheduler } from '../../src/sim/world/scheduler.js';
+import { roll, roll32, streamOf } from '../../src/sim/world/dice.js';
+import { VirtualProcess } from '../../src/sim/world/machine/process.js';
 import { processOn, runFor } from './world.js';
 
 describe('scheduler', () => {

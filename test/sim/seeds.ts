@@ -1,7 +1,7 @@
 // Runs many seeds and says, for those that break something, all that is needed to look into them.
 
-import { planOf } from '../../src/sim/plan.js';
-import { runSimulation } from '../../src/sim/simulator.js';
+import { planOf } from '../../src/sim/plan/plan.js';
+import { runSimulation } from '../../src/sim/run/simulator.js';
 
 export interface SeedsResult {
   readonly events: number;

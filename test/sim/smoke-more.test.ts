@@ -1,7 +1,7 @@
 // More seeds of every test run, and the plans that once broke something; see smoke.test.ts.
 
 import { describe, expect, it } from 'vitest';
-import { runSimulation } from '../../src/sim/simulator.js';
+import { runSimulation } from '../../src/sim/run/simulator.js';
 import { regressions } from './regressions.js';
 import { runSeeds } from './seeds.js';
 

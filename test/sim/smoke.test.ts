@@ -2,9 +2,9 @@
 // smoke-more.test.ts, so that two processors share the work; many more are run with `kvorum sim`.
 
 import { describe, expect, it } from 'vitest';
-import { frequent, missedMarks } from '../../src/sim/coverage-marks.js';
-import { planOf } from '../../src/sim/plan.js';
-import { runSimulation } from '../../src/sim/simulator.js';
+import { frequent, missedMarks } from '../../src/sim/run/coverage-marks.js';
+import { planOf } from '../../src/sim/plan/plan.js';
+import { runSimulation } from '../../src/sim/run/simulator.js';
 import { runSeeds } from './seeds.js';
 
 const timeoutMs = 600_000;

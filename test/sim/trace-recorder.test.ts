@@ -1,9 +1,9 @@
 // The trace as data: complete, in order, one flat record per thing, and without influence on the run.
 
 import { describe, expect, it } from 'vitest';
-import { planOf, type Plan } from '../../src/sim/plan.js';
-import { runSimulation } from '../../src/sim/simulator.js';
-import { TraceRecorder, type TraceEvent } from '../../src/sim/trace-recorder.js';
+import { planOf, type Plan } from '../../src/sim/plan/plan.js';
+import { runSimulation } from '../../src/sim/run/simulator.js';
+import { TraceRecorder, type TraceEvent } from '../../src/sim/run/trace-recorder.js';
 
 /** What goes wrong is written down here: which families draw what must not matter. */
 const plan: Plan = {

@@ -1,7 +1,7 @@
 // Small helpers for the tests of the virtual world: a process, and events run until none is left.
 
-import type { Scheduler } from '../../src/sim/scheduler.js';
-import { VirtualProcess } from '../../src/sim/virtual-process.js';
+import type { Scheduler } from '../../src/sim/world/scheduler.js';
+import { VirtualProcess } from '../../src/sim/world/machine/process.js';
 
 export function processOn(scheduler: Scheduler, name = 'n1', ordinal = 1): VirtualProcess {
   return new VirtualProcess(scheduler, {

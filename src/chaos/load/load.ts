@@ -6,7 +6,7 @@
 import { setMaxListeners } from 'node:events';
 import { connect, ConflictError, KvorumError, type Entry, type KvorumClient } from '../../client/index.js';
 import { Prng } from '../../base/prng.js';
-import type { HistoryOperation, HistoryOutcome } from '../../sim/history-file.js';
+import type { HistoryOperation, HistoryOutcome } from '../../sim/history/file.js';
 import { pause, RunClock } from '../clock.js';
 import type { LoadReport, LoadSettings } from './messages.js';
 

@@ -1,7 +1,7 @@
 // What a chaos run and its load processes say to each other, over the channel that ties a child process to
 // its parent. Plain data: it is serialized as JSON on the way.
 
-import type { HistoryOperation } from '../../sim/history-file.js';
+import type { HistoryOperation } from '../../sim/history/file.js';
 
 export interface LoadSettings {
   /** Of this process; its clients are called `<id>.1`, `<id>.2`, … */

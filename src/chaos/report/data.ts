@@ -2,7 +2,7 @@
 // client. When there are too many, every so manieth of the plainly successful ones stays, and of the others
 // too where even they are too many; the page says so. The format is read by report-script.ts, nothing else.
 
-import type { HistoryOperation } from '../../sim/history-file.js';
+import type { HistoryOperation } from '../../sim/history/file.js';
 import { faultKinds } from '../plan.js';
 import { finalClient, type ChaosEvidence } from '../run.js';
 

@@ -1,7 +1,7 @@
 // The figures of a chaos run, from its evidence alone: how much was done, what became of it, how fast, and
 // how long nothing went through. One pass over the operations; nothing here judges.
 
-import type { HistoryOperation } from '../../sim/history-file.js';
+import type { HistoryOperation } from '../../sim/history/file.js';
 import { finalClient, type ChaosEvidence } from '../run.js';
 
 export interface ChaosFigures {

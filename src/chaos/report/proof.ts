@@ -1,8 +1,8 @@
 // The proof of a violation as a person can follow it: the few operations that cannot be explained together,
 // in the order in which they were asked, over the time that they took. Pure.
 
-import type { HistoryOperation } from '../../sim/history-file.js';
-import { quote } from '../../sim/history-file.js';
+import type { HistoryOperation } from '../../sim/history/file.js';
+import { quote } from '../../sim/history/file.js';
 import { duration, escapeHtml } from './html.js';
 import { finalClient } from '../run.js';
 import { linearizableName, type Check } from '../verdict.js';

@@ -1,7 +1,7 @@
 // What a checker of history files found: which promise is broken, by which operations, and why in words. A
 // file may come from any store, so there is no place in a virtual world to point at.
 
-import { describeHistoryOperation, type HistoryOperation } from '../history-file.js';
+import { describeHistoryOperation, type HistoryOperation } from '../history/file.js';
 import type { InvariantId } from './violations.js';
 
 export interface Finding {

@@ -1,0 +1,152 @@
+// The virtual world that the simulator and the test cluster share: machines with the production nodes on
+// them, the network between them, and the checkers that look at a node after each of its events. It decides
+// nothing: what goes wrong and what is asked comes from its owner.
+
+import type { Member } from '../../wire/protocol.js';
+import { decodePeerFrames } from '../../wire/peers/codec.js';
+import { checkInvariants, snapshotOf } from '../../raft/invariants.js';
+import type { Output } from '../../raft/io.js';
+import type { Message } from '../../raft/messages.js';
+import type { Raft } from '../../raft/raft.js';
+import { RaftCheckers } from '../checkers/raft/raft-checkers.js';
+import { Violations } from '../checkers/violations.js';
+import { CoverageMarks } from './coverage-marks.js';
+import { Machine, repairWords, type MachineContext } from '../world/machine/machine.js';
+import type { Plan } from '../plan/plan.js';
+import type { SimulationObserver } from './trace-recorder.js';
+import { nodeConfigOf } from '../world/machine/config.js';
+import { type ScheduledEvent, Scheduler } from '../world/scheduler.js';
+import { Trace } from './trace.js';
+import { VirtualNetwork } from '../world/network/network.js';
+
+const basePort = 7401;
+
+export class World {
+  readonly scheduler = new Scheduler();
+  readonly violations = new Violations(() => this.scheduler.nowUs);
+  readonly trace: Trace;
+  readonly network: VirtualNetwork;
+  readonly checkers: RaftCheckers;
+  /** In the order of the plan; the ordinal of its processes is the position plus 1. */
+  readonly machines: readonly Machine[];
+  readonly members: readonly Member[];
+  /** How often rare things happened. */
+  readonly coverage = new Map<string, number>();
+  private readonly marks = new CoverageMarks((mark) => this.count(mark));
+  private readonly guarded = new WeakSet<Raft>();
+  /** Messages that left a node during the event under way. */
+  private sentNow: Message[] = [];
+
+  /** Builds what the plan says of the world and starts its machines; clients and faults are the owner's. */
+  constructor(plan: Plan, traceDetail: 'words' | 'full', observer?: SimulationObserver) {
+    const { scheduler, violations } = this;
+    this.trace = new Trace(() => scheduler.nowUs, traceDetail, observer);
+    this.network = new VirtualNetwork(scheduler, plan.seed, plan.peerMode, { ...plan.conditions });
+    this.checkers = new RaftCheckers(
+      violations,
+      plan.machines.map(({ name }) => name),
+      { inFlight: plan.knobs, electionTimeoutMsMax: nodeConfigOf(plan.knobs).raft.electionTimeoutMsMax },
+    );
+    this.network.peerTap = (from, to, message) => this.tap(from, to, message);
+    this.members = plan.machines.map(({ name }, i) => ({
+      nodeId: name,
+      address: `${name}.sim:${basePort + i}`,
+    }));
+    const context: MachineContext = {
+      scheduler,
+      violations,
+      plan,
+      members: this.members,
+      network: this.network,
+      log: (who, level, message, fields) => this.log(who, level, message, fields),
+      count: (mark) => this.count(mark),
+    };
+    this.machines = plan.machines.map(
+      (machine, i) => new Machine(context, machine, i + 1, this.members[i]?.address ?? ''),
+    );
+    for (const [i, machine] of this.machines.entries()) machine.startIn(plan.machines[i]?.startAtMs ?? 0);
+  }
+
+  /**
+   * Lets one event happen and looks at its node. Returns it; `undefined` when there is none up to `untilUs`.
+   * An exception that escapes from an event is a violation, and ends nothing but the event.
+   */
+  step(untilUs: number): ScheduledEvent | 'escaped' | undefined {
+    let event: ScheduledEvent | undefined;
+    // Most events send nothing.
+    if (this.sentNow.length > 0) this.sentNow = [];
+    try {
+      event = this.scheduler.step(untilUs);
+    } catch (error) {
+      this.escaped(error);
+      return 'escaped';
+    }
+    const machine = event?.process === undefined ? undefined : this.machines[event.process.ordinal - 1];
+    if (machine !== undefined) this.look(machine);
+    return event;
+  }
+
+  count(mark: string): void {
+    this.coverage.set(mark, (this.coverage.get(mark) ?? 0) + 1);
+  }
+
+  private look(machine: Machine): void {
+    const { process, node } = machine;
+    if (process?.doomed === false && node?.raft !== undefined) {
+      this.guardSteps(machine.name, node.raft);
+      const change = this.checkers.observe(
+        machine.name,
+        // An install starts a member anew within a process.
+        machine.incarnation + node.generation / 1_000,
+        node.raft,
+        node.stateMachine,
+      );
+      if (change !== undefined) this.trace.changed(change.now, change.before);
+    }
+    for (const message of this.sentNow) this.checkers.sent(message, process?.doomed !== false);
+    machine.afterEvent();
+  }
+
+  /**
+   * From now on the core's own invariants are checked around each of its steps; a broken one stops the
+   * node.
+   */
+  private guardSteps(name: string, raft: Raft): void {
+    if (this.guarded.has(raft)) return;
+    this.guarded.add(raft);
+    this.checkers.memberStarted(name, raft);
+    const step = raft.step.bind(raft);
+    // Nothing but a step changes a core: as one leaves it, the next one finds it.
+    let before = snapshotOf(raft);
+    raft.step = (input): Output => {
+      const output = step(input);
+      const after = snapshotOf(raft);
+      checkInvariants(before, after);
+      this.marks.stepped(raft, before, input, output);
+      before = after;
+      this.checkers.stepped(name, input, output, raft);
+      return output;
+    };
+  }
+
+  private escaped(error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.violations.add('exception', 'world', text);
+  }
+
+  private tap(from: string, to: string, bytes: Uint8Array): void {
+    for (const frame of decodePeerFrames(bytes)) {
+      this.marks.sent(from, to, frame);
+      if (frame.kind !== 'raft') continue;
+      this.sentNow.push(frame.message);
+      this.trace.sent(frame.message);
+    }
+  }
+
+  private log(who: string, level: string, message: string, fields: unknown): void {
+    this.trace.log(who, level, message, fields);
+    if (level === 'world') return;
+    if (message.startsWith(repairWords)) this.checkers.repairBegins(who);
+    this.marks.logged(message, this.machines.find(({ name }) => name === who)?.node?.raft);
+  }
+}
