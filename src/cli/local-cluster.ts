@@ -9,7 +9,7 @@ import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { UsageError } from './exit-codes.js';
+import { UsageError } from './terminal/exit-codes.js';
 
 const commandPath = fileURLToPath(new URL('../../bin/kvorum.js', import.meta.url));
 

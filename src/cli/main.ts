@@ -4,16 +4,16 @@
 import { Command, CommanderError } from 'commander';
 import { readFileSync } from 'node:fs';
 import { ConflictError, KvorumError } from '../client/index.js';
-import { addBenchCommand } from './bench.js';
-import { addChaosCommand } from './chaos.js';
-import { addChaosLoadCommand } from './chaos-load.js';
-import { addDevCommand } from './dev.js';
-import { exitCodeOf, exitCodes, UsageError } from './exit-codes.js';
-import { addKeyCommands, describeConflict } from './keys.js';
-import { endOnBrokenPipe, entryToJson, paint, say } from './output.js';
-import { addSimCommand } from './sim.js';
-import { addStartCommand } from './start.js';
-import { addStatusCommand } from './status.js';
+import { addBenchCommand } from './bench/bench.js';
+import { addChaosCommand } from './chaos/chaos.js';
+import { addChaosLoadCommand } from './chaos/load.js';
+import { addDevCommand } from './commands/dev.js';
+import { exitCodeOf, exitCodes, UsageError } from './terminal/exit-codes.js';
+import { addKeyCommands, describeConflict } from './commands/keys.js';
+import { endOnBrokenPipe, entryToJson, paint, say } from './terminal/output.js';
+import { addSimCommand } from './sim/sim.js';
+import { addStartCommand } from './commands/start.js';
+import { addStatusCommand } from './commands/status.js';
 
 /** The whole command line, without running anything. */
 export function createProgram(): Command {

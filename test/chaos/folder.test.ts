@@ -4,9 +4,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { exitCodeFor } from '../../src/cli/chaos.js';
-import { ChaosFolder } from '../../src/cli/chaos-folder.js';
-import { exitCodes } from '../../src/cli/exit-codes.js';
+import { exitCodeFor } from '../../src/cli/chaos/chaos.js';
+import { ChaosFolder } from '../../src/cli/chaos/folder.js';
+import { exitCodes } from '../../src/cli/terminal/exit-codes.js';
 import { judge } from '../../src/chaos/verdict.js';
 import { evidence, operation, soundOperations, staleOperations } from './evidence.js';
 

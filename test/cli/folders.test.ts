@@ -5,8 +5,8 @@ import { lstatSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { UsageError } from '../../src/cli/exit-codes.js';
-import { checkFile, checkFolder, makeFolder } from '../../src/cli/folders.js';
+import { UsageError } from '../../src/cli/terminal/exit-codes.js';
+import { checkFile, checkFolder, makeFolder } from '../../src/cli/terminal/folders.js';
 
 let root: string;
 let file: string;

@@ -4,8 +4,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import { choosePorts } from '../../src/cli/dev.js';
-import { exitCodeOf, UsageError } from '../../src/cli/exit-codes.js';
+import { choosePorts } from '../../src/cli/commands/dev.js';
+import { exitCodeOf, UsageError } from '../../src/cli/terminal/exit-codes.js';
 import { errorOf } from '../../src/client/engine/verdict.js';
 import {
   integerListParser,
@@ -13,9 +13,9 @@ import {
   parseConsistency,
   parseDuration,
   parseEndpoints,
-} from '../../src/cli/options.js';
+} from '../../src/cli/terminal/options.js';
 import { createProgram } from '../../src/cli/main.js';
-import { judge, statusLines } from '../../src/cli/status.js';
+import { judge, statusLines } from '../../src/cli/commands/status.js';
 import type { ClusterStatus, NodeReport } from '../../src/client/index.js';
 import { errorCodes, KvorumError, type ErrorCode } from '../../src/base/errors.js';
 

@@ -2,9 +2,9 @@
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { readableLogLine } from '../../src/cli/log-lines.js';
-import { alignColumns, entryToJson, escapeBytes, formatBytes } from '../../src/cli/output.js';
-import { bar } from '../../src/cli/progress.js';
+import { readableLogLine } from '../../src/cli/terminal/log-lines.js';
+import { alignColumns, entryToJson, escapeBytes, formatBytes } from '../../src/cli/terminal/output.js';
+import { bar } from '../../src/cli/terminal/progress.js';
 
 /** The bytes that an escaped line stands for. */
 function unescape(line: string): Buffer {

@@ -2,10 +2,10 @@
 
 import { describe, expect, test } from 'vitest';
 import { createProgram } from '../../src/cli/main.js';
-import { exitCodes } from '../../src/cli/exit-codes.js';
-import { parseSeed } from '../../src/cli/sim.js';
-import { failureKindOf, type RunReport } from '../../src/cli/sim-jobs.js';
-import { failuresKept, SimReport } from '../../src/cli/sim-report.js';
+import { exitCodes } from '../../src/cli/terminal/exit-codes.js';
+import { parseSeed } from '../../src/cli/sim/sim.js';
+import { failureKindOf, type RunReport } from '../../src/cli/sim/jobs.js';
+import { failuresKept, SimReport } from '../../src/cli/sim/report.js';
 import { coverageMarks, manySeeds } from '../../src/sim/run/coverage-marks.js';
 import type { InvariantId, Violation } from '../../src/sim/checkers/violations.js';
 

@@ -1,7 +1,7 @@
 // Three real processes under the faults an operating system can deal out: SIGKILL, restart, SIGSTOP, SIGTERM.
 
 import { afterEach, describe, expect, test } from 'vitest';
-import { waitUntilWhole } from '../../src/cli/bench-failover.js';
+import { waitUntilWhole } from '../../src/cli/bench/failover.js';
 import { KvorumError } from '../../src/client/index.js';
 import {
   agreedStatus,

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { waitUntilWhole } from '../../src/cli/bench-failover.js';
+import { waitUntilWhole } from '../../src/cli/bench/failover.js';
 import { freePorts, LocalCluster } from '../../src/cli/local-cluster.js';
 import { connect, type ClusterStatus, type KvorumClient } from '../../src/client/index.js';
 

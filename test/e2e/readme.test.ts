@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadCommandName } from '../../src/cli/chaos-processes.js';
-import { exitCodes } from '../../src/cli/exit-codes.js';
+import { loadCommandName } from '../../src/cli/chaos/processes.js';
+import { exitCodes } from '../../src/cli/terminal/exit-codes.js';
 import { createProgram } from '../../src/cli/main.js';
 import {
   endAll,

@@ -6,7 +6,7 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
-import { waitUntilWhole } from '../../src/cli/bench-failover.js';
+import { waitUntilWhole } from '../../src/cli/bench/failover.js';
 import {
   agreedStatus,
   currentLeader,

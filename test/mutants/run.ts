@@ -6,7 +6,7 @@
 
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { alignColumns } from '../../src/cli/output.js';
+import { alignColumns } from '../../src/cli/terminal/output.js';
 import { hunt, type Hunted, killHunts } from './hunt.js';
 import { laterMutants, mutants } from './list.js';
 import type { Mutant } from './mutant.js';

@@ -2,8 +2,8 @@
 
 import { Option, type Command } from 'commander';
 import { join } from 'node:path';
-import { exitCodeOf, exitCodes } from './exit-codes.js';
-import { say } from './output.js';
+import { exitCodeOf, exitCodes } from '../terminal/exit-codes.js';
+import { say } from '../terminal/output.js';
 
 const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 
@@ -57,8 +57,8 @@ async function runStart(flags: StartFlags): Promise<void> {
       process.exit(exitCodes.failure);
     }, stopTimeMs).unref();
   });
-  const { startServer } = await import('../server/server.js');
-  const { loadClusterFile } = await import('../server/config/cluster-file.js');
+  const { startServer } = await import('../../server/server.js');
+  const { loadClusterFile } = await import('../../server/config/cluster-file.js');
   const dataDirectory = flags.dataDir ?? join('.kvorum', flags.node);
   const server = await startServer({
     nodeId: flags.node,

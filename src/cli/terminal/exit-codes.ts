@@ -1,6 +1,6 @@
 // What a command's exit code says. A stable contract for scripts, listed in the README; never renumbered.
 
-import { KvorumError } from '../client/index.js';
+import { KvorumError } from '../../client/index.js';
 
 export const exitCodes = {
   ok: 0,

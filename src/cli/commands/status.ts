@@ -1,10 +1,10 @@
 // `kvorum status`: every node as it sees itself, and whether the cluster can serve.
 
 import type { Command } from 'commander';
-import { exitCodes } from './exit-codes.js';
-import type { ClusterStatus, KvorumClient, NodeReport } from '../client/index.js';
-import { addClientFlags, withClient, type ClientFlags } from './options.js';
-import { alignColumns, formatBytes, paint, say, writeJson, writeLine } from './output.js';
+import { exitCodes } from '../terminal/exit-codes.js';
+import type { ClusterStatus, KvorumClient, NodeReport } from '../../client/index.js';
+import { addClientFlags, withClient, type ClientFlags } from '../terminal/options.js';
+import { alignColumns, formatBytes, paint, say, writeJson, writeLine } from '../terminal/output.js';
 
 export function addStatusCommand(program: Command): void {
   addClientFlags(program.command('status'))

@@ -2,7 +2,7 @@
 // answered. The same workloads as test/bench/etcd/load.go, so that both can be measured side by side.
 
 import { createHistogram } from 'node:perf_hooks';
-import { KvorumError, type KvorumClient } from '../client/index.js';
+import { KvorumError, type KvorumClient } from '../../client/index.js';
 
 /** `put`: to key i mod keys; `get`: linearizable; `stale`: serializable, from any node. */
 export const benchOperations = ['put', 'get', 'stale'] as const;

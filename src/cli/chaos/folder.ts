@@ -5,17 +5,17 @@
 import { createWriteStream, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import type { WriteStream } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
-import type { FaultRecord } from '../chaos/faults/injector.js';
-import type { ChaosPlan } from '../chaos/plan.js';
-import { figuresOf, type ChaosFigures } from '../chaos/report/figures.js';
-import { renderReport } from '../chaos/report/report.js';
-import type { ChaosEvidence } from '../chaos/run.js';
-import { counted, grouped } from '../chaos/report/html.js';
-import type { Check, Verdict } from '../chaos/verdict.js';
-import { formatHistory, type HistoryOperation } from '../sim/history/file.js';
-import { UsageError } from './exit-codes.js';
-import { makeFolder } from './folders.js';
-import { paint } from './output.js';
+import type { FaultRecord } from '../../chaos/faults/injector.js';
+import type { ChaosPlan } from '../../chaos/plan.js';
+import { figuresOf, type ChaosFigures } from '../../chaos/report/figures.js';
+import { renderReport } from '../../chaos/report/report.js';
+import type { ChaosEvidence } from '../../chaos/run.js';
+import { counted, grouped } from '../../chaos/report/html.js';
+import type { Check, Verdict } from '../../chaos/verdict.js';
+import { formatHistory, type HistoryOperation } from '../../sim/history/file.js';
+import { UsageError } from '../terminal/exit-codes.js';
+import { makeFolder } from '../terminal/folders.js';
+import { paint } from '../terminal/output.js';
 
 /** The verdict as `--json` prints it and as it stands in verdict.json. */
 export interface ChaosVerdictFile {

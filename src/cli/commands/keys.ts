@@ -1,8 +1,8 @@
 // The commands that read and write keys: put, get, delete, range, count.
 
 import { Option, type Command } from 'commander';
-import { ConflictError, type ConsistencyLevel, type RangeSelection } from '../client/index.js';
-import { exitCodes, UsageError } from './exit-codes.js';
+import { ConflictError, type ConsistencyLevel, type RangeSelection } from '../../client/index.js';
+import { exitCodes, UsageError } from '../terminal/exit-codes.js';
 import {
   addClientFlags,
   integerParser,
@@ -10,8 +10,16 @@ import {
   readStdin,
   withClient,
   type ClientFlags,
-} from './options.js';
-import { absentToJson, entryToJson, escapeBytes, say, writeData, writeJson, writeLine } from './output.js';
+} from '../terminal/options.js';
+import {
+  absentToJson,
+  entryToJson,
+  escapeBytes,
+  say,
+  writeData,
+  writeJson,
+  writeLine,
+} from '../terminal/output.js';
 
 interface RangeFlags {
   readonly prefix?: string;

@@ -1,9 +1,9 @@
 // What `kvorum sim` gathers over its seeds and how it says it: sums, coverage, failures, exit code.
 
-import { exitCodes } from './exit-codes.js';
-import { manySeeds, missedMarks } from '../sim/run/coverage-marks.js';
-import { alignColumns, paint } from './output.js';
-import { failureKindOf, failureKinds, type FailureKind, type RunReport } from './sim-jobs.js';
+import { exitCodes } from '../terminal/exit-codes.js';
+import { manySeeds, missedMarks } from '../../sim/run/coverage-marks.js';
+import { alignColumns, paint } from '../terminal/output.js';
+import { failureKindOf, failureKinds, type FailureKind, type RunReport } from './jobs.js';
 
 /** A run that failed, as it is reported. */
 export interface Failure {

@@ -2,7 +2,7 @@
 // default.
 
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { connect, type ConsistencyLevel, type KvorumClient } from '../client/index.js';
+import { connect, type ConsistencyLevel, type KvorumClient } from '../../client/index.js';
 import { UsageError } from './exit-codes.js';
 
 export const defaultDevPort = 7401;

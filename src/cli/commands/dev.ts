@@ -5,14 +5,14 @@ import { Option, type Command } from 'commander';
 import { existsSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { connect, KvorumError, type KvorumClient } from '../client/index.js';
-import { exitCodes, UsageError } from './exit-codes.js';
-import { makeFolder } from './folders.js';
-import { LocalCluster, savedPorts, takenPort, type NodeExit } from './local-cluster.js';
-import { readableLogLine } from './log-lines.js';
-import { defaultDevPort, integerParser } from './options.js';
-import { paint, say, writeLine } from './output.js';
-import { Progress } from './progress.js';
+import { connect, KvorumError, type KvorumClient } from '../../client/index.js';
+import { exitCodes, UsageError } from '../terminal/exit-codes.js';
+import { makeFolder } from '../terminal/folders.js';
+import { LocalCluster, savedPorts, takenPort, type NodeExit } from '../local-cluster.js';
+import { readableLogLine } from '../terminal/log-lines.js';
+import { defaultDevPort, integerParser } from '../terminal/options.js';
+import { paint, say, writeLine } from '../terminal/output.js';
+import { Progress } from '../terminal/progress.js';
 import { judge, statusLines } from './status.js';
 
 const nodesMax = 7;
@@ -285,7 +285,7 @@ class DevSession {
 
 /** How this program is called from here: by npx when it is installed as a package, else by its path. */
 function commandName(): string {
-  const path = fileURLToPath(new URL('../../bin/kvorum.js', import.meta.url));
+  const path = fileURLToPath(new URL('../../../bin/kvorum.js', import.meta.url));
   if (path.includes('/node_modules/')) return 'npx kvorum';
   return `node ${shortPath(path)}`;
 }

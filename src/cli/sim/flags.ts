@@ -1,8 +1,8 @@
 // Which options of `kvorum sim` go together. One that would be ignored is refused: whoever gave it expects it
 // to count.
 
-import { manySeeds } from '../sim/run/coverage-marks.js';
-import { UsageError } from './exit-codes.js';
+import { manySeeds } from '../../sim/run/coverage-marks.js';
+import { UsageError } from '../terminal/exit-codes.js';
 
 export interface SimFlags {
   readonly seeds?: number;

@@ -5,27 +5,21 @@ import { Option, type Command } from 'commander';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { connect, type KvorumClient } from '../client/index.js';
-import { runFailover, waitUntilWhole, type FailoverResult } from './bench-failover.js';
-import {
-  benchOperations,
-  runLoad,
-  type BenchOperation,
-  type LoadResult,
-  type Workload,
-} from './bench-load.js';
-import { exitCodes, UsageError } from './exit-codes.js';
-import { freePorts, LocalCluster } from './local-cluster.js';
-import { readableLogLine } from './log-lines.js';
+import { connect, type KvorumClient } from '../../client/index.js';
+import { runFailover, waitUntilWhole, type FailoverResult } from './failover.js';
+import { benchOperations, runLoad, type BenchOperation, type LoadResult, type Workload } from './load.js';
+import { exitCodes, UsageError } from '../terminal/exit-codes.js';
+import { freePorts, LocalCluster } from '../local-cluster.js';
+import { readableLogLine } from '../terminal/log-lines.js';
 import {
   integerListParser,
   integerParser,
   parseEndpoints,
   timeoutOption,
   wordListParser,
-} from './options.js';
-import { alignColumns, formatBytes, say, writeJson, writeLine } from './output.js';
-import { bar, Progress } from './progress.js';
+} from '../terminal/options.js';
+import { alignColumns, formatBytes, say, writeJson, writeLine } from '../terminal/output.js';
+import { bar, Progress } from '../terminal/progress.js';
 
 /** Long enough for an election on a busy machine. */
 const defaultTimeoutMs = 10_000;

@@ -2,10 +2,10 @@
 // a parent it has nothing to do and ends at once.
 
 import type { Command } from 'commander';
-import { Load } from '../chaos/load/load.js';
-import type { LoadCommand, LoadReport } from '../chaos/load/messages.js';
-import { loadCommandName } from './chaos-processes.js';
-import { UsageError } from './exit-codes.js';
+import { Load } from '../../chaos/load/load.js';
+import type { LoadCommand, LoadReport } from '../../chaos/load/messages.js';
+import { loadCommandName } from './processes.js';
+import { UsageError } from '../terminal/exit-codes.js';
 
 export function addChaosLoadCommand(program: Command): void {
   program.command(loadCommandName, { hidden: true }).action(runLoadProcess);

@@ -5,12 +5,12 @@ import { spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { ChaosNode, LoadEnd, LoadProcess, NodeControl, UnexpectedExit } from '../chaos/control.js';
-import type { Links } from '../chaos/links.js';
-import type { LoadReport } from '../chaos/load/messages.js';
-import { hasOwnGroup, LocalCluster } from './local-cluster.js';
+import type { ChaosNode, LoadEnd, LoadProcess, NodeControl, UnexpectedExit } from '../../chaos/control.js';
+import type { Links } from '../../chaos/links.js';
+import type { LoadReport } from '../../chaos/load/messages.js';
+import { hasOwnGroup, LocalCluster } from '../local-cluster.js';
 
-const commandPath = fileURLToPath(new URL('../../bin/kvorum.js', import.meta.url));
+const commandPath = fileURLToPath(new URL('../../../bin/kvorum.js', import.meta.url));
 
 /** The name of the command that load processes run; not shown in any help. */
 export const loadCommandName = 'chaos-load';

@@ -3,11 +3,11 @@
 // do.
 
 import { Worker } from 'node:worker_threads';
-import type { Answer, Job } from './sim-jobs.js';
-import type * as simWorker from './sim-worker.js';
+import type { Answer, Job } from './jobs.js';
+import type * as simWorker from './worker.js';
 
 /** The file of the worker; the type ties it to this one. */
-const workerUrl = new URL('./sim-worker.js', import.meta.url);
+const workerUrl = new URL('./worker.js', import.meta.url);
 export type SimWorker = typeof simWorker;
 
 /** A run takes seconds; one that takes this long never ends. */

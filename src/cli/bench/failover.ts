@@ -1,9 +1,9 @@
 // `kvorum bench --failover`: how long writes stand still when the leader is killed, and when it is told to
 // stop.
 
-import { KvorumError, type KvorumClient } from '../client/index.js';
-import { benchKey } from './bench-load.js';
-import type { LocalCluster } from './local-cluster.js';
+import { KvorumError, type KvorumClient } from '../../client/index.js';
+import { benchKey } from './load.js';
+import type { LocalCluster } from '../local-cluster.js';
 
 export interface FailoverOptions {
   /** Writers in closed loops, 1 or more. */

@@ -3,12 +3,12 @@
 
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
-import { findDivergence } from '../sim/run/determinism.js';
-import { planOf, type Plan } from '../sim/plan/plan.js';
-import { TraceRecorder } from '../sim/run/trace-recorder.js';
-import { shrinkPlan } from '../sim/run/shrink.js';
-import { runSimulation, type SimulationResult } from '../sim/run/simulator.js';
-import type { Answer, Job, RunReport } from './sim-jobs.js';
+import { findDivergence } from '../../sim/run/determinism.js';
+import { planOf, type Plan } from '../../sim/plan/plan.js';
+import { TraceRecorder } from '../../sim/run/trace-recorder.js';
+import { shrinkPlan } from '../../sim/run/shrink.js';
+import { runSimulation, type SimulationResult } from '../../sim/run/simulator.js';
+import type { Answer, Job, RunReport } from './jobs.js';
 
 /** Lines of a trace are written to the file in pieces of about this size. */
 const pieceLength = 1_048_576;

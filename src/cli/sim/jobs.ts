@@ -1,10 +1,10 @@
 // What the command `sim` and its worker threads say to each other, and what a run comes to. Plain data.
 
-import type { InvariantId } from '../sim/checkers/violations.js';
-import type { Divergence } from '../sim/run/determinism.js';
-import type { Plan, PlanOptions } from '../sim/plan/plan.js';
-import type { ShrinkProgress } from '../sim/run/shrink.js';
-import type { SimulationResult } from '../sim/run/simulator.js';
+import type { InvariantId } from '../../sim/checkers/violations.js';
+import type { Divergence } from '../../sim/run/determinism.js';
+import type { Plan, PlanOptions } from '../../sim/plan/plan.js';
+import type { ShrinkProgress } from '../../sim/run/shrink.js';
+import type { SimulationResult } from '../../sim/run/simulator.js';
 
 /** One thing for a worker to do; it answers with one `RunReport` or `ShrinkReport`, or with `error`. */
 export type Job =

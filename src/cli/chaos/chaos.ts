@@ -5,10 +5,10 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
-import { connect } from '../client/index.js';
-import type { ObservedNode } from '../chaos/observer.js';
-import { counted } from '../chaos/report/html.js';
-import { Links } from '../chaos/links.js';
+import { connect } from '../../client/index.js';
+import type { ObservedNode } from '../../chaos/observer.js';
+import { counted } from '../../chaos/report/html.js';
+import { Links } from '../../chaos/links.js';
 import {
   clientSideFaults,
   defaultFaults,
@@ -16,16 +16,16 @@ import {
   faultNames,
   makePlan,
   type FaultName,
-} from '../chaos/plan.js';
-import { ChaosRun, type ChaosEvidence, type ChaosOptions } from '../chaos/run.js';
-import { judge, type Verdict } from '../chaos/verdict.js';
-import { ChaosFolder } from './chaos-folder.js';
-import { ChaosProcesses, launchLoad } from './chaos-processes.js';
-import { exitCodes, UsageError } from './exit-codes.js';
-import { freePorts } from './local-cluster.js';
-import { integerParser, parseEndpoints, wordListParser } from './options.js';
-import { paint, say, writeJson, writeLine } from './output.js';
-import { bar, Progress } from './progress.js';
+} from '../../chaos/plan.js';
+import { ChaosRun, type ChaosEvidence, type ChaosOptions } from '../../chaos/run.js';
+import { judge, type Verdict } from '../../chaos/verdict.js';
+import { ChaosFolder } from './folder.js';
+import { ChaosProcesses, launchLoad } from './processes.js';
+import { exitCodes, UsageError } from '../terminal/exit-codes.js';
+import { freePorts } from '../local-cluster.js';
+import { integerParser, parseEndpoints, wordListParser } from '../terminal/options.js';
+import { paint, say, writeJson, writeLine } from '../terminal/output.js';
+import { bar, Progress } from '../terminal/progress.js';
 
 interface ChaosFlags {
   readonly nodes?: number;
