@@ -2,9 +2,9 @@
 // "If existing log entry has same index and term as snapshot's last included entry, retain log entries
 // following it"; otherwise "discard the entire log" (Figure 13 of the paper, §7): then a new log, which
 // begins after the snapshot, is made beside the old one, and one file changes from the old pair to the new
-// (storage/folder/current.ts). Must never stop the member before the new store was opened and looked at and all room
-// on the disk was taken, nor make a promise of the member's smaller. A crash at any step leaves the old pair
-// or the new one.
+// (storage/folder/current.ts). Must never stop the member before the new store was opened and looked at and
+// all room on the disk was taken, nor make a promise of the member's smaller. A crash at any step leaves the
+// old pair or the new one.
 
 import { assert } from '../../base/assert.js';
 import { KvorumError } from '../../base/errors.js';

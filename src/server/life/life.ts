@@ -1,8 +1,8 @@
 // What this node is in its cluster, from what its disk holds to a member that takes part: opens the disk,
 // forms the cluster at the first start, waits while a damaged disk is repaired, and puts a new member in the
 // place of the old one when a snapshot is installed. One file says which store and log are in use
-// (storage/folder/current.ts). Must never answer for a state that it does not understand: what is thrown here stops
-// the node.
+// (storage/folder/current.ts). Must never answer for a state that it does not understand: what is thrown here
+// stops the node.
 
 import { toHex } from '../../base/bytes.js';
 import type { NodeEnv, NodeId } from '../../base/env.js';

@@ -1,6 +1,6 @@
 // The store and the log that a member runs on: opened together at a start, replaced together by an install or
-// the repair of a damaged disk. One file says which ones are in use (storage/folder/current.ts). What is damaged is
-// told from what else can go wrong; nothing is repaired here.
+// the repair of a damaged disk. One file says which ones are in use (storage/folder/current.ts). What is
+// damaged is told from what else can go wrong; nothing is repaired here.
 
 import type { Done, NodeEnv } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
