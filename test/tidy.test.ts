@@ -61,7 +61,7 @@ const pureFolders = ['raft', 'kv', 'wire'];
 const bannedInPureFolders = new Set(
   'Date process performance crypto setTimeout setInterval setImmediate queueMicrotask Promise'.split(' '),
 );
-const caps = { sourceLines: 400, testLines: 600, functionLines: 70, lineLength: 110 };
+const caps = { sourceLines: 600, testLines: 600, functionLines: 70, lineLength: 110 };
 
 function parse(path: string, text: string): Source {
   return { path, text, tree: ts.createSourceFile(path, text, ts.ScriptTarget.ES2022, true) };
@@ -266,7 +266,7 @@ describe('the rules find what they forbid', () => {
     ['src/elsewhere/a.ts', "import { a } from './b.js';", 'not in the import table'],
     ['src/sim/a.ts', "import { connect } from 'node:net';", 'may not import node:net'],
     ['src/server/a.ts', "export { b } from '../raft/b.js';", 'only entry points'],
-    ['src/base/a.ts', 'const a = 1;\n'.repeat(400), 'at most 400'],
+    ['src/base/a.ts', 'const a = 1;\n'.repeat(600), 'at most 600'],
     ['test/a.test.ts', 'const a = 1;\n'.repeat(600), 'at most 600'],
     ['src/base/a.ts', `const a = () => {${'\n'.repeat(70)}};`, 'function of 71 lines'],
     ['src/base/a.ts', `const a = '${'x'.repeat(100)}';`, 'line of 113 characters'],

@@ -39,6 +39,13 @@ export const errorCodes = {
   FUTURE_REVISION: { retryable: false },
   /** Bytes that are not of the protocol, or of a version this node does not speak. */
   PROTOCOL: { retryable: false },
+  /** The cluster's format level does not know this yet; the message names the command that raises it. */
+  UNSUPPORTED: { retryable: false },
+  /**
+   * Data, an entry or a snapshot of a format level above this software's. Not damage: nothing is repaired,
+   * newer software reads it.
+   */
+  FORMAT: { retryable: false },
   /** Another cluster, another node or other data than expected. */
   IDENTITY: { retryable: false },
   /** A file of kvorum's is damaged or of a newer format; the message names file and offset. */

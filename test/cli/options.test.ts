@@ -104,6 +104,8 @@ describe('exit codes', () => {
       COMPACTED: 1,
       FUTURE_REVISION: 1,
       PROTOCOL: 1,
+      UNSUPPORTED: 1,
+      FORMAT: 1,
       IDENTITY: 1,
       CORRUPT: 1,
       DISK: 1,

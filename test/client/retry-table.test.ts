@@ -59,7 +59,15 @@ function verdictOf(
 const outcomes: readonly Outcome[] = ['none', 'unknown'];
 const followed = ['NOT_LEADER', 'UNAVAILABLE', 'OVERLOADED'];
 const final = [
-  ...['NO_SPACE', 'TOO_LARGE', 'INVALID_ARGUMENT', 'SESSION_LIMIT', 'COMPACTED', 'FUTURE_REVISION'],
+  ...[
+    'NO_SPACE',
+    'TOO_LARGE',
+    'INVALID_ARGUMENT',
+    'SESSION_LIMIT',
+    'COMPACTED',
+    'FUTURE_REVISION',
+    'UNSUPPORTED',
+  ],
   ...['TIMEOUT', 'PROTOCOL', 'IDENTITY', 'CORRUPT', 'DISK', 'INTERNAL', 'A_CODE_OF_TOMORROW'],
 ];
 
