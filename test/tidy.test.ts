@@ -34,13 +34,14 @@ interface FolderRule {
 }
 
 const storeLimits = 'src/kv/commands.ts';
+const formatLevels = 'src/kv/format-level.ts';
 
 /** The import table of the architecture page (src/README.md). */
 const importTable: Readonly<Record<string, FolderRule>> = {
   base: { code: [], modules: [] },
   raft: { code: ['base'], modules: [] },
   kv: { code: ['base'], modules: [] },
-  wire: { code: ['base'], types: ['raft', 'kv'], files: [storeLimits], modules: ['msgpackr'] },
+  wire: { code: ['base'], types: ['raft', 'kv'], files: [storeLimits, formatLevels], modules: ['msgpackr'] },
   storage: { code: ['base'], types: ['raft', 'kv'], modules: ['node:fs', 'node:path', 'node:zlib', 'level'] },
   transport: { code: ['base', 'wire'], modules: ['node:http', 'node:net', 'node:stream', 'ws'] },
   server: {

@@ -67,7 +67,13 @@ export interface ExpireSessionsCommand {
   readonly kind: 'expireSessions';
 }
 
-export type Command = ClientCommand | ExpireSessionsCommand;
+/** From the leader: the state goes to this format level (format-level.ts), and never down. */
+export interface RaiseFormatCommand {
+  readonly kind: 'raiseFormat';
+  readonly level: number;
+}
+
+export type Command = ClientCommand | ExpireSessionsCommand | RaiseFormatCommand;
 
 /** Times of an entry, from its header. */
 export interface EntryTimes {

@@ -3,9 +3,11 @@
 // trace of a command that waits for a range. Source: dissertation §6.3.
 
 import { assert, defined } from '../base/assert.js';
+import { KvorumError } from '../base/errors.js';
 import { Hash64 } from '../base/hash.js';
 import type { Writer } from './apply.js';
-import type { ClientCommand, Command, CommandResult, EntryTimes } from './commands.js';
+import type { ClientCommand, Command, CommandResult, EntryTimes, RaiseFormatCommand } from './commands.js';
+import { thisSoftware } from './format-level.js';
 import { DeleteRangeLoad } from './operations/delete-range-load.js';
 import type { Layers } from './layers.js';
 import {
@@ -114,6 +116,7 @@ export class Executor {
   /** One command in full; or `undefined`, without any effect, when `run.needed` must be provided first. */
   execute(run: Run, command: Command): CommandResult | undefined {
     if (command.kind === 'expireSessions') return this.expireSessions(run);
+    if (command.kind === 'raiseFormat') return this.raiseFormat(command);
     const stamp = command.session;
     // Unsound stamps are nobody's: never executed, no session touched.
     const sound = isSound(stamp);
@@ -167,6 +170,14 @@ export class Executor {
     for (const session of this.sessions.expire(run.clusterTimeMs)) {
       run.effects.number(session.idHigh).number(session.idLow);
       this.layers.active.touchSession(session.id, storedOutcomeBytes, 0);
+    }
+    return this.writer.result('OK', 0);
+  }
+
+  private raiseFormat({ level }: RaiseFormatCommand): CommandResult {
+    if (level > thisSoftware.formatLevelMax) {
+      const levels = `format level ${level}; this version of kvorum knows ${thisSoftware.formatLevelMax}`;
+      throw new KvorumError('FORMAT', `the log goes to ${levels}: use a newer kvorum`);
     }
     return this.writer.result('OK', 0);
   }

@@ -67,6 +67,7 @@ export class Twin {
       }
       return this.result('OK');
     }
+    if (command.kind === 'raiseFormat') return this.result('OK');
     const stamp = command.session;
     const { sequence } = stamp;
     let session = this.sessions.get(stamp.sessionId);

@@ -310,6 +310,13 @@ export const clientCommand: fc.Arbitrary<Command> = fc.record({
 export const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 8, arbitrary: clientCommand },
   { weight: 1, arbitrary: fc.constant({ kind: 'expireSessions' as const }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('raiseFormat' as const),
+      level: fc.integer({ min: 1, max: 65_535 }),
+    }),
+  },
 );
 
 /** The value with all bytes as text, so that views, Buffers and arrays of equal content are equal. */

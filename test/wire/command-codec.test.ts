@@ -44,6 +44,7 @@ describe('commands', () => {
     expect(bytes(of({ kind: 'deleteRange', start: 'a', end: 'b' }))).toBe(`98${start}03c40161c40162`);
     expect(bytes(of({ kind: 'closeSession' }))).toBe(`96${start}04`);
     expect(bytes({ kind: 'expireSessions' })).toBe('9102');
+    expect(bytes({ kind: 'raiseFormat', level: 2 })).toBe('920302');
   });
 
   it('take the longest key and value, and no more', () => {

@@ -20,7 +20,7 @@ import { packValue, unpackArray, type WireValue } from '../codec.js';
 export const commandBytesMax: number = kvLimits.keyBytesMax + kvLimits.valueBytesMax + 1_024;
 
 /** Position 0 of every command. */
-const commandNumbers = { client: 1, expireSessions: 2 } as const;
+const commandNumbers = { client: 1, expireSessions: 2, raiseFormat: 3 } as const;
 
 /** Position 5 of a client's command, after the four of the session. */
 const operationNumbers = { put: 1, delete: 2, deleteRange: 3, closeSession: 4 } as const;
@@ -29,10 +29,13 @@ const operationNumbers = { put: 1, delete: 2, deleteRange: 3, closeSession: 4 } 
 const conditionNumbers = { modRevision: 1 } as const;
 
 const sessionIdBytes = 16;
+/** The largest number that a format level can have in any version. */
+const formatLevelMax = 65_535;
 
 /** The command's bytes. Does not check limits: what is over them is refused by every decoder. */
 export function encodeCommand(command: Command): Uint8Array {
   if (command.kind === 'expireSessions') return packValue([commandNumbers.expireSessions]);
+  if (command.kind === 'raiseFormat') return packValue([commandNumbers.raiseFormat, command.level]);
   const { sessionId, createdClusterTimeMs, sequence, acknowledgedThrough } = command.session;
   const id = fromByteString(sessionId);
   const positions: WireValue[] = [
@@ -66,6 +69,9 @@ export function decodeCommand(bytes: Uint8Array): Command {
     case commandNumbers.expireSessions:
       checkArity(positions, 1, 'command expireSessions');
       return { kind: 'expireSessions' };
+    case commandNumbers.raiseFormat:
+      checkArity(positions, 2, 'command raiseFormat');
+      return { kind: 'raiseFormat', level: uintAt(positions, 1, 'level', formatLevelMax, 1) };
     default:
       throw new KvorumError(
         'PROTOCOL',
