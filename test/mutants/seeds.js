@@ -10,7 +10,10 @@ const [folder, first, count] = process.argv.slice(2);
 process.on('disconnect', () => process.exit());
 
 const load = (path) => import(pathToFileURL(`${folder}/${path}`).href);
-const [{ planOf }, { runSimulation }] = await Promise.all([load('sim/plan.js'), load('sim/simulator.js')]);
+const [{ planOf }, { runSimulation }] = await Promise.all([
+  load('sim/plan/plan.js'),
+  load('sim/run/simulator.js'),
+]);
 
 for (let seed = Number(first); seed < Number(first) + Number(count); seed++) {
   const violation = runOne(seed);
