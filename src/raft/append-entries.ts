@@ -5,8 +5,8 @@
 
 import { assert } from '../base/assert.js';
 import type { AppendEntries } from './messages.js';
+import { sendResult } from './output.js';
 import { becomeFollower, newElectionDeadlineMs } from './roles.js';
-import { sendResult } from './send.js';
 import type { Follower, RaftState } from './state.js';
 import type { LogEntry, LogIndex, NodeId, Term } from './types.js';
 

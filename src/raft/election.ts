@@ -5,6 +5,7 @@
 
 import { assert } from '../base/assert.js';
 import type { PreVote, PreVoteResult, RequestVote, RequestVoteResult } from './messages.js';
+import { sendResult } from './output.js';
 import { peersOf, isVoter, voteResult } from './quorum.js';
 import { appendAsLeader } from './replication.js';
 import {
@@ -15,7 +16,6 @@ import {
   canCampaign,
   newElectionDeadlineMs,
 } from './roles.js';
-import { sendResult } from './send.js';
 import type { Candidate, Follower, PreCandidate, RaftState } from './state.js';
 import type { LogIndex, NodeId, Term } from './types.js';
 

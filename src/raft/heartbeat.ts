@@ -6,12 +6,12 @@
 import { assert } from '../base/assert.js';
 import { commitThrough, followLeader } from './append-entries.js';
 import type { Heartbeat, HeartbeatResult } from './messages.js';
+import { sendResult } from './output.js';
 import type { Progress } from './progress.js';
 import { quorumValue } from './quorum.js';
 import { confirmRounds, repeatReadRequest } from './reads.js';
 import { askForLost, hasCommittedInTerm } from './replication.js';
 import { becomeFollower } from './roles.js';
-import { sendResult } from './send.js';
 import type { Leader, RaftState } from './state.js';
 import { abandonLateTransfer, continueTransfer } from './transfer.js';
 import type { NodeId } from './types.js';

@@ -1,9 +1,12 @@
 // Collects what one step puts out, and hands it over. The arrays belong to the caller afterwards; what stayed
-// empty is one shared, frozen array, so that a step that does little allocates little. It decides nothing.
+// empty is one shared, frozen array, so that a step that does little allocates little. What promises
+// something (a vote, an acknowledgement of entries) always waits for the disk; what promises nothing leaves
+// at once, but never while the term that it speaks of is not yet on disk.
 
 import type { ConfirmedRead, Output, Persist, ProposalResult, ReadEntriesRequest } from './io.js';
 import type { Message } from './messages.js';
-import type { HardState, LogEntry, LogIndex, NodeId } from './types.js';
+import type { HardState, LogEntry, LogIndex, NodeId, Term } from './types.js';
+import type { UnitQueue } from './unit-queue.js';
 
 const nothing: readonly never[] = Object.freeze([]);
 
@@ -97,4 +100,17 @@ export class OutputCollector {
     this.reads = undefined;
     this.readsFailed = undefined;
   }
+}
+
+/** What of a member's state decides when its results may leave. */
+interface ResultSender {
+  readonly units: UnitQueue;
+  readonly currentTerm: Term;
+  readonly output: OutputCollector;
+}
+
+/** Sends a result that promises no more than this member's currentTerm. */
+export function sendResult(sender: ResultSender, message: Message): void {
+  if (sender.units.durableTerm === sender.currentTerm) sender.output.send(message);
+  else sender.output.sendAfterPersist(message);
 }

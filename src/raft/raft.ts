@@ -4,7 +4,8 @@
 
 import { assert, assertNever } from '../base/assert.js';
 import { Prng } from '../base/prng.js';
-import { ApplyQueue, handOutCommitted, noteApplied, receiveEntriesToApply } from './apply.js';
+import { ApplyQueue } from './apply-queue.js';
+import { handOutCommitted, noteApplied, receiveEntriesToApply } from './apply.js';
 import type { RaftConfig } from './config.js';
 import { countOwnVote, electionTimeout, noteLinkDown } from './election.js';
 import { leaderTimeout, openReadRound } from './heartbeat.js';

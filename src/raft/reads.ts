@@ -4,10 +4,10 @@
 
 import { commitThrough } from './append-entries.js';
 import type { ReadIndexRequest, ReadIndexResult } from './messages.js';
+import { sendResult } from './output.js';
 import { quorumValue } from './quorum.js';
 import type { ReadRequest } from './read-rounds.js';
 import { hasCommittedInTerm } from './replication.js';
-import { sendResult } from './send.js';
 import type { Follower, Leader, RaftState } from './state.js';
 import type { LogIndex, NodeId } from './types.js';
 

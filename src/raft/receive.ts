@@ -18,7 +18,7 @@ import type { AppendEntries, Heartbeat, Message } from './messages.js';
 import { isMember, isVoter } from './quorum.js';
 import { handleReadIndexRequest, handleReadIndexResult } from './reads.js';
 import { handleAppendEntriesResult } from './replication.js';
-import { becomeFollower } from './roles.js';
+import { becomeFollower, leaderIdOf } from './roles.js';
 import type { Leader, RaftState } from './state.js';
 import { continueTransfer, handleTimeoutNow } from './transfer.js';
 
@@ -192,8 +192,7 @@ function checkLeader(state: RaftState, message: AppendEntries | Heartbeat): void
     throw malformed(message, `says that entry ${message.leaderCommit} was acknowledged; ${end}`);
   }
   if (message.term > state.currentTerm) return;
-  const { role, nodeId } = state;
-  const leaderId = role.name === 'leader' ? nodeId : role.name === 'follower' ? role.leaderId : undefined;
+  const leaderId = leaderIdOf(state);
   if (leaderId !== undefined && leaderId !== message.from) {
     throw malformed(message, `claims the term that ${leaderId} leads`);
   }

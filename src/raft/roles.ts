@@ -2,7 +2,7 @@
 // after the change. Losing a role fails the reads that waited in it. Source: Figure 2 "Rules for Servers",
 // §5.1.
 
-import { assert } from '../base/assert.js';
+import { assert, assertNever } from '../base/assert.js';
 import { ByteWindow } from './byte-window.js';
 import { Progress } from './progress.js';
 import { isVoter, peersOf } from './quorum.js';
@@ -119,12 +119,20 @@ export function newElectionDeadlineMs(state: RaftState): number {
 }
 
 function leaveRole(state: RaftState): void {
-  const { role } = state;
-  const failed =
-    role.name === 'leader'
-      ? role.reads.requestsOf(state.nodeId)
-      : role.name === 'follower'
-        ? role.waitingReads
-        : [];
-  for (const requestId of failed) state.output.failRead(requestId);
+  for (const requestId of readsOf(state)) state.output.failRead(requestId);
+}
+
+/** ReadIndex requests of this node that get no answer when it leaves its role. */
+function readsOf({ role, nodeId }: RaftState): readonly number[] {
+  switch (role.name) {
+    case 'leader':
+      return role.reads.requestsOf(nodeId);
+    case 'follower':
+      return role.waitingReads;
+    case 'precandidate':
+    case 'candidate':
+      return [];
+    default:
+      return assertNever(role);
+  }
 }

@@ -4,7 +4,7 @@
 // "State".
 
 import type { Prng } from '../base/prng.js';
-import type { ApplyQueue } from './apply.js';
+import type { ApplyQueue } from './apply-queue.js';
 import type { ByteWindow } from './byte-window.js';
 import type { RaftConfig } from './config.js';
 import type { Log } from './log.js';

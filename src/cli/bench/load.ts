@@ -2,6 +2,7 @@
 // answered. The same workloads as test/bench/etcd/load.go, so that both can be measured side by side.
 
 import { createHistogram } from 'node:perf_hooks';
+import { assertNever } from '../../base/assert.js';
 import { KvorumError, type KvorumClient } from '../../client/index.js';
 
 /** `put`: to key i mod keys; `get`: linearizable; `stale`: serializable, from any node. */
@@ -139,5 +140,8 @@ async function request(
       return;
     case 'stale':
       await client.get(key, { timeoutMs, consistency: 'serializable' });
+      return;
+    default:
+      assertNever(operation);
   }
 }

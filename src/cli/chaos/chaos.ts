@@ -5,6 +5,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
+import { assertNever } from '../../base/assert.js';
 import { connect } from '../../client/index.js';
 import type { ObservedNode } from '../../chaos/observer.js';
 import { counted } from '../../chaos/report/html.js';
@@ -157,6 +158,8 @@ export function exitCodeFor({ result, checks }: Verdict, isComplete: boolean): n
       return exitCodes.failure;
     case 'interrupted':
       return exitCodes.interrupted;
+    default:
+      return assertNever(result);
   }
 }
 

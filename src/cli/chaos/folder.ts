@@ -30,6 +30,13 @@ export interface ChaosVerdictFile {
   readonly incomplete?: string;
 }
 
+const colors = {
+  holds: 'green',
+  violated: 'red',
+  undecided: 'yellow',
+  interrupted: 'yellow',
+} as const satisfies Record<Verdict['result'], string>;
+
 export class ChaosFolder {
   readonly path: string;
   readonly plan: ChaosPlan;
@@ -113,9 +120,8 @@ export class ChaosFolder {
   /** The outcome for people, on stdout. */
   summary(evidence: ChaosEvidence, verdict: Verdict): string[] {
     const figures = figuresOf(evidence);
-    const color = verdict.result === 'holds' ? 'green' : verdict.result === 'violated' ? 'red' : 'yellow';
     return [
-      paint(color, verdict.words),
+      paint(colors[verdict.result], verdict.words),
       ...verdict.checks.map(
         ({ name, result, words }) => `  ${name}: ${result === 'holds' ? '' : `${result}: `}${words}`,
       ),

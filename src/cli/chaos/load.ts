@@ -2,6 +2,7 @@
 // a parent it has nothing to do and ends at once.
 
 import type { Command } from 'commander';
+import { assertNever } from '../../base/assert.js';
 import { Load } from '../../chaos/load/load.js';
 import type { LoadCommand, LoadReport } from '../../chaos/load/messages.js';
 import { loadCommandName } from './processes.js';
@@ -45,6 +46,9 @@ async function runLoadProcess(): Promise<void> {
             report({ kind: 'failed', message: error instanceof Error ? (error.stack ?? '') : String(error) });
             resolve();
           });
+          return;
+        default:
+          assertNever(command);
       }
     });
     report({ kind: 'ready' });

@@ -3,6 +3,7 @@
 
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
+import { assertNever } from '../../base/assert.js';
 import { findDivergence } from '../../sim/run/determinism.js';
 import { planOf, type Plan } from '../../sim/plan/plan.js';
 import { TraceRecorder } from '../../sim/run/trace-recorder.js';
@@ -52,6 +53,8 @@ function run(job: Job): Answer {
       return { kind: 'ran', report: reportOf(job.plan, record(job.plan, job.path)) };
     case 'shrink':
       return shrink(job.plan, job.secondsMax);
+    default:
+      return assertNever(job);
   }
 }
 

@@ -1,6 +1,6 @@
 // What a command's exit code says. A stable contract for scripts, listed in the README; never renumbered.
 
-import { KvorumError } from '../../client/index.js';
+import { KvorumError, type ErrorCode } from '../../client/index.js';
 
 export const exitCodes = {
   ok: 0,
@@ -32,28 +32,36 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
+const exitCodeByError = {
+  UNAVAILABLE: exitCodes.unavailable,
+  TIMEOUT: exitCodes.timeout,
+  ABORTED: exitCodes.interrupted,
+  CLOSED: exitCodes.failure,
+  OVERLOADED: exitCodes.unavailable,
+  NOT_LEADER: exitCodes.unavailable,
+  CONFLICT: exitCodes.conflict,
+  INVALID_ARGUMENT: exitCodes.usage,
+  TOO_LARGE: exitCodes.usage,
+  NO_SPACE: exitCodes.unavailable,
+  SESSION_EXPIRED: exitCodes.failure,
+  STALE: exitCodes.failure,
+  SESSION_LIMIT: exitCodes.unavailable,
+  COMPACTED: exitCodes.failure,
+  FUTURE_REVISION: exitCodes.failure,
+  PROTOCOL: exitCodes.failure,
+  UNSUPPORTED: exitCodes.failure,
+  FORMAT: exitCodes.failure,
+  IDENTITY: exitCodes.failure,
+  CORRUPT: exitCodes.failure,
+  DISK: exitCodes.failure,
+  CONFIG: exitCodes.usage,
+  INTERNAL: exitCodes.failure,
+} as const satisfies Record<ErrorCode, number>;
+
 /** The exit code for what a command threw. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return exitCodes.usage;
   if (!KvorumError.is(error)) return exitCodes.failure;
-  switch (error.code) {
-    case 'INVALID_ARGUMENT':
-    case 'TOO_LARGE':
-    case 'CONFIG':
-      return exitCodes.usage;
-    case 'CONFLICT':
-      return exitCodes.conflict;
-    case 'TIMEOUT':
-      return exitCodes.timeout;
-    case 'ABORTED':
-      return exitCodes.interrupted;
-    case 'UNAVAILABLE':
-    case 'OVERLOADED':
-    case 'NOT_LEADER':
-    case 'NO_SPACE':
-    case 'SESSION_LIMIT':
-      return exitCodes.unavailable;
-    default:
-      return exitCodes.failure;
-  }
+  // A code of a newer server is not in the table.
+  return Object.hasOwn(exitCodeByError, error.code) ? exitCodeByError[error.code] : exitCodes.failure;
 }
