@@ -56,9 +56,9 @@ export class ServerNode {
       network,
       logger,
       timers,
-      connectionRequestsMax: config.limits.connectionRequestsMax,
+      limits: { requestsMax: config.limits.connectionRequestsMax },
       hello: () => this.serverHello(),
-      request: (client, frame) => this.member?.request(client, frame),
+      request: (caller, frame) => this.member?.request(caller, frame),
       wake,
     });
     this.peers = new Peers({

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { StateMachine } from '../../src/kv/state-machine.js';
-import { Client } from '../../src/server/front/clients.js';
 import { Reads } from '../../src/server/front/reads.js';
 import type { CountRequest } from '../../src/wire/protocol.js';
+import { FakeCaller } from './clients-world.js';
 
 type Counted = (error: undefined, counted: { revision: number; count: number }) => void;
 
@@ -11,6 +11,12 @@ function world() {
   const open: Counted[] = [];
   const deferred: (() => void)[] = [];
   const answered: { requestId: number; kind: string }[] = [];
+  /** What all callers are answered goes into one list. */
+  const newCaller = (): FakeCaller => {
+    const caller = new FakeCaller();
+    caller.answer = ({ requestId, kind }) => void answered.push({ requestId, kind });
+    return caller;
+  };
   const timers: { dueMs: number; run: () => void }[] = [];
   const asked: number[] = [];
   let now = 0;
@@ -31,7 +37,6 @@ function world() {
     sliceMs: 2,
     firstRequestId: 0,
     requestReadIndex: (requestId) => asked.push(requestId),
-    answer: (_client, { requestId, kind }) => answered.push({ requestId, kind }),
     wake: () => undefined,
   });
   const settle = (): void => {
@@ -51,7 +56,7 @@ function world() {
       fireTimers();
     }
   };
-  return { reads, open, answered, asked, settle, advance, pass };
+  return { reads, newCaller, open, answered, asked, settle, advance, pass };
 }
 
 function linearizable(requestId: number, timeoutMs: number): CountRequest {
@@ -66,13 +71,13 @@ function count(requestId: number, change: Partial<CountRequest> = {}): CountRequ
 
 describe('reads', () => {
   test('a scan that waits for a place gets it also when those before it were given up', () => {
-    const { reads, open, answered, settle } = world();
-    const [leaving, staying] = [new Client(1), new Client(2)];
+    const { reads, newCaller, open, answered, settle } = world();
+    const [leaving, staying] = [newCaller(), newCaller()];
     for (let id = 1; id <= 200; id++) reads.submit(leaving, count(id));
     reads.submit(staying, count(1_000));
     settle();
     expect(open.length).toBe(64);
-    leaving.gone = true;
+    leaving.isGone = true;
     open.shift()?.(undefined, { revision: 7, count: 0 });
     settle();
     expect(open.length).toBe(64);
@@ -83,9 +88,9 @@ describe('reads', () => {
   });
 
   test('reads go elsewhere when this node stays behind what they need', () => {
-    const { reads, answered, asked, settle, pass } = world();
+    const { reads, newCaller, answered, asked, settle, pass } = world();
     const read = (id: number): void => {
-      reads.submit(new Client(1), linearizable(id, 60_000));
+      reads.submit(newCaller(), linearizable(id, 60_000));
       reads.flush();
       reads.confirm([{ requestId: asked.at(-1) ?? 0, readIndex: 50 + id }]);
     };
@@ -105,9 +110,9 @@ describe('reads', () => {
   });
 
   test('reads go elsewhere when no leader confirms them to this node', () => {
-    const { reads, answered, asked, settle, pass } = world();
+    const { reads, newCaller, answered, asked, settle, pass } = world();
     const read = (id: number): void => {
-      reads.submit(new Client(1), linearizable(id, 60_000));
+      reads.submit(newCaller(), linearizable(id, 60_000));
       reads.flush();
     };
     read(1);
@@ -129,9 +134,9 @@ describe('reads', () => {
   });
 
   test('go elsewhere while there is time left to ask there', () => {
-    const { reads, answered, asked, pass } = world();
-    reads.submit(new Client(1), linearizable(1, 1_000));
-    reads.submit(new Client(1), linearizable(2, 20_000));
+    const { reads, newCaller, answered, asked, pass } = world();
+    reads.submit(newCaller(), linearizable(1, 1_000));
+    reads.submit(newCaller(), linearizable(2, 20_000));
     reads.flush();
     pass(450);
     expect(answered).toEqual([]);
@@ -145,8 +150,8 @@ describe('reads', () => {
   });
 
   test('reads that wait for a revision are bounded and end by their deadline', () => {
-    const { reads, answered, settle, advance } = world();
-    const client = new Client(1);
+    const { reads, newCaller, answered, settle, advance } = world();
+    const client = newCaller();
     for (let id = 1; id <= 1_100; id++) reads.submit(client, count(id, { minRevision: 99 }));
     settle();
     expect(answered.length).toBe(76);

@@ -13,6 +13,14 @@ import {
   type ServerHello,
 } from '../../wire/protocol.js';
 import { encodeServerMessages } from '../../wire/clients/answer-codec.js';
+import {
+  anonymous,
+  errorAnswer,
+  OpenRequests,
+  type AnswerFrame,
+  type Caller,
+  type CallerLimits,
+} from './caller.js';
 
 /** A request frame: everything but the handshake and the two that are not answered by the node's work. */
 export type RequestFrame = Exclude<ClientFrame, { kind: 'hello' | 'cancel' | 'ping' }>;
@@ -21,10 +29,10 @@ export interface ClientsOptions {
   readonly network: Network;
   readonly logger: Logger;
   readonly timers: Timers;
-  readonly connectionRequestsMax: number;
+  readonly limits: CallerLimits;
   /** `undefined` until the cluster is formed: clients are sent away to come again. */
   hello(): ServerHello | undefined;
-  request(client: Client, frame: RequestFrame): void;
+  request(caller: Caller, frame: RequestFrame): void;
   /** There is something to send: call `flush` at the end of this turn. */
   wake(): void;
 }
@@ -32,19 +40,31 @@ export interface ClientsOptions {
 /** A connection on which nobody says hello takes the place of one that would. */
 const greetingTimeoutMs = 5_000;
 
-/** One connection. Answers to a connection that is gone are dropped. */
-export class Client {
+/** One connection, as the rest of the node knows it. Answers to one that is gone are dropped. */
+class Client implements Caller {
+  readonly principal = anonymous;
+  readonly limits: CallerLimits;
   readonly link: LinkId;
-  greeted = false;
-  gone = false;
-  /** Requests received and not yet answered. */
-  waiting = 0;
+  readonly requests: OpenRequests;
+  isGreeted = false;
+  isGone = false;
   outbox: ServerFrame[] = [];
-  /** Requests the client no longer waits for; only ids that may still be answered. */
-  readonly cancelled = new Set<number>();
+  private readonly enqueue: (client: Client, frame: AnswerFrame) => void;
 
-  constructor(link: LinkId) {
+  constructor(link: LinkId, limits: CallerLimits, enqueue: (client: Client, frame: AnswerFrame) => void) {
     this.link = link;
+    this.limits = limits;
+    this.requests = new OpenRequests(limits.requestsMax);
+    this.enqueue = enqueue;
+  }
+
+  isCancelled(requestId: number): boolean {
+    return this.requests.isCancelled(requestId);
+  }
+
+  /** The answer leaves at the end of the turn. */
+  answer(frame: AnswerFrame): void {
+    if (this.requests.end(frame.requestId)) this.enqueue(this, frame);
   }
 }
 
@@ -62,10 +82,10 @@ export class Clients {
   }
 
   accept(link: LinkId): void {
-    const client = new Client(link);
+    const client = new Client(link, this.options.limits, this.enqueue);
     this.byLink.set(link, client);
     this.options.timers.set(greetingTimeoutMs, () => {
-      if (!client.greeted) this.disconnect(client, 'TIMEOUT', 'no hello came in time');
+      if (!client.isGreeted) this.disconnect(client, 'TIMEOUT', 'no hello came in time');
     });
   }
 
@@ -76,7 +96,7 @@ export class Clients {
   closed(link: LinkId): void {
     const client = this.byLink.get(link);
     if (client === undefined) return;
-    client.gone = true;
+    client.isGone = true;
     client.outbox = [];
     this.byLink.delete(link);
   }
@@ -86,7 +106,7 @@ export class Clients {
     if (client === undefined) return;
     try {
       for (const frame of decodeClientFrames(message)) {
-        if (client.gone) return;
+        if (client.isGone) return;
         this.dispatch(client, frame);
       }
     } catch (error) {
@@ -95,19 +115,10 @@ export class Clients {
     }
   }
 
-  /** Queues an answer; it leaves at the end of the turn. */
-  answer(client: Client, frame: Exclude<ServerFrame, ServerHello | LeaderNotice>): void {
-    client.waiting--;
-    if (client.gone) return;
-    const cancelled = client.cancelled.size > 0 && client.cancelled.delete(frame.requestId);
-    if (client.waiting === 0) client.cancelled.clear();
-    if (!cancelled) this.enqueue(client, frame);
-  }
-
   /** Tells every client who leads now. */
   notifyLeader(notice: LeaderNotice): void {
     for (const client of this.byLink.values()) {
-      if (client.greeted) this.enqueue(client, notice);
+      if (client.isGreeted) this.enqueue(client, notice);
     }
   }
 
@@ -122,7 +133,7 @@ export class Clients {
   closeAll(reason: string): void {
     for (const client of this.byLink.values()) {
       this.flushOne(client);
-      client.gone = true;
+      client.isGone = true;
       this.options.network.close(client.link, reason);
     }
     this.byLink.clear();
@@ -133,7 +144,7 @@ export class Clients {
       this.greet(client, frame);
       return;
     }
-    if (!client.greeted) {
+    if (!client.isGreeted) {
       throw new KvorumError('PROTOCOL', 'the first frame on a client connection must be a hello');
     }
     switch (frame.kind) {
@@ -141,30 +152,26 @@ export class Clients {
         this.enqueue(client, { kind: 'pong', requestId: frame.requestId });
         return;
       case 'cancel':
-        if (client.waiting > 0 && client.cancelled.size < client.waiting)
-          client.cancelled.add(frame.requestId);
+        client.requests.cancel(frame.requestId);
         return;
       default:
-        client.waiting++;
-        if (client.waiting > this.options.connectionRequestsMax) {
-          const message =
-            `more than ${this.options.connectionRequestsMax} requests wait on this connection; ` +
-            `send less at a time or raise limits.connectionRequestsMax`;
-          this.answer(client, {
-            kind: 'error',
-            requestId: frame.requestId,
-            code: 'OVERLOADED',
-            message,
-            outcome: 'none',
-          });
-          return;
-        }
-        this.options.request(client, frame);
+        this.request(client, frame);
     }
   }
 
+  private request(client: Client, frame: RequestFrame): void {
+    if (client.requests.begin()) {
+      this.options.request(client, frame);
+      return;
+    }
+    const message =
+      `more than ${client.limits.requestsMax} requests wait on this connection; ` +
+      `send less at a time or raise limits.connectionRequestsMax`;
+    this.enqueue(client, errorAnswer(frame.requestId, 'OVERLOADED', message));
+  }
+
   private greet(client: Client, hello: Extract<ClientFrame, { kind: 'hello' }>): void {
-    if (client.greeted) throw new KvorumError('PROTOCOL', 'a second hello on one connection');
+    if (client.isGreeted) throw new KvorumError('PROTOCOL', 'a second hello on one connection');
     if (hello.protocolVersion !== protocolVersion) {
       const versions = `client speaks protocol ${hello.protocolVersion}, this node ${protocolVersion}`;
       throw new KvorumError('PROTOCOL', `${versions}: use matching versions`);
@@ -179,34 +186,61 @@ export class Clients {
         `this node belongs to cluster ${answer.clusterId}, not ${hello.clusterId}`,
       );
     }
-    client.greeted = true;
+    client.isGreeted = true;
     this.enqueue(client, answer);
   }
 
-  private enqueue(client: Client, frame: ServerFrame): void {
-    if (client.gone) return;
+  private readonly enqueue = (client: Client, frame: ServerFrame): void => {
+    if (client.isGone) return;
     if (client.outbox.length === 0) {
       if (this.dirty.length === 0) this.options.wake();
       this.dirty.push(client);
     }
     client.outbox.push(frame);
-  }
+  };
 
   private flushOne(client: Client): void {
     const frames = client.outbox;
     client.outbox = [];
-    if (frames.length === 0 || client.gone) return;
-    for (const message of encodeServerMessages(frames)) {
+    if (frames.length === 0 || client.isGone) return;
+    for (const message of this.encode(client, frames)) {
       if (this.options.network.send(client.link, message)) continue;
       this.disconnect(client, 'OVERLOADED', 'the client reads its answers too slowly');
       return;
     }
   }
 
+  /** What cannot be encoded costs its own request, or this connection, and none of the others. */
+  private encode(client: Client, frames: readonly ServerFrame[]): Uint8Array[] {
+    try {
+      return encodeServerMessages(frames);
+    } catch {
+      return frames.flatMap((frame) => this.encodeAlone(client, frame));
+    }
+  }
+
+  private encodeAlone(client: Client, frame: ServerFrame): Uint8Array[] {
+    try {
+      return encodeServerMessages([frame]);
+    } catch (error) {
+      const code = KvorumError.is(error) ? error.code : 'INTERNAL';
+      const reason = error instanceof Error ? error.message : String(error);
+      this.options.logger.error({ link: client.link, kind: frame.kind, reason }, 'a frame cannot be encoded');
+      if (!('requestId' in frame)) {
+        this.disconnect(client, code, `the frame ${frame.kind} cannot be encoded`);
+        return [];
+      }
+      const message = `the answer cannot be sent: ${reason}`;
+      // What changes something may be decided by then.
+      const outcome = frame.kind === 'written' || frame.kind === 'error' ? 'unknown' : 'none';
+      return encodeServerMessages([errorAnswer(frame.requestId, code, message, outcome)]);
+    }
+  }
+
   private disconnect(client: Client, code: string, message: string): void {
-    if (client.gone) return;
+    if (client.isGone) return;
     this.options.logger.debug({ link: client.link, code }, `client connection closed: ${message}`);
-    client.gone = true;
+    client.isGone = true;
     client.outbox = [];
     this.byLink.delete(client.link);
     this.options.network.close(client.link, `${code}: ${message}`.slice(0, 120));

@@ -5,11 +5,11 @@
 import type { LogIndex, Term } from '../../raft/types.js';
 import type { ClientCommand, CommandResult, EntryTimes } from '../../kv/commands.js';
 import { encodeEntryPayload, entryLimits } from '../../wire/commands/entry-codec.js';
-import type { Client } from './clients.js';
+import type { Caller } from './caller.js';
 
-/** One write of a client, checked, as bytes for the log and decoded for this node's own apply. */
+/** One write, checked, as bytes for the log and decoded for this node's own apply. */
 export interface PendingWrite {
-  readonly client: Client;
+  readonly caller: Caller;
   readonly requestId: number;
   readonly bytes: Uint8Array;
   readonly command: ClientCommand;

@@ -7,21 +7,15 @@ import { KvorumError } from '../../base/errors.js';
 import type { StateMachine } from '../../kv/state-machine.js';
 import type { ConfirmedRead } from '../../raft/io.js';
 import type { LogIndex } from '../../raft/types.js';
-import {
-  wireLimits,
-  type CountRequest,
-  type GetRequest,
-  type RangeRequest,
-  type ServerFrame,
-} from '../../wire/protocol.js';
-import type { Client } from './clients.js';
+import { wireLimits, type CountRequest, type GetRequest, type RangeRequest } from '../../wire/protocol.js';
+import { errorAnswer, type AnswerFrame, type Caller } from './caller.js';
 
 export type ReadFrame = GetRequest | RangeRequest | CountRequest;
 
-type ReadAnswer = Extract<ServerFrame, { kind: 'got' | 'page' | 'counted' | 'error' }>;
+type ReadAnswer = Extract<AnswerFrame, { kind: 'got' | 'page' | 'counted' | 'error' }>;
 
 interface Read {
-  readonly client: Client;
+  readonly caller: Caller;
   readonly frame: ReadFrame;
   readonly deadlineMs: Millis;
   /** From then on it is not this node that it waits for. */
@@ -50,7 +44,6 @@ export interface ReadsOptions {
   readonly firstRequestId: number;
   /** Asks the core for a ReadIndex; `confirm` or `fail` follows. */
   requestReadIndex(requestId: number): void;
-  answer(client: Client, frame: ReadAnswer): void;
   /** There is a round to begin: call `flush` at the end of this turn. */
   wake(): void;
 }
@@ -105,17 +98,17 @@ export class Reads {
     return this.pending;
   }
 
-  submit(client: Client, frame: ReadFrame): void {
+  submit(caller: Caller, frame: ReadFrame): void {
     if (this.pending >= this.options.pendingReadsMax) {
       const fact = `more than ${this.options.pendingReadsMax} reads wait on this node`;
       const message = `${fact}; try again or ask another node`;
-      this.options.answer(client, failed(frame, 'OVERLOADED', message));
+      caller.answer(failed(frame, 'OVERLOADED', message));
       return;
     }
     this.pending++;
     const nowMs = this.options.clock.nowMs();
     const refuseAtMs = nowMs + Math.min(waitMsMax, frame.timeoutMs / 2);
-    const read: Read = { client, frame, deadlineMs: nowMs + frame.timeoutMs, refuseAtMs };
+    const read: Read = { caller, frame, deadlineMs: nowMs + frame.timeoutMs, refuseAtMs };
     if (this.mayAnswerNow(frame)) {
       this.ready.push(read);
       this.schedule();
@@ -272,8 +265,8 @@ export class Reads {
   }
 
   private execute(read: Read): void {
-    const { frame, client } = read;
-    if (client.gone || client.cancelled.has(frame.requestId)) {
+    const { frame, caller } = read;
+    if (caller.isGone || caller.isCancelled(frame.requestId)) {
       this.finish(read, failed(frame, 'ABORTED', 'the client gave up'));
       return;
     }
@@ -368,12 +361,12 @@ export class Reads {
 
   private finish(read: Read, answer: ReadAnswer): void {
     this.pending--;
-    this.options.answer(read.client, answer);
+    read.caller.answer(answer);
   }
 }
 
 function failed(frame: ReadFrame, code: string, message: string): ReadAnswer {
-  return { kind: 'error', requestId: frame.requestId, code, message, outcome: 'none' };
+  return errorAnswer(frame.requestId, code, message);
 }
 
 /**

@@ -2,12 +2,14 @@
 // and later meet authorization here. Writes go to the log, reads to `reads`; every request is answered
 // exactly once.
 
+import { assertNever } from '../../base/assert.js';
 import { KvorumError } from '../../base/errors.js';
 import type { ByteString } from '../../base/bytes.js';
 import { kvLimits, type ClientCommand, type CommandResult, type KeyRecord } from '../../kv/commands.js';
 import { decodeCommand } from '../../wire/commands/command-codec.js';
-import type { ErrorAnswer, NodeStatus, ServerFrame, WriteAnswer, WriteRequest } from '../../wire/protocol.js';
-import type { Client, RequestFrame } from './clients.js';
+import type { ErrorAnswer, NodeStatus, WriteAnswer, WriteRequest } from '../../wire/protocol.js';
+import { errorAnswer, type Caller } from './caller.js';
+import type { RequestFrame } from './clients.js';
 import type { PendingWrite, Proposals } from './proposals.js';
 import type { Reads } from './reads.js';
 
@@ -18,7 +20,8 @@ export interface RequestsOptions {
   refuseWrite(command: ClientCommand): KvorumError | undefined;
   getAt(key: ByteString, revision: number): KeyRecord | undefined;
   status(): NodeStatus;
-  answer(client: Client, frame: Exclude<ServerFrame, { kind: 'hello' | 'leader' }>): void;
+  /** The store is damaged: the node may answer for nothing any more. */
+  damaged(error: Error): void;
   /** There are writes to propose: call `propose` at the end of this turn. */
   wake(): void;
 }
@@ -30,42 +33,46 @@ export class Requests {
     this.options = options;
   }
 
-  receive(client: Client, frame: RequestFrame): void {
+  receive(caller: Caller, frame: RequestFrame): void {
     switch (frame.kind) {
       case 'write':
-        this.receiveWrite(client, frame);
+        this.receiveWrite(caller, frame);
         return;
       case 'status':
-        this.options.answer(client, {
-          kind: 'status',
-          requestId: frame.requestId,
-          status: this.options.status(),
-        });
+        caller.answer({ kind: 'status', requestId: frame.requestId, status: this.options.status() });
+        return;
+      case 'get':
+      case 'range':
+      case 'count':
+        this.options.reads.submit(caller, frame);
         return;
       default:
-        this.options.reads.submit(client, frame);
+        assertNever(frame);
     }
   }
 
-  /** The write's entry was applied with this result; or was lost, and never will be. */
+  /**
+   * The write's entry was applied with this result; or was lost, and never will be. Called while entries are
+   * applied, which must not notice when an answer cannot be made.
+   */
   answerWrite(write: PendingWrite, result: CommandResult | undefined): void {
-    this.options.answer(write.client, this.answerTo(write, result));
+    write.caller.answer(this.answerTo(write, result));
   }
 
   /** The write cannot be followed up here. `sent`: it is in the log and may yet take effect. */
   answerLostLeadership(write: PendingWrite, sent: boolean): void {
-    const { client, requestId } = write;
+    const { caller, requestId } = write;
     const message = 'this node stopped leading before the write was decided; the next leader knows';
     const outcome = sent ? 'unknown' : 'none';
-    this.options.answer(client, { kind: 'error', requestId, code: 'NOT_LEADER', message, outcome });
+    caller.answer(errorAnswer(requestId, 'NOT_LEADER', message, outcome));
   }
 
   /** The core did not take the write; nothing was appended. */
   answerRefused(write: PendingWrite, error: KvorumError): void {
-    this.options.answer(write.client, errorAnswer(write.requestId, error));
+    write.caller.answer(refusal(write.requestId, error));
   }
 
-  private receiveWrite(client: Client, frame: WriteRequest): void {
+  private receiveWrite(caller: Caller, frame: WriteRequest): void {
     try {
       const command = decodeCommand(frame.command);
       if (command.kind !== 'client') {
@@ -75,7 +82,7 @@ export class Requests {
       if (refusal !== undefined) throw refusal;
       const first = !this.options.proposals.hasGathered;
       if (
-        !this.options.proposals.add({ client, requestId: frame.requestId, bytes: frame.command, command })
+        !this.options.proposals.add({ caller, requestId: frame.requestId, bytes: frame.command, command })
       ) {
         throw new KvorumError(
           'OVERLOADED',
@@ -85,18 +92,27 @@ export class Requests {
       if (first) this.options.wake();
     } catch (error) {
       if (!KvorumError.is(error)) throw error;
-      this.options.answer(client, errorAnswer(frame.requestId, error));
+      caller.answer(refusal(frame.requestId, error));
     }
   }
 
   private answerTo(write: PendingWrite, result: CommandResult | undefined): WriteAnswer | ErrorAnswer {
-    const { requestId, command } = write;
+    const { requestId } = write;
     if (result === undefined) {
-      return errorAnswer(
-        requestId,
-        new KvorumError('NOT_LEADER', 'the write lost its place to another leader'),
-      );
+      return errorAnswer(requestId, 'NOT_LEADER', 'the write lost its place to another leader');
     }
+    try {
+      return this.verdictOn(write, result);
+    } catch (error) {
+      if (KvorumError.is(error, 'CORRUPT') || KvorumError.is(error, 'DISK')) this.options.damaged(error);
+      const reason = error instanceof Error ? error.message : String(error);
+      const message = `the write was decided, and its answer cannot be made: ${reason}`;
+      return errorAnswer(requestId, KvorumError.is(error) ? error.code : 'INTERNAL', message, 'unknown');
+    }
+  }
+
+  private verdictOn(write: PendingWrite, result: CommandResult): WriteAnswer | ErrorAnswer {
+    const { requestId, command } = write;
     const { code, revision, count } = result;
     switch (code) {
       case 'OK':
@@ -111,29 +127,29 @@ export class Requests {
         const message =
           `the command touches ${count} keys or more, the limit is ${kvLimits.commandKeysMax} keys and ` +
           `${kvLimits.commandBytesMax} bytes of keys; delete in smaller ranges`;
-        return errorAnswer(requestId, new KvorumError(code, message));
+        return errorAnswer(requestId, code, message);
       }
       case 'SESSION_LIMIT': {
         const message =
           `the cluster holds ${kvLimits.sessionsMax} sessions or ${kvLimits.sessionTableBytesMax} bytes of ` +
           `them, or this one ${kvLimits.sessionWindow} open writes; use one client for many calls, and ` +
           'close clients that are not used';
-        return errorAnswer(requestId, new KvorumError(code, message));
+        return errorAnswer(requestId, code, message);
       }
       case 'SESSION_EXPIRED':
         return errorAnswer(
           requestId,
-          new KvorumError(code, 'the session is unknown or has expired; the write was not run now'),
+          code,
+          'the session is unknown or has expired; the write was not run now',
         );
       case 'STALE':
-        return errorAnswer(
-          requestId,
-          new KvorumError(code, 'the client has acknowledged this write already'),
-        );
+        return errorAnswer(requestId, code, 'the client has acknowledged this write already');
+      default:
+        return assertNever(code);
     }
   }
 }
 
-function errorAnswer(requestId: number, error: KvorumError): ErrorAnswer {
-  return { kind: 'error', requestId, code: error.code, message: error.message, outcome: error.outcome };
+function refusal(requestId: number, { code, message, outcome }: KvorumError): ErrorAnswer {
+  return errorAnswer(requestId, code, message, outcome);
 }

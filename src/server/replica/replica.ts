@@ -15,7 +15,8 @@ import type { Formation } from '../../wire/commands/entry-codec.js';
 import type { NodeStatus, SnapshotCursor, SnapshotResult, TransferFrame } from '../../wire/protocol.js';
 import { Applier } from './applier.js';
 import { catchUpRequestIds, type CatchUp } from './catch-up.js';
-import type { Client, Clients, RequestFrame } from '../front/clients.js';
+import type { Caller } from '../front/caller.js';
+import type { Clients, RequestFrame } from '../front/clients.js';
 import { ClusterClock } from './cluster-clock.js';
 import { DiskSpace } from '../space/free-space.js';
 import { checkPayloads, newestTimes } from './entry-checks.js';
@@ -159,8 +160,8 @@ export class Member implements LoopSink {
     if (!this.halted) this.sender.receive(peer, frame);
   }
 
-  request(client: Client, frame: RequestFrame): void {
-    this.requests.receive(client, frame);
+  request(caller: Caller, frame: RequestFrame): void {
+    this.requests.receive(caller, frame);
   }
 
   /** End of a turn: what gathered goes into the log and into one ReadIndex round. */
@@ -285,7 +286,7 @@ export class Member implements LoopSink {
   }
 
   private createReads(): Reads {
-    const { env, config, stateMachine, clients } = this.options;
+    const { env, config, stateMachine } = this.options;
     return new Reads({
       stateMachine,
       clock: env.clock,
@@ -294,20 +295,19 @@ export class Member implements LoopSink {
       sliceMs: config.sliceMs,
       firstRequestId: this.randomUint32() * 65_536,
       requestReadIndex: (requestId) => this.loop.step({ kind: 'readIndex', requestId }),
-      answer: (client, frame) => clients.answer(client, frame),
       wake: () => this.options.wake(),
     });
   }
 
   private createRequests(): Requests {
-    const { stateMachine, clients } = this.options;
+    const { stateMachine } = this.options;
     return new Requests({
       proposals: this.proposals,
       reads: this.reads,
       refuseWrite: (command) => this.refuseWrite(command),
       getAt: (key, revision) => stateMachine.getAt(key, revision),
       status: () => this.options.status(),
-      answer: (client, frame) => clients.answer(client, frame),
+      damaged: (error) => this.options.fail(error),
       wake: () => this.options.wake(),
     });
   }
