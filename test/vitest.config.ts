@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { testTimeoutMs } from './waiting.js';
 
 // One process per test file: native addons and child processes do not survive worker threads well.
 export default defineConfig({
@@ -7,7 +8,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: testTimeoutMs,
+    hookTimeout: testTimeoutMs,
+    teardownTimeout: testTimeoutMs,
   },
 });

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { WebSocket } from 'ws';
+import { until } from '../waiting.js';
 
 const candidates = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 
@@ -96,10 +97,8 @@ export class Browser {
       const answer = await send('Runtime.evaluate', { expression, returnByValue: true, awaitPromise: true });
       return (answer['result'] as { value?: unknown }).value;
     };
-    for (let state: unknown; state !== 'complete';) {
-      await new Promise((resolve) => setTimeout(resolve, 30));
-      state = await evaluate(`location.href === 'about:blank' ? '' : document.readyState`);
-    }
+    const ready = `location.href !== 'about:blank' && document.readyState === 'complete'`;
+    await until(() => evaluate(ready), `the page ${url}`);
     const screenshot = async (): Promise<Buffer> => {
       const answer = await send('Page.captureScreenshot', { format: 'png', captureBeyondViewport: true });
       return Buffer.from(String(answer['data']), 'base64');

@@ -20,6 +20,7 @@ import { Prng } from '../../src/base/prng.js';
 import { heldSyncsMarker, syncNoteName, withSyncNotes } from '../../src/server/sync-notes.js';
 import { damageLog, holdSyncs, rotStore, setDiskFull, tearTail } from '../../src/chaos/faults/disk-faults.js';
 import { NodeDisk } from '../../src/storage/disk/node-disk.js';
+import { aWhile } from '../waiting.js';
 
 const folders: string[] = [];
 
@@ -117,7 +118,7 @@ describe('notes', () => {
     holdSyncs(world, true);
     let done = false;
     const synced = sync(file).then(() => (done = true));
-    await new Promise((resolve) => setTimeout(resolve, 40));
+    await aWhile();
     expect(done).toBe(false);
     expect(noteOf(world, 'wal/a.wal')).toEqual([0, 10]);
     holdSyncs(world, false);

@@ -8,6 +8,7 @@ import { exitCodeFor } from '../../src/cli/chaos/chaos.js';
 import { ChaosFolder } from '../../src/cli/chaos/folder.js';
 import { exitCodes } from '../../src/cli/terminal/exit-codes.js';
 import { judge } from '../../src/chaos/verdict.js';
+import { until } from '../waiting.js';
 import { evidence, operation, soundOperations, staleOperations } from './evidence.js';
 
 let root: string;
@@ -67,7 +68,7 @@ describe.runIf(existsSync('/dev/full'))('on a full disk', () => {
     for (const name of ['history.jsonl', 'faults.jsonl', 'report.html', 'verdict.json'])
       symlinkSync('/dev/full', join(path, name));
     folder.addOperations(soundOperations());
-    await vi.waitFor(() => expect(onIncomplete).toHaveBeenCalledTimes(1));
+    await until(() => onIncomplete.mock.calls.length > 0, 'the first word about it');
     expect(folder.incomplete).toMatch(/^ENOSPC/);
     folder.addOperations(soundOperations());
     const cutShort = evidence({ interrupted: true });

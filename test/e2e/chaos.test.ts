@@ -53,45 +53,41 @@ async function untilGone(pids: readonly number[]): Promise<void> {
 }
 
 describe('kvorum chaos', () => {
-  test(
-    'kills, tears and cuts a cluster, and proves that it kept its word',
-    { timeout: 240_000 },
-    async () => {
-      const out = join(temporaryFolder(), 'out');
-      const faults = 'kill,pause,isolate,torn-tail,damage,reset';
-      const result = await runCommand([
-        'chaos',
-        '--seconds',
-        '20',
-        '--seed',
-        '12',
-        '--faults',
-        faults,
-        '--out',
-        out,
-        '--json',
-      ]);
-      expect(result.code, `${result.stdout}\n${result.stderr}`).toBe(0);
-      const printed = JSON.parse(result.stdout) as { verdict: string; seed: number; figures: { ok: number } };
-      expect(printed).toMatchObject({ verdict: 'holds', seed: 12 });
-      expect(printed.figures.ok).toBeGreaterThan(100);
-      // Everything is there for someone else to check.
-      const operations = parseHistory(readFileSync(join(out, 'history.jsonl'), 'utf8'));
-      expect(operations.length).toBeGreaterThan(100);
-      expect(checkLinearizability(operations)).toEqual({ result: 'linearizable' });
-      const done = (linesOf(join(out, 'faults.jsonl')) as FaultLine[]).filter((line) => line.done === 'done');
-      expect(done.length).toBeGreaterThanOrEqual(3);
-      expect(JSON.parse(readFileSync(join(out, 'plan.json'), 'utf8'))).toMatchObject({
-        seed: 12,
-        version: 1,
-      });
-      expect(readFileSync(join(out, 'report.html'), 'utf8')).toContain('Every guarantee held');
-      expect(readdirSync(join(out, 'logs')).sort()).toEqual(['n1.log', 'n2.log', 'n3.log']);
-      expect(existsSync(join(out, 'data'))).toBe(false);
-    },
-  );
+  test('kills, tears and cuts a cluster, and proves that it kept its word', async () => {
+    const out = join(temporaryFolder(), 'out');
+    const faults = 'kill,pause,isolate,torn-tail,damage,reset';
+    const result = await runCommand([
+      'chaos',
+      '--seconds',
+      '20',
+      '--seed',
+      '12',
+      '--faults',
+      faults,
+      '--out',
+      out,
+      '--json',
+    ]);
+    expect(result.code, `${result.stdout}\n${result.stderr}`).toBe(0);
+    const printed = JSON.parse(result.stdout) as { verdict: string; seed: number; figures: { ok: number } };
+    expect(printed).toMatchObject({ verdict: 'holds', seed: 12 });
+    expect(printed.figures.ok).toBeGreaterThan(100);
+    // Everything is there for someone else to check.
+    const operations = parseHistory(readFileSync(join(out, 'history.jsonl'), 'utf8'));
+    expect(operations.length).toBeGreaterThan(100);
+    expect(checkLinearizability(operations)).toEqual({ result: 'linearizable' });
+    const done = (linesOf(join(out, 'faults.jsonl')) as FaultLine[]).filter((line) => line.done === 'done');
+    expect(done.length).toBeGreaterThanOrEqual(3);
+    expect(JSON.parse(readFileSync(join(out, 'plan.json'), 'utf8'))).toMatchObject({
+      seed: 12,
+      version: 1,
+    });
+    expect(readFileSync(join(out, 'report.html'), 'utf8')).toContain('Every guarantee held');
+    expect(readdirSync(join(out, 'logs')).sort()).toEqual(['n1.log', 'n2.log', 'n3.log']);
+    expect(existsSync(join(out, 'data'))).toBe(false);
+  });
 
-  test('Ctrl-C: reports what there is, and leaves no process behind', { timeout: 120_000 }, async () => {
+  test('Ctrl-C: reports what there is, and leaves no process behind', async () => {
     const out = join(temporaryFolder(), 'out');
     const flags = ['--seconds', '120', '--faults', 'kill,pause,isolate', '--out', out];
     const running = startCommand(['chaos', ...flags], { ownGroup: true });
@@ -113,7 +109,6 @@ describe('kvorum chaos', () => {
   // Some processes have not begun to listen for signals, whatever the moment.
   test.each([1, 3, 4, 6])(
     'Ctrl-C when %i of its processes have been started: reports that',
-    { timeout: 120_000 },
     async (count) => {
       const out = join(temporaryFolder(), 'out');
       const running = startCommand(['chaos', '--seconds', '120', '--out', out], { ownGroup: true });
@@ -132,60 +127,52 @@ describe('kvorum chaos', () => {
     },
   );
 
-  test(
-    'killed with SIGKILL while its nodes are under SIGSTOP: they end too',
-    { timeout: 120_000 },
-    async () => {
-      const out = join(temporaryFolder(), 'out');
-      const running = startCommand([
-        'chaos',
-        '--seconds',
-        '120',
-        '--faults',
-        'pause',
-        '--seed',
-        '3',
-        '--out',
-        out,
-      ]);
-      const pid = running.child.pid ?? 0;
-      await eventually('a process that is stopped', () =>
-        descendants(pid).some((child) => {
-          try {
-            return / T /.test(readFileSync(`/proc/${child}/stat`, 'utf8'));
-          } catch {
-            return false;
-          }
-        })
-          ? true
-          : undefined,
-      );
-      const children = descendants(pid);
-      running.child.kill('SIGKILL');
-      await running.result;
-      await untilGone(children);
-    },
-  );
+  test('killed with SIGKILL while its nodes are under SIGSTOP: they end too', async () => {
+    const out = join(temporaryFolder(), 'out');
+    const running = startCommand([
+      'chaos',
+      '--seconds',
+      '120',
+      '--faults',
+      'pause',
+      '--seed',
+      '3',
+      '--out',
+      out,
+    ]);
+    const pid = running.child.pid ?? 0;
+    await eventually('a process that is stopped', () =>
+      descendants(pid).some((child) => {
+        try {
+          return / T /.test(readFileSync(`/proc/${child}/stat`, 'utf8'));
+        } catch {
+          return false;
+        }
+      })
+        ? true
+        : undefined,
+    );
+    const children = descendants(pid);
+    running.child.kill('SIGKILL');
+    await running.result;
+    await untilGone(children);
+  });
 
-  test(
-    'loads a cluster that runs already, and leaves its processes alone',
-    { timeout: 120_000 },
-    async () => {
-      const { cluster, client } = await startCluster();
-      await client.put('mine', 'stays');
-      const pids = cluster.nodes.map(({ id }) => cluster.pid(id));
-      const out = join(temporaryFolder(), 'out');
-      const endpoints = ['--endpoints', cluster.endpoints.join(',')];
-      const result = await runCommand(['chaos', ...endpoints, '--seconds', '8', '--seed', '2', '--out', out]);
-      expect(result.code, `${result.stdout}\n${result.stderr}`).toBe(0);
-      expect(result.stderr).toContain('its processes and the links between its nodes are left alone');
-      expect(cluster.nodes.map(({ id }) => cluster.pid(id))).toEqual(pids);
-      expect((await client.get('mine'))?.text()).toBe('stays');
-      await agreedStatus(client);
-      const kinds = (linesOf(join(out, 'faults.jsonl')) as FaultLine[]).map(({ kind }) => kind);
-      for (const kind of kinds) expect(['clients', 'slow', 'lossy', 'drop', 'reset']).toContain(kind);
-    },
-  );
+  test('loads a cluster that runs already, and leaves its processes alone', async () => {
+    const { cluster, client } = await startCluster();
+    await client.put('mine', 'stays');
+    const pids = cluster.nodes.map(({ id }) => cluster.pid(id));
+    const out = join(temporaryFolder(), 'out');
+    const endpoints = ['--endpoints', cluster.endpoints.join(',')];
+    const result = await runCommand(['chaos', ...endpoints, '--seconds', '8', '--seed', '2', '--out', out]);
+    expect(result.code, `${result.stdout}\n${result.stderr}`).toBe(0);
+    expect(result.stderr).toContain('its processes and the links between its nodes are left alone');
+    expect(cluster.nodes.map(({ id }) => cluster.pid(id))).toEqual(pids);
+    expect((await client.get('mine'))?.text()).toBe('stays');
+    await agreedStatus(client);
+    const kinds = (linesOf(join(out, 'faults.jsonl')) as FaultLine[]).map(({ kind }) => kind);
+    for (const kind of kinds) expect(['clients', 'slow', 'lossy', 'drop', 'reset']).toContain(kind);
+  });
 
   test.each([
     [['--faults', 'kill,meteor'], '"meteor" is not one of kill, restart, pause'],
@@ -208,7 +195,7 @@ describe('kvorum chaos', () => {
   test.each([
     ['by itself', 1, /load process c\d ended with SIGKILL/],
     ['while the run is cut short', 130, /stopping; what there is will be checked/],
-  ])('a load process that ends %s', { timeout: 120_000 }, async (when, expected, words) => {
+  ])('a load process that ends %s', async (when, expected, words) => {
     const out = join(temporaryFolder(), 'out');
     const running = startCommand([
       'chaos',

@@ -31,7 +31,7 @@ describe('mutants', () => {
 });
 
 // Builds a copy of the product and runs seeds in processes of their own.
-describe('the hunt', { timeout: 300_000 }, () => {
+describe('the hunt', () => {
   const workshop = new Workshop();
   afterAll(() => workshop.remove());
   const options = { workshop, firstSeed: 1, seedsMax: 100, onProgress: () => undefined };

@@ -29,14 +29,14 @@ describe('a damaged disk in a cluster', () => {
   it.each([
     ['log', 'bitFlip', 3],
     ['store', 'storeOpen', 4],
-  ] as const)('is replaced with what the others have: the %s', { timeout: 60_000 }, (what, kind, seed) => {
+  ] as const)('is replaced with what the others have: the %s', (what, kind, seed) => {
     const { said } = run(planOfThree(seed, [damage(kind, 4_000, 1), damage(kind, 8_000, 1, 0.6)]));
     expect(said(`this member recovers: the ${what}`)).toBe(2);
     expect(said('all members were heard')).toBe(2);
     expect(said('it votes from now on')).toBeGreaterThan(0);
   });
 
-  it('waits while another member is away', { timeout: 60_000 }, () => {
+  it('waits while another member is away', () => {
     const away = { machine: 'kill', unsynced: 'all', entries: 'all', afterEffects: 0 } as const;
     const crash: Fault = { kind: 'crash', atMs: 3_900, node: 2, downMs: 4_000, ...away };
     const { said } = run(planOfThree(5, [crash, damage('storeOpen', 4_000, 1)]));
@@ -46,7 +46,7 @@ describe('a damaged disk in a cluster', () => {
 });
 
 describe('a member that was away', () => {
-  it('gets a snapshot when the log of the others begins later', { timeout: 60_000 }, () => {
+  it('gets a snapshot when the log of the others begins later', () => {
     const away = { machine: 'power', unsynced: 'none', entries: 'none', afterEffects: 0 } as const;
     const crashes = [0, 1, 2].map((node): Fault => {
       return { kind: 'crash', atMs: 1_500 + 3_500 * node, node, downMs: 2_500, ...away };

@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freePorts } from '../../src/cli/local-cluster.js';
 import { connect } from '../../src/client/index.js';
 import { parseClusterConfig, startServer, type RunningServer } from '../../src/server/index.js';
+import { patienceMs } from '../waiting.js';
 
 let dataDirectory: string;
 const fdatasync = fs.fdatasync;
@@ -53,7 +54,7 @@ async function startAlone(): Promise<{ server: RunningServer; endpoint: string }
 describe.runIf(process.platform === 'linux')('a node that has ended', () => {
   it('has no file open after it was stopped', async () => {
     const { server, endpoint } = await startAlone();
-    const client = await connect({ endpoints: [endpoint] });
+    const client = await connect({ endpoints: [endpoint], timeoutMs: patienceMs });
     await client.put('key', 'value');
     await client.close();
     expect(openFiles()).not.toEqual([]);
@@ -63,7 +64,7 @@ describe.runIf(process.platform === 'linux')('a node that has ended', () => {
 
   it('has none after its disk failed, and can be started again', async () => {
     const { server, endpoint } = await startAlone();
-    const client = await connect({ endpoints: [endpoint] });
+    const client = await connect({ endpoints: [endpoint], timeoutMs: patienceMs });
     await client.put('key', 'value');
     failSyncs();
     const failed = client.put('key', 'other').catch((error: unknown) => error);
@@ -75,7 +76,7 @@ describe.runIf(process.platform === 'linux')('a node that has ended', () => {
     fs.fdatasync = fdatasync;
     syncBuiltinESMExports();
     const again = await startAlone();
-    const next = await connect({ endpoints: [again.endpoint] });
+    const next = await connect({ endpoints: [again.endpoint], timeoutMs: patienceMs });
     const read = await next.get('key');
     expect(['value', 'other']).toContain(Buffer.from(read?.value ?? '').toString());
     await next.close();

@@ -6,6 +6,7 @@ import { KvorumClient } from '../../src/client/index.js';
 import { StateMachine } from '../../src/kv/state-machine.js';
 import { Raft } from '../../src/raft/raft.js';
 import { testCluster, type TestCluster } from '../../src/sim/index.js';
+import { aWhile } from '../waiting.js';
 import { errorOf, realTime, watchUnhandled } from './test-cluster-bench.js';
 
 watchUnhandled();
@@ -57,7 +58,7 @@ describe('virtual time', () => {
     await kv.put('a', '1');
     await realTime();
     const { now, events } = c;
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await aWhile();
     expect([c.now, c.events]).toEqual([now, events]);
   });
 

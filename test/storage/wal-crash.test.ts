@@ -81,7 +81,7 @@ class Life {
 }
 
 describe('a log after a crash', () => {
-  it('holds what was acknowledged, at whatever operation the power failed', { timeout: 120_000 }, () => {
+  it('holds what was acknowledged, at whatever operation the power failed', () => {
     let images = 0;
     let segments = 0;
     for (let seed = 1; seed <= 25; seed++) {

@@ -130,7 +130,7 @@ describe('what a restart finds', () => {
     }
   });
 
-  it('is the same as what a dumb twin holds, over many restarts', { timeout: 120_000 }, () => {
+  it('is the same as what a dumb twin holds, over many restarts', () => {
     for (let seed = 1; seed <= 25; seed++) {
       const world = newWorld(seed);
       const twin = new Twin();

@@ -1,5 +1,5 @@
-// Real networks on loopback with free ports, a handler that records what it hears and checks that it hears it
-// in the promised way, and waiting for conditions instead of for time.
+// Real networks on loopback with free ports, and a handler that records what it hears and checks that it hears
+// it in the promised way.
 
 import { connect, type Socket } from 'node:net';
 import { expect } from 'vitest';
@@ -11,17 +11,6 @@ import { WebSocketNetwork } from '../../src/transport/websocket-network.js';
 
 const nothing = (): void => undefined;
 export const silentLogger: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
-
-/** Resolves when `condition` holds; fails after `withinMs`, naming what was waited for. */
-export async function until(condition: () => boolean, what: string, withinMs = 10_000): Promise<void> {
-  const end = performance.now() + withinMs;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error(`waited in vain for: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-}
-
-export const sleep = (delayMs: number) => new Promise((resolve) => setTimeout(resolve, delayMs));
 
 /** What one link went through, in order. Breaking the contract of `NetworkHandler` fails the test. */
 export class Recorder implements NetworkHandler {

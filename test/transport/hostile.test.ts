@@ -4,14 +4,13 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { createHash } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { wireLimits } from '../../src/wire/protocol.js';
+import { aWhile, until } from '../waiting.js';
 import {
   openClient,
   openSocket,
   refusedUpgrade,
-  sleep,
   startNode,
   stopAll,
-  until,
   upgradeRequest,
   type TestNode,
 } from './harness.js';
@@ -116,7 +115,7 @@ describe('bytes that are no protocol', () => {
       raw.socket.write(Buffer.from(frame));
       await until(() => node.handler.closed.includes(link), 'the report');
       raw.socket.destroy();
-      await sleep(5);
+      await aWhile(5);
       expect(node.handler.closed.filter((closed) => closed === link)).toHaveLength(1);
     }
     await checkGood();
@@ -203,7 +202,7 @@ describe('a silent connection', () => {
     const frame = [0x82, 0x80 | 40, 0, 0, 0, 0, ...Buffer.alloc(40, 'a')];
     for (const byte of frame) {
       raw.socket.write(Uint8Array.of(byte));
-      await sleep(15);
+      await aWhile(15);
     }
     await until(
       () => node.handler.received(node.handler.links('client')[0] ?? 0).length === 1,
@@ -215,11 +214,11 @@ describe('a silent connection', () => {
   it('is not what the node takes for one after it was itself held up', async () => {
     const node = await startNode({ limits });
     const client = await openClient(node.address);
-    await sleep(60);
+    await aWhile(60);
     for (let round = 0; round < 3; round++) {
       const end = performance.now() + 400;
       while (performance.now() < end);
-      await sleep(50);
+      await aWhile(50);
     }
     expect(node.handler.closed).toEqual([]);
     expect(client.closed).toBeUndefined();
