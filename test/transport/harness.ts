@@ -1,5 +1,5 @@
-// Real networks on loopback with free ports, and a handler that records what it hears and checks that it hears
-// it in the promised way.
+// Real networks on loopback with free ports, and a handler that records what it hears and checks that it
+// hears it in the promised way.
 
 import { connect, type Socket } from 'node:net';
 import { expect } from 'vitest';
