@@ -44,6 +44,11 @@ export interface Logger {
   error(fields: LogFields, message: string): void;
 }
 
+/**
+ * Where a part tells what happens in it; who listens is not its matter, and must not change what it does.
+ */
+export type Report<Event> = (event: Event) => void;
+
 /** Called once with `undefined`, or with what went wrong. */
 export type Done = (error: Error | undefined) => void;
 
@@ -134,12 +139,15 @@ export interface Network {
   close(link: LinkId, reason: string): void;
 }
 
-/** What the loop, the core around it, the WAL and recovery may know of the outside. */
-export interface NodeEnv {
+/**
+ * What the loop, the core around it, the WAL and recovery may know of the outside. `Event`: what may be told
+ * to it; nothing by a part that names none.
+ */
+export interface NodeEnv<Event = never> {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly entropy: Entropy;
   readonly disk: Disk;
   readonly network: Network;
-  readonly logger: Logger;
+  readonly report: Report<Event>;
 }

@@ -2,13 +2,14 @@
 // start, takes part, and closes. All input reaches it through `handler` and timers; an error that escapes
 // stops the node, because a node that does not understand its own state must not answer for it.
 
-import type { NetworkHandler, NodeEnv, NodeId } from '../base/env.js';
+import type { NetworkHandler, NodeId } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import type { StateMachine } from '../kv/state-machine.js';
 import type { Stores } from '../kv/store.js';
 import type { Message } from '../raft/messages.js';
 import type { Raft } from '../raft/raft.js';
 import type { Member as ClusterMember, NodeStatus, ServerHello, TransferFrame } from '../wire/protocol.js';
+import type { ServerEnv } from './events.js';
 import { Clients } from './front/clients.js';
 import { serverHelloOf } from './life/greeting.js';
 import { guardDisk, guardNetwork, guardStores, guardTimers } from './containment.js';
@@ -20,7 +21,7 @@ import type { SnapshotFigures } from './snapshots/figures.js';
 import { statusOf } from './operate/status.js';
 
 export interface NodeOptions {
-  readonly env: NodeEnv;
+  readonly env: ServerEnv;
   readonly nodeId: NodeId;
   /** Of the cluster file. */
   readonly members: readonly ClusterMember[];
@@ -37,7 +38,7 @@ type Phase = 'started' | 'stopping' | 'stopped';
 export class ServerNode {
   readonly handler: NetworkHandler;
   private readonly options: NodeOptions;
-  private readonly env: NodeEnv;
+  private readonly env: ServerEnv;
   private readonly peers: Peers;
   private readonly clients: Clients;
   private readonly membership: Membership;
@@ -50,11 +51,11 @@ export class ServerNode {
     const guard = (run: () => void): void => this.guard(run);
     const { env, nodeId, members, config } = options;
     this.env = { ...env, timers: guardTimers(env.timers, guard), disk: guardDisk(env.disk, guard) };
-    const { network, logger, timers } = this.env;
+    const { network, report, timers } = this.env;
     const wake = (): void => this.wake();
     this.clients = new Clients({
       network,
-      logger,
+      report,
       timers,
       limits: { requestsMax: config.limits.connectionRequestsMax },
       hello: () => this.serverHello(),
@@ -63,7 +64,7 @@ export class ServerNode {
     });
     this.peers = new Peers({
       network,
-      logger,
+      report,
       timers,
       hello: () => this.membership.hello(),
       judge: (hello, isDialed) => this.membership.judge(hello, isDialed),
@@ -265,7 +266,7 @@ export class ServerNode {
   private fail(error: Error): void {
     if (this.phase === 'stopped') return;
     const code = KvorumError.is(error) ? error.code : 'INTERNAL';
-    this.env.logger.error({ code, stack: error.stack ?? '' }, `the node stops: ${error.message}`);
+    this.env.report({ kind: 'nodeFailed', code, message: error.message, stack: error.stack ?? '' });
     this.membership.noteDamage(error);
     this.member?.halt();
     this.clients.closeAll('the node stopped after an error');

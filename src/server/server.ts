@@ -2,7 +2,7 @@
 // close everything in order. Promises end here.
 
 import { mkdirSync } from 'node:fs';
-import type { Logger } from '../base/env.js';
+import type { Report } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import { lockDataFolder, type FolderLock } from '../storage/folder/folder-lock.js';
 import { LevelStores } from '../storage/level/stores.js';
@@ -10,6 +10,8 @@ import { NodeDisk } from '../storage/disk/node-disk.js';
 import { WebSocketNetwork } from '../transport/websocket-network.js';
 import type { Member, NodeStatus } from '../wire/protocol.js';
 import type { ClusterConfig } from './config/cluster-file.js';
+import type { NodeEvent } from './events.js';
+import { EventLog } from './operate/event-log.js';
 import { createHttp } from './operate/http.js';
 import { createLogger, type LogLevel } from './operate/logger.js';
 import { ServerNode } from './node.js';
@@ -47,23 +49,23 @@ const slowDiskMs = 5_000;
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const own = findMember(options);
-  const logger = createLogger(options.logLevel ?? 'info', options.nodeId);
+  const log = new EventLog(createLogger(options.logLevel ?? 'info', options.nodeId), systemClock);
   makeDataDirectory(options.dataDirectory);
   const lock = await lockDataFolder(options.dataDirectory);
-  return await startLocked(options, own, lock, logger);
+  return await startLocked(options, own, lock, (event) => log.write(event));
 }
 
 async function startLocked(
   options: ServerOptions,
   own: Member,
   lock: FolderLock,
-  logger: Logger,
+  report: Report<NodeEvent>,
 ): Promise<RunningServer> {
   const { nodeId, cluster, dataDirectory, chaosFolder } = options;
   const { host, port } = splitAddress(own.address);
   const disk = new NodeDisk(dataDirectory);
   const stores = new LevelStores(dataDirectory);
-  const network = new WebSocketNetwork({ host, port, logger, http: (path) => answerHttp(path) });
+  const network = new WebSocketNetwork({ host, port, report, http: (path) => answerHttp(path) });
   let resolveStopped: (error: Error | undefined) => void = () => undefined;
   const ended = new Promise<Error | undefined>((resolve) => (resolveStopped = resolve));
   const node = new ServerNode({
@@ -73,7 +75,7 @@ async function startLocked(
       entropy: systemEntropy,
       disk: chaosFolder === undefined ? disk : withSyncNotes(disk, chaosFolder),
       network,
-      logger,
+      report,
     },
     nodeId,
     members: cluster.members,
@@ -86,13 +88,15 @@ async function startLocked(
   const answerHttp = createHttp(node);
   const close = async (): Promise<void> => {
     await network.stop();
-    await giveUpFolder(stores, disk, lock, logger);
+    await giveUpFolder(stores, disk, lock, report);
   };
   network.setHandler(node.handler);
   try {
     await network.listen();
   } catch (error) {
-    await close().catch((closeError: unknown) => logger.warn({ closeError }, 'the folder cannot be closed'));
+    await close().catch((closeError: unknown) => {
+      report({ kind: 'folderNotClosed', error: (closeError as Error).message });
+    });
     throw error;
   }
   node.start();
@@ -104,7 +108,7 @@ async function startLocked(
       return error ?? (closeError as Error);
     }
   });
-  logger.info({ address: own.address, dataDirectory }, 'node started');
+  report({ kind: 'nodeStarted', address: own.address, dataDirectory });
   return {
     address: own.address,
     stopped,
@@ -121,11 +125,9 @@ async function giveUpFolder(
   stores: LevelStores,
   disk: NodeDisk,
   lock: FolderLock,
-  logger: Logger,
+  report: Report<NodeEvent>,
 ): Promise<void> {
-  const stuck = setTimeout(() => {
-    logger.warn({}, 'the disk has not answered yet: the data folder stays locked until it does');
-  }, slowDiskMs);
+  const stuck = setTimeout(() => report({ kind: 'diskUnanswered' }), slowDiskMs);
   try {
     await stores.closeAll();
   } finally {

@@ -12,9 +12,10 @@ import {
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type ServerOptions as WebSocketServerOptions, type WebSocket } from 'ws';
-import type { Logger } from '../base/env.js';
+import type { Report } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import { wireLimits } from '../wire/protocol.js';
+import type { TransportEvent } from './events.js';
 import type { TransportLimits } from './limits.js';
 
 export type AcceptedKind = 'peer' | 'client';
@@ -32,7 +33,7 @@ export interface ListenerOptions {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
-  readonly logger: Logger;
+  readonly report: Report<TransportEvent>;
   readonly http: HttpHandler;
   readonly limits: TransportLimits;
   readonly onAccepted: (kind: AcceptedKind, webSocket: WebSocket, socket: Socket) => void;
@@ -69,13 +70,13 @@ export class Listener {
 
   /** Rejects with `CONFIG`, naming the address and what to do, when it cannot be listened on. */
   listen(): Promise<{ port: number }> {
-    const { host, port, logger } = this.options;
+    const { host, port, report } = this.options;
     return new Promise((resolve, reject) => {
       const onError = (error: NodeJS.ErrnoException): void => reject(cannotListen(host, port, error));
       this.server.once('error', onError);
       this.server.listen({ host, port }, () => {
         this.server.off('error', onError);
-        this.server.on('error', (error) => logger.error({ error: error.message }, 'HTTP server failed'));
+        this.server.on('error', ({ message }) => report({ kind: 'httpServerFailed', error: message }));
         resolve({ port: (this.server.address() as AddressInfo).port });
       });
     });
@@ -121,7 +122,7 @@ export class Listener {
       const found = await this.options.http(path);
       respond(response, found ?? { status: 404, contentType: 'text/plain', body: `no page ${path}\n` });
     } catch (error) {
-      this.options.logger.error({ path, error: (error as Error).message }, 'HTTP request failed');
+      this.options.report({ kind: 'httpRequestFailed', path, error: (error as Error).message });
       respond(response, {
         status: 500,
         contentType: 'text/plain',

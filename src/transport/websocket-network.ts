@@ -6,8 +6,9 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import { assert, defined } from '../base/assert.js';
-import type { LinkId, Logger, Network, NetworkHandler, NodeId } from '../base/env.js';
+import type { LinkId, Network, NetworkHandler, NodeId, Report } from '../base/env.js';
 import { Dialer, type DialerEvents } from './dialer.js';
+import type { TransportEvent } from './events.js';
 import { defaultTransportLimits, type TransportLimits } from './limits.js';
 import { Link, type LinkEvents } from './link.js';
 import { Listener, type AcceptedKind, type HttpHandler } from './listener.js';
@@ -16,7 +17,7 @@ export interface WebSocketNetworkOptions {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
-  readonly logger: Logger;
+  readonly report: Report<TransportEvent>;
   /** Health and metrics. */
   readonly http: HttpHandler;
   /** What differs from `defaultTransportLimits`. */
@@ -27,7 +28,7 @@ export interface WebSocketNetworkOptions {
 const lookGroups = 32;
 
 export class WebSocketNetwork implements Network {
-  private readonly logger: Logger;
+  private readonly report: Report<TransportEvent>;
   private readonly limits: TransportLimits;
   private readonly listener: Listener;
   private readonly linkEvents: LinkEvents;
@@ -48,12 +49,12 @@ export class WebSocketNetwork implements Network {
   private stopping: Promise<void> | undefined;
 
   constructor(options: WebSocketNetworkOptions) {
-    this.logger = options.logger;
+    this.report = options.report;
     this.limits = { ...defaultTransportLimits, ...options.limits };
     this.listener = new Listener({
       host: options.host,
       port: options.port,
-      logger: options.logger,
+      report: options.report,
       http: options.http,
       limits: this.limits,
       onAccepted: (kind, webSocket, socket) => this.accepted(kind, webSocket, socket),
@@ -153,7 +154,7 @@ export class WebSocketNetwork implements Network {
 
   private dialFailed(dialer: Dialer, reason: string): void {
     const { peerId, address } = dialer;
-    this.logger.debug({ peerId, address, reason }, 'peer cannot be reached');
+    this.report({ kind: 'peerUnreachable', peerId, address, reason });
     this.currentHandler().onPeerUnreachable(peerId);
   }
 
@@ -169,7 +170,7 @@ export class WebSocketNetwork implements Network {
 
   private gone(link: Link, reason: string): void {
     const dialer = this.forget(link);
-    this.logger.debug({ link: link.id, reason }, 'link is gone');
+    this.report({ kind: 'linkGone', link: link.id, reason });
     this.currentHandler().onClosed(link.id);
     dialer?.linkGone();
   }

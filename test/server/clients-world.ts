@@ -3,6 +3,7 @@
 
 import type { LinkId, Network } from '../../src/base/env.js';
 import { anonymous, type AnswerFrame, type Caller } from '../../src/server/front/caller.js';
+import type { NodeEvent } from '../../src/server/events.js';
 import { Clients, type RequestFrame } from '../../src/server/front/clients.js';
 import { decodeServerFrames } from '../../src/wire/clients/answer-codec.js';
 import { encodeClientFrames } from '../../src/wire/clients/request-codec.js';
@@ -50,17 +51,16 @@ export class ClientsWorld {
   readonly closed = new Map<LinkId, string>();
   /** Links that take nothing more. */
   readonly full = new Set<LinkId>();
-  readonly errors: string[] = [];
+  readonly events: NodeEvent[] = [];
   readonly requests: { readonly caller: Caller; readonly frame: RequestFrame }[] = [];
   hello: ServerHello | undefined = serverHello;
   readonly clients: Clients;
   private isWoken = false;
 
   constructor(requestsMax = 1_000) {
-    const nothing = (): void => undefined;
     this.clients = new Clients({
       network: this.network(),
-      logger: { debug: nothing, info: nothing, warn: nothing, error: (_, text) => this.errors.push(text) },
+      report: (event) => this.events.push(event),
       timers: this.time.timers,
       limits: { requestsMax },
       hello: () => this.hello,

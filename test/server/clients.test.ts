@@ -139,7 +139,7 @@ describe('an answer that cannot be encoded', () => {
       expect(second?.kind === 'error' && second.message).toMatch(reason);
       expect(world.take(2)).toEqual([counted(1)]);
       expect(world.closed.size).toBe(0);
-      expect(world.errors).toEqual(['a frame cannot be encoded']);
+      expect(world.events.map(({ kind }) => kind)).toEqual(['frameNotEncoded']);
       // The connection goes on, and its accounting with it.
       world.say(1, status(4));
       one?.answer(counted(4));

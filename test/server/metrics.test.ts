@@ -1,10 +1,12 @@
 // Figures of snapshots in the node's metrics, and the line in the log while a member catches up.
 
 import { describe, expect, it } from 'vitest';
+import type { NodeEvent } from '../../src/server/events.js';
+import { EventLog } from '../../src/server/operate/event-log.js';
 import { createMetrics } from '../../src/server/operate/metrics.js';
 import type { Member } from '../../src/server/replica/replica.js';
 import type { ServerNode } from '../../src/server/node.js';
-import { logCatchingUp } from '../../src/server/snapshots/figures.js';
+import { reportCatchingUp } from '../../src/server/snapshots/figures.js';
 import { VirtualTime } from './snapshot-world.js';
 
 const linesOf = (text: string): string[] =>
@@ -49,7 +51,9 @@ describe('a member that catches up', () => {
       lastIndex: 9,
     };
     const logger = { debug: nothing, info, warn: nothing, error: nothing };
-    logCatchingUp({ timers: time.timers, logger }, { raft, isHalted: false } as unknown as Member);
+    const log = new EventLog(logger, time.clock);
+    const report = (event: NodeEvent): void => log.write(event);
+    reportCatchingUp({ timers: time.timers, report }, { raft, isHalted: false } as unknown as Member);
     time.run(10_500);
     raft.leaderId = 'n2';
     time.run(10_000);

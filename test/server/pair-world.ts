@@ -1,7 +1,8 @@
 // A member's data folder in memory, with stores whose batches, names and removals are durable when done.
 
 import { expect } from 'vitest';
-import type { Done, NodeEnv } from '../../src/base/env.js';
+import type { Done } from '../../src/base/env.js';
+import type { ServerEnv } from '../../src/server/events.js';
 import { KvorumError } from '../../src/base/errors.js';
 import { Prng } from '../../src/base/prng.js';
 import { appliedKey, encodeApplied } from '../../src/kv/records/schema.js';
@@ -111,8 +112,8 @@ export class PairBench {
   }
 
   get options(): BootOptions & { stores: Stores } {
-    const { clock, timers, entropy, logger, disk } = this.world.options();
-    const env = { clock, timers, entropy, logger, disk } as unknown as NodeEnv;
+    const { clock, timers, entropy, report, disk } = this.world.options();
+    const env = { clock, timers, entropy, report, disk } as unknown as ServerEnv;
     const wal = { segmentBytes: 65_536, quotaBytes: 1e9 };
     const onFailure = (error: Error): void => expect.unreachable(error.message);
     return { env, nodeId: 'n1', config: { ...defaultNodeConfig, wal }, onFailure, stores: this.stores };

@@ -64,7 +64,7 @@ class Bench {
     };
     this.peers = new Peers({
       network,
-      logger: { debug: nothing, info: nothing, warn: nothing, error: nothing },
+      report: nothing,
       timers: time.timers,
       hello: () => helloOf('n1', this.clusterId),
       judge: (hello, isDialed) => {

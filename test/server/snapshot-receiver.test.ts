@@ -8,6 +8,7 @@ import { appliedKey, placeOf } from '../../src/kv/records/schema.js';
 import type { StoreRecord } from '../../src/kv/store.js';
 import type { SnapshotPart, TransferFrame } from '../../src/wire/protocol.js';
 import { hashChunk } from '../../src/wire/snapshots/codec.js';
+import { EventLog } from '../../src/server/operate/event-log.js';
 import { StagingRoom } from '../../src/server/snapshots/staging-room.js';
 import { dump, World, type Machine } from './snapshot-world.js';
 
@@ -218,17 +219,18 @@ describe('a disk that is nearly full', () => {
     const disk = { freeBytes: 400, asked: 0 };
     const lines: object[] = [];
     const write = (fields: object, message: string): void => void lines.push({ ...fields, message });
-    const time = { nowMs: 0 };
+    const time = { ...clock, ms: 0, nowMs: () => time.ms };
+    const log = new EventLog({ debug: write, info: write, warn: write, error: write }, time);
     const room = new StagingRoom(
       {
-        clock: { ...clock, nowMs: () => time.nowMs },
-        logger: { debug: write, info: write, warn: write, error: write },
+        clock: time,
+        report: (event) => log.write(event),
         disk: { freeBytes: (done) => done(undefined, disk.freeBytes) } as Disk,
       },
       100,
     );
     const after = (ms: number, freeBytes: number): boolean => {
-      time.nowMs += ms;
+      time.ms += ms;
       disk.freeBytes = freeBytes;
       room.hasRoom();
       return room.hasRoom();

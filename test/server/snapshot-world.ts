@@ -3,10 +3,12 @@
 // state grows only by what a test applies.
 
 import { KvorumError } from '../../src/base/errors.js';
-import type { Clock, Done, Logger, Timers } from '../../src/base/env.js';
+import type { Clock, Done, Report, Timers } from '../../src/base/env.js';
 import type { ClientOperation } from '../../src/kv/commands.js';
 import { StateMachine } from '../../src/kv/state-machine.js';
 import type { OpenStore, Stores } from '../../src/kv/store.js';
+import type { NodeEvent } from '../../src/server/events.js';
+import { EventLog } from '../../src/server/operate/event-log.js';
 import { SnapshotReceiver, type StagedSnapshot } from '../../src/server/snapshots/receiver.js';
 import { SnapshotSender } from '../../src/server/snapshots/sender.js';
 import { decodePeerFrames, encodePeerFrames } from '../../src/wire/peers/codec.js';
@@ -156,12 +158,14 @@ export function dump(snapshot: StoreSnapshot): string[] {
 /** What reaches the log of a member: level and text. */
 export type Lines = string[];
 
-function loggerInto(lines: Lines): Logger {
+function reportInto(lines: Lines, clock: Clock): Report<NodeEvent> {
   const write =
     (level: string) =>
     (_fields: unknown, message: string): void =>
       void lines.push(`${level} ${message}`);
-  return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
+  const logger = { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
+  const log = new EventLog(logger, clock);
+  return (event) => log.write(event);
 }
 
 /** One member: a source of snapshots, and a place where they are received. */
@@ -300,7 +304,7 @@ export class Machine {
     return new SnapshotSender({
       clock,
       timers,
-      logger: loggerInto(this.lines),
+      report: reportInto(this.lines, clock),
       firstTransferId: this.world.drawTransferId(),
       viewEntriesMax: 10,
       chunkBytesMax: this.world.chunkBytesMax,
@@ -323,7 +327,7 @@ export class Machine {
       stores: this.stores,
       clock,
       timers,
-      logger: loggerInto(this.lines),
+      report: reportInto(this.lines, clock),
       hasRoom: () => this.hasRoom,
       stagingName: () => this.stagingName,
       isNeeded: () => this.isNeeded,

@@ -239,7 +239,9 @@ describe('a damaged log', () => {
       world.disk.files.set(path, new Contents(bytes));
       const opened = world.open();
       expect(opened.repairedTail).toEqual({ file: path, fromOffset: to, bytes: tail.length });
-      expect(world.warnings).toHaveLength(1);
+      expect(world.events).toMatchObject([
+        { kind: 'tornTailCut', file: path, fromOffset: to, bytes: tail.length },
+      ]);
       expect(readState(world, opened)).toBe(finalState);
       expect(
         world.disk

@@ -2,7 +2,8 @@
 // log must hold after each unit.
 
 import { expect } from 'vitest';
-import type { Clock, Logger, Timers } from '../../src/base/env.js';
+import type { Clock, Timers } from '../../src/base/env.js';
+import type { StorageEvent } from '../../src/storage/events.js';
 import { Prng } from '../../src/base/prng.js';
 import type { HardState, LogEntry, RecoveredState } from '../../src/raft/types.js';
 import {
@@ -19,7 +20,7 @@ export class World {
   readonly random: Prng;
   disk: FaultDisk;
   nowMs = 1_000;
-  readonly warnings: string[] = [];
+  readonly events: StorageEvent[] = [];
   readonly failures: Error[] = [];
   private tasks: (() => void)[] = [];
   private timers: { atMs: number; callback: () => void }[] = [];
@@ -84,15 +85,13 @@ export class World {
       },
       defer: (callback) => this.tasks.push(callback),
     };
-    const silent = (): void => undefined;
-    const warn: Logger['warn'] = (_fields, message) => this.warnings.push(message);
     return {
       disk: this.disk,
       directory: 'wal',
       clock,
       timers,
       entropy: { bytes: (length) => this.random.bytes(length) },
-      logger: { debug: silent, info: silent, warn, error: silent },
+      report: (event) => this.events.push(event),
       clusterId: 'cluster',
       nodeId: 'n1',
       segmentBytes: 8_192,

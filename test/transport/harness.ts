@@ -4,13 +4,12 @@
 import { connect, type Socket } from 'node:net';
 import { expect } from 'vitest';
 import { WebSocket, type ClientOptions } from 'ws';
-import type { LinkId, Logger, NetworkHandler, NodeId } from '../../src/base/env.js';
+import type { LinkId, NetworkHandler, NodeId } from '../../src/base/env.js';
 import type { TransportLimits } from '../../src/transport/limits.js';
 import type { HttpHandler } from '../../src/transport/listener.js';
 import { WebSocketNetwork } from '../../src/transport/websocket-network.js';
 
 const nothing = (): void => undefined;
-export const silentLogger: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
 
 /** What one link went through, in order. Breaking the contract of `NetworkHandler` fails the test. */
 export class Recorder implements NetworkHandler {
@@ -93,7 +92,7 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
   const network = new WebSocketNetwork({
     host: '127.0.0.1',
     port: options.port ?? 0,
-    logger: silentLogger,
+    report: nothing,
     http: options.http ?? (() => undefined),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   });

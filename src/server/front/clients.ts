@@ -2,7 +2,7 @@
 // notices of leader changes. Bytes from here are untrusted: a frame that is not of the protocol ends its
 // connection and nothing else.
 
-import type { LinkId, Logger, Network, Timers } from '../../base/env.js';
+import type { LinkId, Network, Report, Timers } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import { decodeClientFrames } from '../../wire/clients/request-codec.js';
 import {
@@ -21,13 +21,14 @@ import {
   type Caller,
   type CallerLimits,
 } from './caller.js';
+import type { NodeEvent } from '../events.js';
 
 /** A request frame: everything but the handshake and the two that are not answered by the node's work. */
 export type RequestFrame = Exclude<ClientFrame, { kind: 'hello' | 'cancel' | 'ping' }>;
 
 export interface ClientsOptions {
   readonly network: Network;
-  readonly logger: Logger;
+  readonly report: Report<NodeEvent>;
   readonly timers: Timers;
   readonly limits: CallerLimits;
   /** `undefined` until the cluster is formed: clients are sent away to come again. */
@@ -225,7 +226,7 @@ export class Clients {
     } catch (error) {
       const code = KvorumError.is(error) ? error.code : 'INTERNAL';
       const reason = error instanceof Error ? error.message : String(error);
-      this.options.logger.error({ link: client.link, kind: frame.kind, reason }, 'a frame cannot be encoded');
+      this.options.report({ kind: 'frameNotEncoded', link: client.link, frame: frame.kind, reason });
       if (!('requestId' in frame)) {
         this.disconnect(client, code, `the frame ${frame.kind} cannot be encoded`);
         return [];
@@ -239,7 +240,7 @@ export class Clients {
 
   private disconnect(client: Client, code: string, message: string): void {
     if (client.isGone) return;
-    this.options.logger.debug({ link: client.link, code }, `client connection closed: ${message}`);
+    this.options.report({ kind: 'clientClosed', link: client.link, code, message });
     client.isGone = true;
     client.outbox = [];
     this.byLink.delete(client.link);

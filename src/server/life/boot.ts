@@ -2,7 +2,7 @@
 // are in use, and the log it left. Every crash of the first start is recognised by the order of its writes
 // (formation-record.ts); a node that cannot tell stops. All of it is synchronous.
 
-import type { Logger, NodeEnv, NodeId } from '../../base/env.js';
+import type { NodeId, Report } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import type { StateMachine } from '../../kv/state-machine.js';
 import type { RecoveredState } from '../../raft/types.js';
@@ -21,6 +21,7 @@ import { encodeFormation, type Formation } from '../../wire/commands/entry-codec
 import { readFormationRecord, writeFormationRecord, type FormationRecord } from './formation-record.js';
 import type { Member } from '../../wire/protocol.js';
 import type { NodeConfig } from '../config/node-config.js';
+import type { NodeEvent, ServerEnv } from '../events.js';
 
 /** The data folder without its store and log. */
 export interface Folder {
@@ -39,7 +40,7 @@ export interface OpenedLog {
 }
 
 export interface BootOptions {
-  readonly env: NodeEnv;
+  readonly env: ServerEnv;
   readonly nodeId: NodeId;
   readonly config: NodeConfig;
   onFailure(error: Error): void;
@@ -137,7 +138,7 @@ export function openLog(
     ...segmentOptions(options, formation, directory),
     clock: env.clock,
     timers: env.timers,
-    logger: env.logger,
+    report: env.report,
     quotaBytes: config.wal.quotaBytes,
     recentEntriesBytesMax: config.raft.entryCacheBytesMax,
     appliedIndexFloor,
@@ -188,20 +189,17 @@ function lost(what: string, present: string, file: string | undefined): KvorumEr
  * The cluster file only forms a cluster: later it says where members are now, and must still say who they
  * are.
  */
-export function warnOfDifferences(logger: Logger, file: readonly Member[], formation: Formation): void {
+export function reportDifferences(
+  report: Report<NodeEvent>,
+  file: readonly Member[],
+  formation: Formation,
+): void {
   for (const { nodeId, address } of file) {
     const member = formation.members.find((candidate) => candidate.nodeId === nodeId);
     if (member === undefined) {
-      logger.warn(
-        { nodeId },
-        'the cluster file lists a node that is not a member; editing the file adds no member',
-      );
+      report({ kind: 'fileListsNoMember', nodeId });
     } else if (member.address !== address) {
-      const fields = { nodeId, file: address, formed: member.address };
-      logger.warn(
-        fields,
-        'the cluster file gives a member another address than at the first start; it is used',
-      );
+      report({ kind: 'fileMovesMember', nodeId, file: address, formed: member.address });
     }
   }
 }

@@ -60,13 +60,13 @@ export class Installer {
   constructor(options: PairOptions, host: InstallHost) {
     this.options = options;
     this.host = host;
-    const { clock, timers, logger } = options.env;
+    const { clock, timers, report } = options.env;
     const room = new StagingRoom(options.env, options.config.wal.segmentBytes);
     this.receiver = new SnapshotReceiver({
       stores: options.stores,
       clock,
       timers,
-      logger,
+      report,
       hasRoom: () => room.hasRoom(),
       stagingName: () => stagingStoreName(host.current()),
       isNeeded: (index, term) => this.isNeeded(index, term),
@@ -101,21 +101,17 @@ export class Installer {
       isNeeded: (index: LogIndex, term: Term) => this.isNeeded(index, term),
       promised: () => host.promised(),
       end: (done: EndDone) => {
-        const { logger } = this.options.env;
-        logger.info(
-          { ...staged },
-          'a snapshot is being installed: it takes the place of the log and the store',
-        );
+        this.report('snapshotInstalling', staged);
         host.endMember(done);
       },
     };
-    const { logger, timers } = this.options.env;
+    const { timers } = this.options.env;
     installSnapshot(this.options, member, staged, (error, outcome) => {
       if (outcome === undefined) throw error ?? new KvorumError('INTERNAL', 'an install had no outcome');
       switch (outcome.kind) {
         case 'installed':
           this.installedCount++;
-          logger.info({ ...staged }, 'the snapshot is installed');
+          this.report('snapshotInstalled', staged);
           return host.ended(outcome.pair, released);
         case 'discarded':
           return host.ended(undefined, released);
@@ -123,6 +119,11 @@ export class Installer {
           return host.ended(undefined, () => void timers.set(noSpacePauseMs, released));
       }
     });
+  }
+
+  private report(kind: 'snapshotInstalling' | 'snapshotInstalled', staged: StagedSnapshot): void {
+    const { storeName: store, index, term } = staged;
+    this.options.env.report({ kind, store, index, term });
   }
 }
 
@@ -162,16 +163,16 @@ export function installSnapshot(
 ): void {
   const { stores } = options;
   const { storeName, index, term } = staged;
-  const { logger } = options.env;
+  const { report } = options.env;
   const discard = (kind: 'discarded' | 'noSpace' = 'discarded'): void => {
     stores.remove(storeName, (error) => {
       // What is left of it is where the next transfer goes on, or is removed at the next start.
-      if (error !== undefined) logger.warn({}, `the snapshot cannot be removed: ${error.message}`);
+      if (error !== undefined) report({ kind: 'snapshotNotRemoved', error: error.message });
       done(undefined, { kind });
     });
   };
   const discardUnneeded = (): void => {
-    logger.info({ index }, 'the snapshot is not needed: the log has come as far by itself');
+    report({ kind: 'snapshotUnneeded', index });
     discard();
   };
   if (!member.isNeeded(index, term)) {
@@ -185,7 +186,7 @@ export function installSnapshot(
         done(error, undefined);
         return;
       }
-      logger.error({ store: storeName }, `the snapshot is not used: ${error.message}`);
+      report({ kind: 'snapshotUnusable', store: storeName, error: error.message });
       discard(isNoSpace(error) ? 'noSpace' : 'discarded');
       return;
     }
@@ -213,7 +214,7 @@ function replace(
   noRoom: () => void,
 ): void {
   const { formation, current } = member;
-  const { disk, logger } = options.env;
+  const { disk, report } = options.env;
   const makeLog = (promised: HardState): string => {
     const { hardState } = installedState(promised, { index, term, senderTerm: term });
     return makeNextLog(options, formation, current, hardState, { index, term });
@@ -226,11 +227,7 @@ function replace(
   } catch (error) {
     if (!isNoSpace(error)) throw error;
     clearLog(disk, next.log);
-    const advice = 'the member goes on without it, and tries again: free the disk';
-    logger.error(
-      { store: storeName },
-      `no room to install a snapshot: ${(error as Error).message}; ${advice}`,
-    );
+    report({ kind: 'installHasNoRoom', store: storeName, error: (error as Error).message });
     noRoom();
     return;
   }

@@ -5,7 +5,7 @@
 // stops the node.
 
 import { toHex } from '../../base/bytes.js';
-import type { NodeEnv, NodeId } from '../../base/env.js';
+import type { NodeId } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import type { Stores } from '../../kv/store.js';
 import type { Raft } from '../../raft/raft.js';
@@ -14,7 +14,8 @@ import { damageOf, writeDamage } from '../../storage/folder/damage.js';
 import { isNoSpace } from '../../storage/disk/no-space.js';
 import { decodeFormation, type Formation } from '../../wire/commands/entry-codec.js';
 import type { Member as ClusterMember, NodeStatus, PeerHello, PeerRefusal } from '../../wire/protocol.js';
-import { formOnDisk, openFolder, warnOfDifferences, type OpenedLog } from './boot.js';
+import { formOnDisk, openFolder, reportDifferences, type OpenedLog } from './boot.js';
+import type { ServerEnv } from '../events.js';
 import type { Clients } from '../front/clients.js';
 import { Forming, type FormingStep } from './forming.js';
 import { peerHelloOf } from './greeting.js';
@@ -31,14 +32,13 @@ import {
   type PairOptions,
 } from './pair.js';
 import type { Peers } from '../peers/peers.js';
-import { QuietLog } from '../operate/quiet-log.js';
 import { rebuildPair, unrepairable, type NewPair } from './rebuild.js';
 import { RecoveryWait } from './recovery-wait.js';
-import { figuresOf, logCatchingUp, nothingSent, type SnapshotFigures } from '../snapshots/figures.js';
+import { figuresOf, reportCatchingUp, nothingSent, type SnapshotFigures } from '../snapshots/figures.js';
 
 export interface MembershipOptions {
   /** Disk, timers and stores are guarded: what is thrown in a callback of theirs stops the node. */
-  readonly env: NodeEnv;
+  readonly env: ServerEnv;
   readonly stores: Stores;
   readonly nodeId: NodeId;
   /** Of the cluster file. */
@@ -59,7 +59,7 @@ export interface MembershipOptions {
  */
 export type Standing = 'opening' | 'forming' | 'recovering' | 'member';
 
-const missingMembersLogMs = 5_000;
+const missingMembersReportMs = 5_000;
 const idBytes = 16;
 /** Until a repair that found the disk full is tried again. */
 const noSpacePauseMs = 2_000;
@@ -78,7 +78,7 @@ export class Membership {
   /** A snapshot that has arrived is about to take the place of the log: what the log says now is void. */
   isInstalling = false;
   private readonly options: MembershipOptions;
-  private readonly env: NodeEnv;
+  private readonly env: ServerEnv;
   private readonly disk: PairOptions;
   private readonly incarnations = new Incarnations();
   private own: OwnIdentity | undefined;
@@ -157,15 +157,12 @@ export class Membership {
     const { formation, current } = this;
     const damage = damageOf(error, current);
     if (damage === undefined || formation === undefined || formation.members.length === 1) return;
-    const { logger } = this.env;
+    const { disk, report } = this.env;
     try {
-      writeDamage(this.env.disk, damage);
-      logger.error(
-        { ...damage },
-        'the next start replaces what is damaged with the data of the other members',
-      );
+      writeDamage(disk, damage);
+      report({ kind: 'damageNoted', damage });
     } catch (problem) {
-      logger.error({ ...damage }, `that cannot be noted for the next start: ${(problem as Error).message}`);
+      report({ kind: 'damageNotNoted', damage, error: (problem as Error).message });
     }
   }
 
@@ -207,8 +204,7 @@ export class Membership {
     if (step === 'unconfirmed') return step;
     this.options.guard(() => {
       if (step === 'reset') {
-        const fact = `node ${nodeId} has lost what it acknowledged: its disk was damaged`;
-        this.env.logger.warn({ peer: nodeId }, `${fact}; it is supplied anew`);
+        this.env.report({ kind: 'peerReset', peer: nodeId });
         this.options.peers.closeEarlier(nodeId, incarnation);
         this.member?.peerReset(nodeId);
       }
@@ -222,7 +218,7 @@ export class Membership {
 
   private begin(own: OwnIdentity, formation: Formation | undefined, found: OpenedFolder): void {
     this.formation = formation;
-    if (formation !== undefined) warnOfDifferences(this.env.logger, this.options.members, formation);
+    if (formation !== undefined) reportDifferences(this.env.report, this.options.members, formation);
     if (found.kind === 'damaged') this.recover(formation, found);
     else if (formation === undefined || found.log === undefined) this.form(own);
     else this.join(formation, found.opened, found.log);
@@ -234,7 +230,7 @@ export class Membership {
     const drawClusterId = (): string => toHex(this.env.entropy.bytes(idBytes));
     this.forming = new Forming({ own, addressOf, drawClusterId, decodeFormation });
     this.takeFormingStep(this.forming.begin());
-    this.logMissingMembers();
+    this.reportMissingMembers();
   }
 
   private takeFormingStep(step: FormingStep): void {
@@ -249,12 +245,12 @@ export class Membership {
     this.options.peers.reconnectAll('the cluster is formed');
   }
 
-  private logMissingMembers(): void {
-    this.env.timers.set(missingMembersLogMs, () => {
+  private reportMissingMembers(): void {
+    this.env.timers.set(missingMembersReportMs, () => {
       if (this.forming === undefined) return;
       const { missing } = this.forming;
-      this.env.logger.info({ missing }, 'the cluster is not formed yet; members have not been heard');
-      this.logMissingMembers();
+      this.env.report({ kind: 'formingWaits', missing });
+      this.reportMissingMembers();
     });
   }
 
@@ -267,19 +263,16 @@ export class Membership {
     }
     this.standing = 'recovering';
     const { nodeId } = this.options;
-    const { logger, timers } = this.env;
+    const { report, timers } = this.env;
     const { current } = this;
     const hasStore = opened !== undefined;
-    const quietLog = new QuietLog(logger, this.env.clock);
     const rebuild = (floor: number): void => {
       if (this.isEnding) return;
       this.replacements++;
       rebuildPair(this.disk, { formation, current, damage, opened, floor }, (error, pair) => {
         if (pair === undefined) {
           if (!isNoSpace(error)) throw error ?? new KvorumError('INTERNAL', 'nothing was rebuilt');
-          const problem = `no room on the disk to replace what is damaged: ${error?.message ?? ''}`;
-          const advice = `it is tried again every ${noSpacePauseMs} ms: free the disk`;
-          quietLog.write('no room', 'error', {}, `${problem}; ${advice}`);
+          report({ kind: 'repairHasNoRoom', error: error?.message ?? '', againMs: noSpacePauseMs });
           timers.set(noSpacePauseMs, () => rebuild(floor));
           this.replaced(() => undefined);
           return;
@@ -290,7 +283,7 @@ export class Membership {
         this.options.peers.reconnectAll('the damaged disk is replaced');
       });
     };
-    this.recovery = new RecoveryWait({ nodeId, formation, damage, hasStore, logger, timers, rebuild });
+    this.recovery = new RecoveryWait({ nodeId, formation, damage, hasStore, report, timers, rebuild });
   }
 
   private join(formation: Formation, opened: OpenedStore, { wal, recovered }: OpenedLog): void {
@@ -299,7 +292,7 @@ export class Membership {
     this.opened = opened;
     this.logBytes = () => wal.logBytes;
     this.standing = 'member';
-    this.env.logger.info({ clusterId: formation.clusterId }, 'member of a formed cluster');
+    this.env.report({ kind: 'memberStarted', clusterId: formation.clusterId });
     this.sentBefore = this.snapshotFigures;
     this.member = new Member({
       env: this.env,
@@ -320,15 +313,14 @@ export class Membership {
     });
     for (const member of formation.members) if (peers.isUp(member.nodeId)) this.member.peerUp(member.nodeId);
     this.installer ??= this.createInstaller();
-    logCatchingUp(this.env, this.member);
+    reportCatchingUp(this.env, this.member);
   }
 
   private noteCaughtUp(): void {
     const current = { ...this.current, catchingUp: false };
     writeCurrent(this.env.disk, current);
     this.current = current;
-    const { logger } = this.env;
-    logger.info({}, 'this member holds everything again that it may have acknowledged: it votes from now on');
+    this.env.report({ kind: 'votesAgain' });
   }
 
   // ---- another store and log

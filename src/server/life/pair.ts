@@ -2,12 +2,13 @@
 // the repair of a damaged disk. One file says which ones are in use (storage/folder/current.ts). What is
 // damaged is told from what else can go wrong; nothing is repaired here.
 
-import type { Done, NodeEnv } from '../../base/env.js';
+import type { Done } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import { StateMachine } from '../../kv/state-machine.js';
 import type { OpenStore, Stores } from '../../kv/store.js';
 import { stagingStoreName, type Current } from '../../storage/folder/current.js';
 import { damageOf, type Damage } from '../../storage/folder/damage.js';
+import type { ServerEnv } from '../events.js';
 import { openFolderLog, type BootOptions, type Folder, type OpenedLog } from './boot.js';
 
 /** A store and what it is the state of. */
@@ -70,9 +71,9 @@ export function openStore(
  * Removes the stores that are neither in use nor being put together, one after the other. A failure is
  * logged: the next start tries again.
  */
-export function removeUnusedStores(env: NodeEnv, stores: Stores, current: Current, done: () => void): void {
+export function removeUnusedStores(env: ServerEnv, stores: Stores, current: Current, done: () => void): void {
   const failed = (error: Error): void => {
-    env.logger.warn({}, `a store that is not in use cannot be removed: ${error.message}`);
+    env.report({ kind: 'unusedStoreNotRemoved', error: error.message });
     done();
   };
   stores.list((error, names) => {

@@ -2,11 +2,12 @@
 // for, and begins the repair when enough was heard. Decides nothing (recovering.ts does) and repairs nothing
 // (rebuild.ts does). What a log does at each start is another recovery (storage/wal/recovery.ts).
 
-import type { Logger, NodeId, Timers } from '../../base/env.js';
+import type { NodeId, Report, Timers } from '../../base/env.js';
 import type { Term } from '../../raft/types.js';
 import type { Damage } from '../../storage/folder/damage.js';
 import type { Formation } from '../../wire/commands/entry-codec.js';
 import type { PeerHello } from '../../wire/protocol.js';
+import type { NodeEvent } from '../events.js';
 import { Recovering } from './recovering.js';
 
 export interface RecoveryWaitOptions {
@@ -15,13 +16,13 @@ export interface RecoveryWaitOptions {
   readonly damage: Damage;
   /** The store is intact: only what is not in it comes from the others. */
   readonly hasStore: boolean;
-  readonly logger: Logger;
+  readonly report: Report<NodeEvent>;
   readonly timers: Timers;
   /** Called once: everyone was heard. */
   rebuild(floor: Term): void;
 }
 
-const waitingLogMs = 5_000;
+const waitingReportMs = 5_000;
 
 export class RecoveryWait {
   private readonly options: RecoveryWaitOptions;
@@ -30,17 +31,12 @@ export class RecoveryWait {
 
   constructor(options: RecoveryWaitOptions) {
     this.options = options;
-    const { nodeId, formation, damage, hasStore, logger } = options;
+    const { nodeId, formation, damage, hasStore, report } = options;
     const memberIds = formation.members.map((member) => member.nodeId);
     this.recovering = new Recovering({ nodeId, memberIds });
     const { missing } = this.recovering;
-    const kept = hasStore ? 'its store is intact and kept' : 'all data comes from the other members';
-    const now = `the node takes no part until it has heard from ${missing.join(', ')}; ${kept}`;
-    logger.error(
-      { damaged: damage.what, folder: damage.name, missing },
-      `this member recovers: ${damage.message}; ${now}`,
-    );
-    this.logWaiting();
+    report({ kind: 'damageFound', damage, keepsStore: hasStore, missing });
+    this.reportWaiting();
   }
 
   /** A hello of another member, to this process. */
@@ -50,29 +46,19 @@ export class RecoveryWait {
     if (step.kind === 'wait') return;
     this.isOver = true;
     const { floor } = step;
-    const fact = `all members were heard: the damaged ${this.options.damage.what} is replaced`;
-    const next = `this node takes entries from term ${floor} on, and votes again when it has caught up`;
-    this.options.logger.info({ term: floor }, `${fact}; ${next}`);
-    this.options.rebuild(floor);
+    const { damage, report, rebuild } = this.options;
+    report({ kind: 'repairBegins', what: damage.what, term: floor });
+    rebuild(floor);
   }
 
-  private logWaiting(): void {
-    this.options.timers.set(waitingLogMs, () => {
+  private reportWaiting(): void {
+    this.options.timers.set(waitingReportMs, () => {
       if (this.isOver) return;
       const { missing, damaged } = this.recovering;
-      const fields = { missing, damaged };
-      if (missing.length > 0) {
-        const names = missing.join(', ');
-        this.options.logger.warn(
-          fields,
-          `still recovering: start ${names}, or replace what is lost for good`,
-        );
-      } else {
-        const names = damaged.join(', ');
-        const fact = `still recovering: ${names} lost their data too, and what is left is no majority`;
-        this.options.logger.error(fields, `${fact}; restore one of their data folders`);
-      }
-      this.logWaiting();
+      const { report } = this.options;
+      if (missing.length > 0) report({ kind: 'repairWaits', missing, damaged });
+      else report({ kind: 'repairImpossible', damaged });
+      this.reportWaiting();
     });
   }
 }

@@ -3,15 +3,16 @@
 // and only what comes over the newest link of a peer is heard, so a message from an earlier process never
 // arrives.
 
-import type { LinkId, Logger, Network, NodeId, Timers } from '../../base/env.js';
+import type { LinkId, Network, NodeId, Report, Timers } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import type { Message } from '../../raft/messages.js';
 import { decodePeerFrames, encodePeerFrames, encodePeerMessages } from '../../wire/peers/codec.js';
 import type { PeerFrame, PeerHello, PeerRaft, PeerRefusal, TransferFrame } from '../../wire/protocol.js';
+import type { NodeEvent } from '../events.js';
 
 export interface PeersOptions {
   readonly network: Network;
-  readonly logger: Logger;
+  readonly report: Report<NodeEvent>;
   readonly timers: Timers;
   hello(): PeerHello;
   /**
@@ -190,7 +191,7 @@ export class Peers {
       run();
     } catch (error) {
       if (!KvorumError.is(error)) throw error;
-      this.options.logger.warn({ link, code: error.code }, `peer link closed: ${error.message}`);
+      this.options.report({ kind: 'peerLinkClosed', link, code: error.code, message: error.message });
       this.close(link, error.message);
     }
   }
@@ -302,10 +303,7 @@ export class Peers {
       const { unconfirmed, link } = inbound;
       if (unconfirmed === undefined || this.inboundByLink.get(link) !== inbound) continue;
       if (this.options.judge(unconfirmed.hello, false) !== undefined) {
-        this.options.logger.warn(
-          { link, peer },
-          `a link in the name of node ${peer} is closed: ${notConfirmed}`,
-        );
+        this.options.report({ kind: 'peerLinkUnconfirmed', link, peer, reason: notConfirmed });
         this.close(link, notConfirmed);
         continue;
       }

@@ -64,12 +64,12 @@ export function createSender(
   firstTransferId: number,
 ): SnapshotSender {
   const { env, store, stateMachine, config } = options;
-  const { clock, timers, logger } = env;
+  const { clock, timers, report } = env;
   const { raft } = loop;
   return new SnapshotSender({
     clock,
     timers,
-    logger,
+    report,
     firstTransferId,
     // What the receiver needs after it must still be in the log when it begins.
     viewEntriesMax: Math.max(1, Math.floor(config.snapshot.logEntriesMax / 2)),

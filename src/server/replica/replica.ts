@@ -2,7 +2,7 @@
 // together. A member has one store and one log as long as it lives; when those are replaced, another member
 // takes its place (membership.ts). What is here is wiring; every rule lives in the part it belongs to.
 
-import type { NodeEnv, NodeId, TimerHandle } from '../../base/env.js';
+import type { NodeId, TimerHandle } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import type { ClientCommand } from '../../kv/commands.js';
 import type { StateMachine } from '../../kv/state-machine.js';
@@ -13,6 +13,7 @@ import type { HardState, LogEntry, RecoveredState } from '../../raft/types.js';
 import type { Wal } from '../../storage/wal/wal.js';
 import type { Formation } from '../../wire/commands/entry-codec.js';
 import type { NodeStatus, SnapshotCursor, SnapshotResult, TransferFrame } from '../../wire/protocol.js';
+import type { ServerEnv } from '../events.js';
 import { Applier } from './applier.js';
 import { catchUpRequestIds, type CatchUp } from './catch-up.js';
 import type { Caller } from '../front/caller.js';
@@ -33,7 +34,7 @@ import type { SnapshotSender } from '../snapshots/sender.js';
 import { StoreWriter } from './store-writer.js';
 
 export interface MemberOptions {
-  readonly env: NodeEnv;
+  readonly env: ServerEnv;
   readonly nodeId: NodeId;
   readonly config: NodeConfig;
   readonly formation: Formation;
@@ -234,8 +235,8 @@ export class Member implements LoopSink {
   }
 
   leadershipChanged(now: Leadership, before: Leadership): void {
-    const { logger } = this.options.env;
-    if (now.isLeader) this.clusterClock.startLeading();
+    const { leaderId, term, isLeader } = now;
+    if (isLeader) this.clusterClock.startLeading();
     if (before.isLeader && (!now.isLeader || now.term !== before.term)) {
       if (!now.isLeader) this.clusterClock.stopLeading();
       this.expiry.leadershipEnded();
@@ -244,9 +245,8 @@ export class Member implements LoopSink {
       this.handingOver?.leadershipEnded();
     }
     if (now.leaderId !== before.leaderId) {
-      logger.info({ leaderId: now.leaderId ?? null, term: now.term }, leadershipText(now));
+      this.options.env.report({ kind: 'leaderChanged', leaderId, term, isLeader });
     }
-    const { leaderId, term } = now;
     this.options.clients.notifyLeader({ kind: 'leader', leaderId, term, clusterTimeMs: this.clusterTimeMs });
   }
 
@@ -373,7 +373,7 @@ export class Member implements LoopSink {
   /** Its disk is nearly full: another member, which may have room, is to lead. */
   private handOverForRoom(): void {
     if (this.options.formation.members.length === 1) return;
-    this.options.env.logger.warn({}, 'disk nearly full: leadership is handed over');
+    this.options.env.report({ kind: 'handsOverForRoom' });
     this.loop.step({ kind: 'transferLeadership' });
   }
 
@@ -386,9 +386,4 @@ export class Member implements LoopSink {
     this.sender.close();
     if (this.tickTimer !== undefined) this.options.env.timers.clear(this.tickTimer);
   }
-}
-
-function leadershipText({ leaderId, isLeader }: Leadership): string {
-  if (isLeader) return 'this node leads';
-  return leaderId === undefined ? 'no leader' : `node ${leaderId} leads`;
 }

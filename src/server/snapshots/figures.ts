@@ -1,7 +1,8 @@
 // What people who operate a node see of snapshots and of catching up: figures for the metrics, and a line in
 // the log while a member waits. Only shown: nothing may be decided by them.
 
-import type { Logger, Timers } from '../../base/env.js';
+import type { Report, Timers } from '../../base/env.js';
+import type { NodeEvent } from '../events.js';
 import type { Installer } from '../life/install.js';
 import type { Member } from '../replica/replica.js';
 import type { SnapshotSender } from './sender.js';
@@ -16,7 +17,7 @@ export interface SnapshotFigures {
   readonly bytesReceived: number;
 }
 
-const catchingUpLogMs = 10_000;
+const catchingUpReportMs = 10_000;
 
 /** `before`: what earlier members of the process have sent. */
 export function figuresOf(
@@ -35,18 +36,16 @@ export function figuresOf(
 export const nothingSent: Pick<SnapshotFigures, 'sent' | 'bytesSent'> = { sent: 0, bytesSent: 0 };
 
 /** Says every ten seconds what a member whose disk was damaged waits for, until it votes again. */
-export function logCatchingUp(
-  env: { readonly timers: Timers; readonly logger: Logger },
+export function reportCatchingUp(
+  env: { readonly timers: Timers; readonly report: Report<NodeEvent> },
   member: Pick<Member, 'raft' | 'isHalted'>,
 ): void {
   if (!member.raft.isCatchingUp) return;
-  env.timers.set(catchingUpLogMs, () => {
+  env.timers.set(catchingUpReportMs, () => {
     const { raft, isHalted } = member;
     if (isHalted || !raft.isCatchingUp) return;
     const { leaderId, appliedIndex, lastIndex } = raft;
-    const waits = leaderId === undefined ? 'no leader is known' : `node ${leaderId} leads`;
-    const fields = { leaderId: leaderId ?? null, appliedIndex, lastIndex };
-    env.logger.info(fields, `still catching up and not voting: ${waits}, applied through ${appliedIndex}`);
-    logCatchingUp(env, member);
+    env.report({ kind: 'catchingUp', leaderId, appliedIndex, lastIndex });
+    reportCatchingUp(env, member);
   });
 }

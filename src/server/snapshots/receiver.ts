@@ -3,14 +3,15 @@
 // that are in use, nor stop the node: whatever goes wrong here ends the transfer, and the next one goes on
 // after what is durable, or begins from nothing when that cannot be trusted.
 
-import type { Clock, Done, Logger, Millis, NodeId, TimerHandle, Timers } from '../../base/env.js';
+import type { Clock, Done, Millis, NodeId, Report, TimerHandle, Timers } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import type { SnapshotEnd, SnapshotWriter } from '../../kv/snapshot/writer.js';
 import { recordsBytes, type StoreOperation, type Stores } from '../../kv/store.js';
 import { isNoSpace } from '../../storage/disk/no-space.js';
 import type { SnapshotChunk, SnapshotOffer, SnapshotResult, TransferFrame } from '../../wire/protocol.js';
 import { hashChunk } from '../../wire/snapshots/codec.js';
-import { QuietLog } from '../operate/quiet-log.js';
+import type { EventOf, NodeEvent } from '../events.js';
+import { whyRemoved } from '../operate/event-lines.js';
 import { windowChunks } from './outgoing.js';
 import { StagingStore } from './staging-store.js';
 
@@ -25,7 +26,7 @@ export interface SnapshotReceiverOptions {
   readonly stores: Stores;
   readonly clock: Clock;
   readonly timers: Timers;
-  readonly logger: Logger;
+  readonly report: Report<NodeEvent>;
   /** Whether the disk has room for more than the member itself needs. Asked for each frame. */
   hasRoom(): boolean;
   /** The store that snapshots are received into; the same until it was handed over and released. */
@@ -59,7 +60,6 @@ interface Incoming {
 export class SnapshotReceiver {
   private readonly options: SnapshotReceiverOptions;
   private readonly staging: StagingStore;
-  private readonly log: QuietLog;
   private transfer: Incoming | undefined;
   /** The newest snapshot that was offered and needed. */
   private wanted: SnapshotOffer | undefined;
@@ -78,7 +78,6 @@ export class SnapshotReceiver {
   constructor(options: SnapshotReceiverOptions) {
     this.options = options;
     this.staging = new StagingStore(options.stores, () => options.stagingName());
-    this.log = new QuietLog(options.logger, options.clock);
     this.lastActivityMs = options.clock.nowMs();
     this.watch();
   }
@@ -135,6 +134,7 @@ export class SnapshotReceiver {
     const { appliedIndex, appliedTerm, transferId } = offer;
     if (this.handedOver) return this.answer(peer, transferId, 0, 'refused', 'a snapshot is being installed');
     if (!this.options.isNeeded(appliedIndex, appliedTerm)) {
+      this.options.report({ kind: 'snapshotOfferUnneeded', peer, index: appliedIndex });
       return this.answer(peer, transferId, 0, 'refused', 'this node does not need it');
     }
     if (!this.options.hasRoom()) return this.answer(peer, transferId, 0, 'refused', noRoom);
@@ -143,8 +143,7 @@ export class SnapshotReceiver {
     this.begunCount++;
     this.wanted = offer;
     this.transfer = { peer, offer, isReady: false, next: 1, queue: [] };
-    const fields = { peer, transferId, index: appliedIndex };
-    this.log.write(`offer ${peer}`, 'info', fields, `node ${peer} sends a snapshot`);
+    this.options.report({ kind: 'snapshotOffered', peer, transferId, index: appliedIndex });
   }
 
   private receiveChunk(peer: NodeId, chunk: SnapshotChunk): void {
@@ -242,7 +241,7 @@ export class SnapshotReceiver {
         this.answer(peer, offer.transferId, sequence, 'refused', error?.message ?? 'the node stops');
       } else {
         this.stagedCount++;
-        this.options.logger.info({ index, term, store: storeName }, 'a snapshot has arrived in full');
+        this.options.report({ kind: 'snapshotArrived', store: storeName, index, term });
         this.answer(peer, offer.transferId, sequence, 'staged', '');
         this.options.staged({ storeName, index, term }, () => (this.handedOver = false));
       }
@@ -252,25 +251,26 @@ export class SnapshotReceiver {
 
   /** The store is closed, and removed when it is damaged or in the way of what the node needs more. */
   private onStoreFailure(error: Error): void {
-    const { logger } = this.options;
-    const details = KvorumError.is(error) ? error.details : {};
+    const { report } = this.options;
+    const { message } = error;
+    const failure = { error: message, details: KvorumError.is(error) ? error.details : {} };
     // A store that refused once is not asked again: the next transfer opens it anew.
     this.ending = 'remove';
     if (KvorumError.is(error, 'CORRUPT')) {
-      logger.error({ ...details }, `the staging store is removed: ${error.message}`);
+      report({ kind: 'stagingDamaged', ...failure });
     } else if (isNoSpace(error)) {
-      logger.warn({ ...details }, `the staging store is removed to make room: ${error.message}`);
+      report({ kind: 'stagingHasNoRoom', ...failure });
     } else {
       this.ending = 'close';
-      logger.warn({ ...details }, `the staging store is closed: ${error.message}`);
+      report({ kind: 'stagingFailed', ...failure });
     }
-    if (this.transfer !== undefined) this.refuse(this.transfer, this.transfer.next - 1, error.message);
+    if (this.transfer !== undefined) this.refuse(this.transfer, this.transfer.next - 1, message);
   }
 
   private endStaging(how: 'close' | 'remove'): void {
     this.ending = undefined;
     const done = (error: Error | undefined): void => {
-      if (error !== undefined) this.options.logger.warn({}, `ending the staging store: ${error.message}`);
+      if (error !== undefined) this.options.report({ kind: 'stagingNotEnded', error: error.message });
       this.advance();
     };
     if (how === 'remove') this.staging.remove(done);
@@ -292,8 +292,7 @@ export class SnapshotReceiver {
   private abandon(reason: string): void {
     if (this.transfer === undefined) return;
     const { peer, offer } = this.transfer;
-    const fields = { peer, transferId: offer.transferId };
-    this.log.write(`end ${peer}`, 'warn', fields, `the snapshot from node ${peer} ended: ${reason}`);
+    this.options.report({ kind: 'snapshotReceiveFailed', peer, transferId: offer.transferId, reason });
     this.failedCount++;
     this.transfer = undefined;
   }
@@ -319,20 +318,20 @@ export class SnapshotReceiver {
       if (this.handedOver || this.ending !== undefined || this.staging.isBusy) return;
       const { wanted } = this;
       const isIdle = this.options.clock.nowMs() - this.lastActivityMs >= idleMs;
-      if (isIdle) this.removeUnused('nothing came for it');
+      if (isIdle) this.removeUnused('idle');
       else if (wanted !== undefined && !this.options.isNeeded(wanted.appliedIndex, wanted.appliedTerm)) {
-        this.removeUnused('it is not needed any more');
+        this.removeUnused('unneeded');
       }
     });
   }
 
-  private removeUnused(reason: string): void {
+  private removeUnused(why: EventOf<'stagingRemoved'>['why']): void {
     this.noteActivity();
     this.wanted = undefined;
-    if (this.transfer !== undefined) this.refuse(this.transfer, this.transfer.next - 1, reason);
+    if (this.transfer !== undefined) this.refuse(this.transfer, this.transfer.next - 1, whyRemoved[why]);
     this.staging.removeLeftOver((error, removed) => {
-      if (error !== undefined) this.options.logger.warn({}, `ending the staging store: ${error.message}`);
-      else if (removed) this.options.logger.info({}, `the staging store was removed: ${reason}`);
+      if (error !== undefined) this.options.report({ kind: 'stagingNotEnded', error: error.message });
+      else if (removed) this.options.report({ kind: 'stagingRemoved', why });
       this.advance();
     });
   }

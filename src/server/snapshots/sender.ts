@@ -2,16 +2,16 @@
 // two at once, one to each peer. Must never let the log go on without what a running or just finished
 // transfer needs (`pinnedIndex`), nor hold it for one that is over.
 
-import type { Clock, Logger, Millis, NodeId, TimerHandle, Timers } from '../../base/env.js';
+import type { Clock, Millis, NodeId, Report, TimerHandle, Timers } from '../../base/env.js';
 import type { StoreView } from '../../kv/store.js';
 import type { SnapshotCursor, SnapshotResult, TransferFrame } from '../../wire/protocol.js';
-import { QuietLog } from '../operate/quiet-log.js';
+import type { NodeEvent } from '../events.js';
 import { chunkBytesDefault, OutgoingSnapshot, type TransferOutcome } from './outgoing.js';
 
 export interface SnapshotSenderOptions {
   readonly clock: Clock;
   readonly timers: Timers;
-  readonly logger: Logger;
+  readonly report: Report<NodeEvent>;
   /** Random, so that an answer meant for an earlier process is recognised. Grows by one per transfer. */
   readonly firstTransferId: number;
   /** A view older than this many entries is followed by a newer one before its transfer ends. */
@@ -51,7 +51,6 @@ export class SnapshotSender {
   private readonly finished = new Map<NodeId, { readonly index: number; readonly untilMs: Millis }>();
   /** The next pause after the own store could not be read. */
   private unreadablePauseMs = unreadablePauseMsMin;
-  private readonly log: QuietLog;
   private nextTransferId: number;
   private begunCount = 0;
   private installedCount = 0;
@@ -60,7 +59,6 @@ export class SnapshotSender {
 
   constructor(options: SnapshotSenderOptions) {
     this.options = options;
-    this.log = new QuietLog(options.logger, options.clock);
     this.nextTransferId = options.firstTransferId;
   }
 
@@ -174,23 +172,22 @@ export class SnapshotSender {
     });
     this.running.set(peer, transfer);
     this.begunCount++;
-    this.log.write(`begin ${peer}`, 'info', { peer, transferId }, `a snapshot is sent to node ${peer}`);
+    this.options.report({ kind: 'snapshotSendBegun', peer, transferId });
     transfer.start();
   }
 
   private onEnded(peer: NodeId, transfer: OutgoingSnapshot, outcome: TransferOutcome): void {
-    const { clock, logger, timers } = this.options;
+    const { clock, report, timers } = this.options;
     const { transferId, bytesSent, pinnedIndex } = transfer;
     const pauseMs = this.pauseAfter(outcome);
     this.drop(peer);
     if (outcome.installed) {
       this.installedCount++;
       this.finished.set(peer, { index: pinnedIndex, untilMs: clock.nowMs() + finishedPinMs });
-      logger.info({ peer, transferId, index: pinnedIndex, bytesSent }, `node ${peer} holds the snapshot`);
+      report({ kind: 'snapshotDelivered', peer, transferId, index: pinnedIndex, bytesSent });
     } else {
       this.failedCount++;
-      const fields = { peer, transferId, bytesSent };
-      this.log.write(`end ${peer}`, 'warn', fields, `the snapshot for node ${peer} ended: ${outcome.reason}`);
+      report({ kind: 'snapshotSendFailed', peer, transferId, bytesSent, reason: outcome.reason });
     }
     if (pauseMs !== undefined) {
       const resume = (): void => {
@@ -215,11 +212,13 @@ export class SnapshotSender {
 
   /** Ends what there is for a peer from outside. Whether there was anything. */
   private forget(peer: NodeId): boolean {
-    const { logger } = this.options;
     if (!this.isUnderWay(peer)) return false;
-    if (this.running.has(peer)) {
+    const transfer = this.running.get(peer);
+    if (transfer !== undefined) {
       this.failedCount++;
-      logger.warn({ peer }, `the snapshot for node ${peer} ended: the link is down`);
+      const { transferId, bytesSent } = transfer;
+      const reason = 'the link is down';
+      this.options.report({ kind: 'snapshotSendFailed', peer, transferId, bytesSent, reason });
     }
     this.drop(peer);
     this.beginNext();

@@ -3,10 +3,11 @@
 // go on for longer. A full disk of one member must not keep the others from taking writes, so that a node
 // leading with one hands over.
 
-import type { Millis, NodeEnv } from '../../base/env.js';
+import type { Millis } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import type { ClientCommand } from '../../kv/commands.js';
 import type { Wal } from '../../storage/wal/wal.js';
+import type { ServerEnv } from '../events.js';
 import type { WalConfig } from '../config/node-config.js';
 
 const checkIntervalMs = 500;
@@ -22,7 +23,7 @@ const handOverIntervalMsMin = 1_000;
 const handOverIntervalMsMax = 300_000;
 
 export class DiskSpace {
-  private readonly env: NodeEnv;
+  private readonly env: ServerEnv;
   private readonly wal: Wal;
   private readonly config: WalConfig;
   private freeBytes = Infinity;
@@ -31,7 +32,7 @@ export class DiskSpace {
   private nextHandOverMs: Millis = 0;
   private handOverIntervalMs = handOverIntervalMsMin;
 
-  constructor(env: NodeEnv, wal: Wal, config: WalConfig) {
+  constructor(env: ServerEnv, wal: Wal, config: WalConfig) {
     this.env = env;
     this.wal = wal;
     this.config = config;
@@ -39,7 +40,7 @@ export class DiskSpace {
 
   /** Looks at the disk when it is time to. Called once per heartbeat. */
   check(): void {
-    const { clock, disk, logger } = this.env;
+    const { clock, disk, report } = this.env;
     if (clock.nowMs() < this.nextCheckMs) return;
     this.nextCheckMs = clock.nowMs() + checkIntervalMs;
     disk.freeBytes((error, freeBytes) => {
@@ -49,10 +50,7 @@ export class DiskSpace {
       if (freeBytes < mark === this.isLow) return;
       this.isLow = !this.isLow;
       this.handOverIntervalMs = handOverIntervalMsMin;
-      logger.warn(
-        { freeBytes },
-        this.isLow ? 'disk nearly full: puts are refused' : 'the disk has room again',
-      );
+      report({ kind: this.isLow ? 'diskNearlyFull' : 'diskHasRoom', freeBytes });
     });
   }
 

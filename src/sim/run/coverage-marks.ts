@@ -1,9 +1,10 @@
 // Rare things that a run should meet now and then: a simulator that no longer gets there proves nothing,
-// however many seeds pass. Each mark is told from what the nodes log, what the core is given and answers, and
-// what leaves a node; never by a hook in the code under test.
+// however many seeds pass. Each mark is made from the events of a node, what the core is given and answers,
+// and what leaves a node; never by a hook in the code under test.
 
 import type { Input, Output } from '../../raft/io.js';
 import type { Raft } from '../../raft/raft.js';
+import type { NodeEvent, NodeEventKind } from '../../server/events.js';
 import type { PeerFrame } from '../../wire/protocol.js';
 
 export interface CoverageMark {
@@ -82,17 +83,22 @@ export function missedMarks(
     .filter(({ name, seedsMin }) => seedsWith(name) < seedsMin);
 }
 
-/** Words of the nodes that stand for a mark, by how their line begins. */
-const loggedMarks: readonly (readonly [beginning: string, mark: string])[] = [
-  ['cut off what a crash left', 'torn tails'],
-  ['this member recovers', 'corruption detected'],
-  ['all members were heard', 'member rebuilt'],
-  ['this member holds everything again', 'member votes again'],
-  ['a snapshot has arrived in full', 'snapshot arrived'],
-  ['the snapshot is installed', 'snapshot installed'],
-  ['the staging store was removed: it is not needed', 'snapshot not needed'],
-  ['the snapshot is not needed', 'snapshot not needed'],
-];
+/** The mark that an event stands for. */
+function markOf(event: NodeEvent): string | undefined {
+  return event.kind === 'stagingRemoved' && event.why !== 'unneeded' ? undefined : eventMarks[event.kind];
+}
+
+const eventMarks: { readonly [K in NodeEventKind]?: string } = {
+  tornTailCut: 'torn tails',
+  damageFound: 'corruption detected',
+  repairBegins: 'member rebuilt',
+  votesAgain: 'member votes again',
+  snapshotArrived: 'snapshot arrived',
+  snapshotInstalled: 'snapshot installed',
+  stagingRemoved: 'snapshot not needed',
+  snapshotOfferUnneeded: 'snapshot not needed',
+  snapshotUnneeded: 'snapshot not needed',
+};
 
 export class CoverageMarks {
   private readonly count: (mark: string) => void;
@@ -103,10 +109,11 @@ export class CoverageMarks {
     this.count = count;
   }
 
-  /** A node said something; `raft` is its core, when it has one. */
-  logged(message: string, raft: Raft | undefined): void {
-    for (const [beginning, mark] of loggedMarks) if (message.startsWith(beginning)) this.count(mark);
-    if (!message.startsWith('a snapshot is being installed') || raft === undefined) return;
+  /** A node told what happens in it; `raft` is its core, when it has one. */
+  happened(event: NodeEvent, raft: Raft | undefined): void {
+    const mark = markOf(event);
+    if (mark !== undefined) this.count(mark);
+    if (event.kind !== 'snapshotInstalling' || raft === undefined) return;
     if (raft.lastIndex > raft.commitIndex) this.count('snapshot over an uncommitted tail');
   }
 
@@ -124,9 +131,6 @@ export class CoverageMarks {
         if (before !== undefined && before !== to) this.count('snapshot goes on from another sender');
         return;
       }
-      case 'snapshotResult':
-        if (frame.message.includes('does not need it')) this.count('snapshot not needed');
-        return;
       default:
     }
   }

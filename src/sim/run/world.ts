@@ -8,10 +8,11 @@ import { checkInvariants, snapshotOf } from '../../raft/invariants.js';
 import type { Output } from '../../raft/io.js';
 import type { Message } from '../../raft/messages.js';
 import type { Raft } from '../../raft/raft.js';
+import type { NodeEvent } from '../../server/events.js';
 import { RaftCheckers } from '../checkers/raft/raft-checkers.js';
 import { Violations } from '../checkers/violations.js';
 import { CoverageMarks } from './coverage-marks.js';
-import { Machine, repairWords, type MachineContext } from '../world/machine/machine.js';
+import { Machine, type MachineContext } from '../world/machine/machine.js';
 import type { Plan } from '../plan/plan.js';
 import type { SimulationObserver } from './trace-recorder.js';
 import { nodeConfigOf } from '../world/machine/config.js';
@@ -58,7 +59,8 @@ export class World {
       plan,
       members: this.members,
       network: this.network,
-      log: (who, level, message, fields) => this.log(who, level, message, fields),
+      log: (who, level, message, fields) => this.trace.log(who, level, message, fields),
+      event: (machine, event) => this.happened(machine, event),
       count: (mark) => this.count(mark),
     };
     this.machines = plan.machines.map(
@@ -143,10 +145,8 @@ export class World {
     }
   }
 
-  private log(who: string, level: string, message: string, fields: unknown): void {
-    this.trace.log(who, level, message, fields);
-    if (level === 'world') return;
-    if (message.startsWith(repairWords)) this.checkers.repairBegins(who);
-    this.marks.logged(message, this.machines.find(({ name }) => name === who)?.node?.raft);
+  private happened(machine: Machine, event: NodeEvent): void {
+    if (event.kind === 'repairBegins') this.checkers.repairBegins(machine.name);
+    this.marks.happened(event, machine.node?.raft);
   }
 }

@@ -9,9 +9,10 @@
 // the last batch is written once more and synced before anybody relies on it.
 
 import { asBuffer } from '../../base/bytes.js';
-import type { Disk, DiskFile, Logger } from '../../base/env.js';
+import type { Disk, DiskFile, Report } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import type { HardState, LogIndex } from '../../raft/types.js';
+import type { StorageEvent } from '../events.js';
 import { SegmentBatches, type Batch } from './batches.js';
 import {
   commitFrameBytes,
@@ -49,7 +50,7 @@ export interface TornTail {
 }
 
 export interface RecoverOptions extends SegmentOptions {
-  readonly logger: Logger;
+  readonly report: Report<StorageEvent>;
   /** The store has applied up to here, so the log must reach it. */
   readonly appliedIndexFloor: LogIndex;
 }
@@ -338,13 +339,13 @@ class Recovery {
     for (const { segment, from, to } of this.garbage) {
       zeroFill(segment.file, from, to);
       segment.file.syncSync();
-      const fields = {
+      this.options.report({
+        kind: 'tornTailCut',
         file: segment.path,
         fromOffset: from,
         bytes: to - from,
         lastIndex: this.index?.lastIndex,
-      };
-      this.options.logger.warn(fields, 'cut off what a crash left of the last write to the log');
+      });
     }
   }
 }

@@ -5,8 +5,9 @@
 // while a ready segment exists.
 
 import { defined } from '../../base/assert.js';
-import type { Disk, DiskFile, Done, Entropy, Logger, NodeId, TimerHandle, Timers } from '../../base/env.js';
+import type { Disk, DiskFile, Done, Entropy, NodeId, Report, TimerHandle, Timers } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
+import type { StorageEvent } from '../events.js';
 import { encodeSegmentHeader, segmentHeaderBytes, segmentSeed, type SegmentHeader } from './format.js';
 
 /** An open segment file with a valid header. */
@@ -97,7 +98,7 @@ export function diskFailure(action: string, path: string, offset: number, cause:
 
 export interface PoolOptions extends SegmentOptions {
   readonly timers: Timers;
-  readonly logger: Logger;
+  readonly report: Report<StorageEvent>;
   /** A segment can be taken now, or it turned out that there is no room for one. */
   readonly onChange: () => void;
   /**
@@ -176,7 +177,7 @@ export class SegmentPool {
   private made(segment: Segment): void {
     this.ready.push(segment);
     this.nextNumber++;
-    if (this.diskFull) this.options.logger.info({ path: segment.path }, 'the log has room again');
+    if (this.diskFull) this.options.report({ kind: 'logRoomAgain', path: segment.path });
     this.diskFull = false;
     if (this.stopped) return;
     this.options.onChange();
@@ -192,8 +193,7 @@ export class SegmentPool {
       return;
     }
     if (!this.diskFull) {
-      const segments = this.ready.length;
-      this.options.logger.warn({ errno, readySegments: segments }, 'no room to prepare the next log segment');
+      this.options.report({ kind: 'logRoomLow', errno, readySegments: this.ready.length });
     }
     this.diskFull = true;
     this.retryTimer = this.options.timers.set(retryMs, () => {

@@ -5,9 +5,10 @@
 // a sync runs is the next group.
 
 import { assert } from '../../base/assert.js';
-import type { Clock, Disk, Done, Logger, TimerHandle, Timers } from '../../base/env.js';
+import type { Clock, Disk, Done, Report, TimerHandle, Timers } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import type { LogEntry, LogIndex, RecoveredState, Term } from '../../raft/types.js';
+import type { StorageEvent } from '../events.js';
 import { BatchEncoder } from './encoder.js';
 import { segmentHeaderBytes, segmentSeed } from './format.js';
 import { WalIndex } from './index-of-entries.js';
@@ -27,7 +28,7 @@ export type { WalStats, WalUnit };
 export interface WalOptions extends SegmentOptions {
   readonly clock: Clock;
   readonly timers: Timers;
-  readonly logger: Logger;
+  readonly report: Report<StorageEvent>;
   /** `isOverQuota` is true from this size of the log on. */
   readonly quotaBytes: number;
   /** Payload, with 64 bytes of overhead for each entry, of the entries that `openWal` hands over at most. */

@@ -2,11 +2,12 @@
 // them, which comes and goes. It starts the node, takes it down in the ways a plan knows, and judges how a
 // node ended by itself: a node may stop because its disk failed, never for another reason.
 
-import type { NodeEnv } from '../../../base/env.js';
 import { KvorumError } from '../../../base/errors.js';
 import type { StoreRecord } from '../../../kv/store.js';
 import type { NodeConfig } from '../../../server/config/node-config.js';
+import type { NodeEvent, NodeEventKind, ServerEnv } from '../../../server/events.js';
 import { ServerNode } from '../../../server/node.js';
+import { EventLog } from '../../../server/operate/event-log.js';
 import type { Member } from '../../../wire/protocol.js';
 import type { Violations } from '../../checkers/violations.js';
 import { roll32, streamOf } from '../dice.js';
@@ -30,24 +31,20 @@ export interface MachineContext {
   readonly members: readonly Member[];
   readonly plan: Plan;
   readonly log: LogSink;
+  /** A node told what happens in it. */
+  event(machine: Machine, event: NodeEvent): void;
   count(mark: string): void;
 }
 
 type StoresCopy = ReturnType<VirtualStores['copy']>;
 
-/** What a node logs when it begins to replace its damaged disk. */
-export const repairWords = 'all members were heard';
-
-/** What a node logs when it begins something that a crash may be planned into. */
-const phaseWords: Readonly<Record<NonNullable<CrashFault['during']>, RegExp>> = {
-  install: /^a snapshot has arrived in full/,
-  recovery: new RegExp(`^${repairWords}`),
+/** By what a node begins something that a crash may be planned into. */
+const phaseBegins: Readonly<Record<NonNullable<CrashFault['during']>, NodeEventKind>> = {
+  install: 'snapshotArrived',
+  recovery: 'repairBegins',
   // Of its own snapshot, at another node, which is about to put it in place.
-  delivery: /holds the snapshot$/,
+  delivery: 'snapshotDelivered',
 };
-
-/** What a node logs when it takes its log or its store for damaged. */
-const damageWords = 'this member recovers';
 
 /** After a node stopped by itself, an operator starts it again. */
 const operatorDelayMs = 700;
@@ -143,16 +140,17 @@ export class Machine {
       () => node.handler,
       () => this.onEffect(),
     );
-    const env: NodeEnv = {
+    const eventLog = new EventLog(virtualLogger(this.name, log), process.clock);
+    const env: ServerEnv = {
       clock: process.clock,
       timers: process.timers,
       entropy: process.entropy,
       disk: this.disk.attach(process),
       network: nodeNetwork,
-      logger: virtualLogger(this.name, (who, level, message, fields) => {
-        log(who, level, message, fields);
-        this.onLogged(message);
-      }),
+      report: (event) => {
+        eventLog.write(event);
+        this.onEvent(event);
+      },
     };
     const node: ServerNode = new ServerNode({
       env,
@@ -378,13 +376,15 @@ export class Machine {
     this.effectsLeft = afterEffects;
   }
 
-  private onLogged(message: string): void {
-    if (message.startsWith(damageWords) && !this.wasDamaged) {
+  private onEvent(event: NodeEvent): void {
+    this.context.event(this, event);
+    if (event.kind === 'damageFound' && !this.wasDamaged) {
       // Nobody would miss what the others give back, but a crash must never cost a member its log.
+      const { message } = event.damage;
       this.context.violations.add('falseDamage', this.name, `nothing damaged its disk: ${message}`);
     }
     const fault = this.phaseCrash;
-    if (fault?.during === undefined || !phaseWords[fault.during].test(message)) return;
+    if (fault?.during === undefined || phaseBegins[fault.during] !== event.kind) return;
     this.phaseCrash = undefined;
     this.arm(fault, fault.afterEffects);
   }

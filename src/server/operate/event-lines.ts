@@ -1,0 +1,265 @@
+// How each event reads in the log of a node. People read these lines; no program may: the kind of the event
+// stands beside the text in each line (event-log.ts).
+
+import type { LogFields } from '../../base/env.js';
+import type { EventOf, NodeEvent, NodeEventKind } from '../events.js';
+
+export interface EventLine<E extends NodeEvent> {
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
+  text(event: E): string;
+  /** Beside the text; without it: all that the event holds. */
+  fields?(event: E): LogFields;
+  /**
+   * For what peers and disks can cause without end: of lines with the same kind and name, one is written in
+   * a while.
+   */
+  rarelyPer?(event: E): string;
+}
+
+/** Why a staging store goes that nothing went wrong with. */
+export const whyRemoved: Readonly<Record<EventOf<'stagingRemoved'>['why'], string>> = {
+  idle: 'nothing came for it',
+  unneeded: 'it is not needed any more',
+};
+
+const none = (): LogFields => ({});
+const ofDisk = (): string => 'disk';
+const ofPeer = ({ peer }: { readonly peer: string }): string => peer;
+const detailsOf = ({ details }: { readonly details: LogFields }): LogFields => ({ ...details });
+
+const eventLines = {
+  // The process.
+  nodeStarted: { level: 'info', text: () => 'node started' },
+  nodeFailed: {
+    level: 'error',
+    text: ({ message }) => `the node stops: ${message}`,
+    fields: ({ code, stack }) => ({ code, stack }),
+  },
+  diskUnanswered: {
+    level: 'warn',
+    text: () => 'the disk has not answered yet: the data folder stays locked until it does',
+  },
+  folderNotClosed: { level: 'warn', text: () => 'the folder cannot be closed' },
+  // Becoming part of a cluster.
+  formingWaits: {
+    level: 'info',
+    text: () => 'the cluster is not formed yet; members have not been heard',
+  },
+  memberStarted: { level: 'info', text: () => 'member of a formed cluster' },
+  fileListsNoMember: {
+    level: 'warn',
+    text: () => 'the cluster file lists a node that is not a member; editing the file adds no member',
+  },
+  fileMovesMember: {
+    level: 'warn',
+    text: () => 'the cluster file gives a member another address than at the first start; it is used',
+  },
+  // Damage.
+  damageNoted: {
+    level: 'error',
+    text: () => 'the next start replaces what is damaged with the data of the other members',
+    fields: ({ damage }) => ({ ...damage }),
+  },
+  damageNotNoted: {
+    level: 'error',
+    text: ({ error }) => `that cannot be noted for the next start: ${error}`,
+    fields: ({ damage }) => ({ ...damage }),
+  },
+  damageFound: {
+    level: 'error',
+    text: ({ damage, keepsStore, missing }) => {
+      const kept = keepsStore ? 'its store is intact and kept' : 'all data comes from the other members';
+      const now = `the node takes no part until it has heard from ${missing.join(', ')}; ${kept}`;
+      return `this member recovers: ${damage.message}; ${now}`;
+    },
+    fields: ({ damage, missing }) => ({ damaged: damage.what, folder: damage.name, missing }),
+  },
+  repairWaits: {
+    level: 'warn',
+    text: ({ missing }) => `still recovering: start ${missing.join(', ')}, or replace what is lost for good`,
+  },
+  repairImpossible: {
+    level: 'error',
+    text: ({ damaged }) => {
+      const fact = `${damaged.join(', ')} lost their data too, and what is left is no majority`;
+      return `still recovering: ${fact}; restore one of their data folders`;
+    },
+  },
+  repairBegins: {
+    level: 'info',
+    text: ({ what, term }) => {
+      const next = `this node takes entries from term ${term} on, and votes again when it has caught up`;
+      return `all members were heard: the damaged ${what} is replaced; ${next}`;
+    },
+    fields: ({ term }) => ({ term }),
+  },
+  repairHasNoRoom: {
+    level: 'error',
+    text: ({ error, againMs }) => {
+      const advice = `it is tried again every ${againMs} ms: free the disk`;
+      return `no room on the disk to replace what is damaged: ${error}; ${advice}`;
+    },
+    fields: none,
+    rarelyPer: ofDisk,
+  },
+  catchingUp: {
+    level: 'info',
+    text: ({ leaderId, appliedIndex }) => {
+      const waits = leaderId === undefined ? 'no leader is known' : `node ${leaderId} leads`;
+      return `still catching up and not voting: ${waits}, applied through ${appliedIndex}`;
+    },
+    fields: ({ leaderId = null, appliedIndex, lastIndex }) => ({ leaderId, appliedIndex, lastIndex }),
+  },
+  votesAgain: {
+    level: 'info',
+    text: () => 'this member holds everything again that it may have acknowledged: it votes from now on',
+  },
+  peerReset: {
+    level: 'warn',
+    text: ({ peer }) =>
+      `node ${peer} has lost what it acknowledged: its disk was damaged; it is supplied anew`,
+  },
+  // Leadership.
+  leaderChanged: {
+    level: 'info',
+    text: ({ leaderId, isLeader }) => {
+      if (isLeader) return 'this node leads';
+      return leaderId === undefined ? 'no leader' : `node ${leaderId} leads`;
+    },
+    fields: ({ leaderId = null, term }) => ({ leaderId, term }),
+  },
+  handsOverForRoom: { level: 'warn', text: () => 'disk nearly full: leadership is handed over' },
+  // Space.
+  diskNearlyFull: { level: 'warn', text: () => 'disk nearly full: puts are refused' },
+  diskHasRoom: { level: 'warn', text: () => 'the disk has room again' },
+  stagingRoomLow: {
+    level: 'warn',
+    text: () =>
+      'disk nearly full: no snapshot is received, and this member cannot catch up; ' +
+      'it goes on when there is room',
+    rarelyPer: ofDisk,
+  },
+  stagingHasRoom: {
+    level: 'info',
+    text: () => 'the disk has room again: snapshots are received',
+    rarelyPer: ofDisk,
+  },
+  logRoomLow: { level: 'warn', text: () => 'no room to prepare the next log segment' },
+  logRoomAgain: { level: 'info', text: () => 'the log has room again' },
+  // Links.
+  peerLinkClosed: {
+    level: 'warn',
+    text: ({ message }) => `peer link closed: ${message}`,
+    fields: ({ link, code }) => ({ link, code }),
+  },
+  peerLinkUnconfirmed: {
+    level: 'warn',
+    text: ({ peer, reason }) => `a link in the name of node ${peer} is closed: ${reason}`,
+    fields: ({ link, peer }) => ({ link, peer }),
+  },
+  frameNotEncoded: { level: 'error', text: () => 'a frame cannot be encoded' },
+  clientClosed: {
+    level: 'debug',
+    text: ({ message }) => `client connection closed: ${message}`,
+    fields: ({ link, code }) => ({ link, code }),
+  },
+  peerUnreachable: { level: 'debug', text: () => 'peer cannot be reached' },
+  linkGone: { level: 'debug', text: () => 'link is gone' },
+  httpServerFailed: { level: 'error', text: () => 'HTTP server failed' },
+  httpRequestFailed: { level: 'error', text: () => 'HTTP request failed' },
+  // Snapshots.
+  snapshotSendBegun: {
+    level: 'info',
+    text: ({ peer }) => `a snapshot is sent to node ${peer}`,
+    rarelyPer: ofPeer,
+  },
+  snapshotDelivered: { level: 'info', text: ({ peer }) => `node ${peer} holds the snapshot` },
+  snapshotSendFailed: {
+    level: 'warn',
+    text: ({ peer, reason }) => `the snapshot for node ${peer} ended: ${reason}`,
+    fields: ({ peer, transferId, bytesSent }) => ({ peer, transferId, bytesSent }),
+    rarelyPer: ofPeer,
+  },
+  snapshotOffered: {
+    level: 'info',
+    text: ({ peer }) => `node ${peer} sends a snapshot`,
+    rarelyPer: ofPeer,
+  },
+  snapshotOfferUnneeded: {
+    level: 'debug',
+    text: ({ peer }) => `the snapshot that node ${peer} offers is not needed`,
+    rarelyPer: ofPeer,
+  },
+  snapshotReceiveFailed: {
+    level: 'warn',
+    text: ({ peer, reason }) => `the snapshot from node ${peer} ended: ${reason}`,
+    fields: ({ peer, transferId }) => ({ peer, transferId }),
+    rarelyPer: ofPeer,
+  },
+  snapshotArrived: { level: 'info', text: () => 'a snapshot has arrived in full' },
+  stagingDamaged: {
+    level: 'error',
+    text: ({ error }) => `the staging store is removed: ${error}`,
+    fields: detailsOf,
+  },
+  stagingHasNoRoom: {
+    level: 'warn',
+    text: ({ error }) => `the staging store is removed to make room: ${error}`,
+    fields: detailsOf,
+  },
+  stagingFailed: {
+    level: 'warn',
+    text: ({ error }) => `the staging store is closed: ${error}`,
+    fields: detailsOf,
+  },
+  stagingNotEnded: {
+    level: 'warn',
+    text: ({ error }) => `ending the staging store: ${error}`,
+    fields: none,
+  },
+  stagingRemoved: {
+    level: 'info',
+    text: ({ why }) => `the staging store was removed: ${whyRemoved[why]}`,
+    fields: none,
+  },
+  snapshotInstalling: {
+    level: 'info',
+    text: () => 'a snapshot is being installed: it takes the place of the log and the store',
+  },
+  snapshotInstalled: { level: 'info', text: () => 'the snapshot is installed' },
+  snapshotUnneeded: {
+    level: 'info',
+    text: () => 'the snapshot is not needed: the log has come as far by itself',
+  },
+  snapshotUnusable: {
+    level: 'error',
+    text: ({ error }) => `the snapshot is not used: ${error}`,
+    fields: ({ store }) => ({ store }),
+  },
+  installHasNoRoom: {
+    level: 'error',
+    text: ({ error }) => {
+      const advice = 'the member goes on without it, and tries again: free the disk';
+      return `no room to install a snapshot: ${error}; ${advice}`;
+    },
+    fields: ({ store }) => ({ store }),
+  },
+  snapshotNotRemoved: {
+    level: 'warn',
+    text: ({ error }) => `the snapshot cannot be removed: ${error}`,
+    fields: none,
+  },
+  unusedStoreNotRemoved: {
+    level: 'warn',
+    text: ({ error }) => `a store that is not in use cannot be removed: ${error}`,
+    fields: none,
+  },
+  // The log on disk.
+  tornTailCut: { level: 'warn', text: () => 'cut off what a crash left of the last write to the log' },
+} satisfies { readonly [K in NodeEventKind]: EventLine<EventOf<K>> };
+
+const lineOfKind: { readonly [K in NodeEventKind]: EventLine<EventOf<K>> } = eventLines;
+
+export function lineOf(event: NodeEvent): EventLine<NodeEvent> {
+  return lineOfKind[event.kind];
+}

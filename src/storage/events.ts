@@ -1,0 +1,17 @@
+// What happens in the log of a node, for those who watch it. Only told: nothing in the log is decided by who
+// listens, and what is told here must stay true whatever line is made of it.
+
+import type { LogIndex } from '../raft/types.js';
+
+export type StorageEvent =
+  /** What a crash left of the last write was cut off; the last index is unknown while the log is read. */
+  | {
+      readonly kind: 'tornTailCut';
+      readonly file: string;
+      readonly fromOffset: number;
+      readonly bytes: number;
+      readonly lastIndex: LogIndex | undefined;
+    }
+  /** The disk had no room for the next segment; told once until there is room again. */
+  | { readonly kind: 'logRoomLow'; readonly errno: string; readonly readySegments: number }
+  | { readonly kind: 'logRoomAgain'; readonly path: string };
