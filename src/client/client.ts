@@ -4,7 +4,7 @@
 
 import { KvorumError } from '../base/errors.js';
 import type { ClientOperation } from '../kv/commands.js';
-import type { CountAnswer, GetAnswer, RangeAnswer, StatusAnswer, WriteAnswer } from '../wire/protocol.js';
+import type { WriteAnswer } from '../wire/protocol.js';
 import * as check from './arguments.js';
 import { deleteInParts } from './delete-in-parts.js';
 import type { ClientEngine } from './engine/engine.js';
@@ -23,17 +23,13 @@ import type {
   ReadOptions,
 } from './options.js';
 import { EntryRange } from './range.js';
-import type { EngineRequest } from './engine/pending-request.js';
+import {
+  operationRule,
+  type EngineAnswers,
+  type EngineRequest,
+  type RequestKind,
+} from './engine/requests.js';
 import { readStatus } from './status.js';
-
-/** The answer to each kind of request. */
-interface Answers {
-  readonly write: WriteAnswer;
-  readonly get: GetAnswer;
-  readonly range: RangeAnswer;
-  readonly count: CountAnswer;
-  readonly status: StatusAnswer;
-}
 
 export class KvorumClient implements AsyncDisposable {
   readonly #engine: ClientEngine;
@@ -189,17 +185,17 @@ export class KvorumClient implements AsyncDisposable {
     throw conflictOf(operation, answer);
   }
 
-  #call<Kind extends EngineRequest['kind']>(
+  #call<Kind extends RequestKind>(
     request: EngineRequest & { readonly kind: Kind },
     options: CallOptions,
-  ): Promise<Answers[Kind]> {
+  ): Promise<EngineAnswers[Kind]> {
     const { signal } = options;
     const timeoutMs = check.timeoutOf(options.timeoutMs, this.#timeoutMs);
     return new Promise((resolve, reject) => {
       if (signal === undefined) {
         this.#engine.submit(request, timeoutMs, (result) => {
           if (result instanceof KvorumError) reject(result);
-          else resolve(result as Answers[Kind]);
+          else resolve(result as EngineAnswers[Kind]);
         });
         return;
       }
@@ -213,7 +209,7 @@ export class KvorumClient implements AsyncDisposable {
       const pending = this.#engine.submit(request, timeoutMs, (result) => {
         signal.removeEventListener('abort', abort);
         if (result instanceof KvorumError) reject(result);
-        else resolve(result as Answers[Kind]);
+        else resolve(result as EngineAnswers[Kind]);
       });
       signal.addEventListener('abort', abort);
     });
@@ -237,7 +233,7 @@ function readOf(options: ReadOptions): {
 
 function conflictOf(operation: ClientOperation, answer: WriteAnswer): ConflictError {
   const current = answer.current === undefined ? undefined : new Entry(answer.current);
-  const wanted = 'condition' in operation ? operation.condition?.revision : undefined;
+  const wanted = operationRule(operation).condition(operation)?.revision;
   const found =
     current === undefined ? 'the key does not exist' : `the key is at revision ${current.modRevision}`;
   const expected = wanted === 0 ? 'it should not exist' : `revision ${wanted} was expected`;

@@ -10,7 +10,7 @@ import { ClientEngine } from './engine/engine.js';
 import type { ClientEnv, ClientNetwork } from './engine/env.js';
 import { resolveLimits } from './engine/limits.js';
 import type { ConnectOptions } from './options.js';
-import type { EngineGet } from './engine/pending-request.js';
+import type { EngineGet } from './engine/requests.js';
 import { WebSocketClient } from './links/web-socket-client.js';
 
 const defaultTimeoutMs = 10_000;

@@ -8,7 +8,7 @@ import type { DeleteRangeOperation } from '../kv/commands.js';
 import type { RangeAnswer, WriteAnswer } from '../wire/protocol.js';
 import type { DeleteResult } from './options.js';
 import { keyAfter } from './range.js';
-import type { EngineRange } from './engine/pending-request.js';
+import type { EngineRange } from './engine/requests.js';
 
 export interface DeleteSteps {
   /** The clock that `timeoutMs` is counted in. */

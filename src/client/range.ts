@@ -7,7 +7,7 @@ import { KvorumError } from '../base/errors.js';
 import { wireLimits, type RangeAnswer } from '../wire/protocol.js';
 import { Entry } from './entry.js';
 import { storeLimits } from './engine/limits.js';
-import type { EngineRange } from './engine/pending-request.js';
+import type { EngineRange } from './engine/requests.js';
 
 /** What is to be read; `limit` counts the entries of all pages. */
 export type RangeQuery = EngineRange;

@@ -6,7 +6,7 @@ import { KvorumError } from '../base/errors.js';
 import type { NodeStatus, StatusAnswer } from '../wire/protocol.js';
 import type { ClientEngine } from './engine/engine.js';
 import type { ClusterStatus, NodeReport } from './options.js';
-import type { EngineStatus } from './engine/pending-request.js';
+import type { EngineStatus } from './engine/requests.js';
 
 /** How long one node may take when the caller would wait longer. */
 const nodeTimeoutMs = 2_000;

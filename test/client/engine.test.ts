@@ -8,7 +8,7 @@ import { storeLimits } from '../../src/client/engine/limits.js';
 import { decodeClientFrames } from '../../src/wire/clients/request-codec.js';
 import { decodeClientCommand } from '../../src/wire/commands/command-codec.js';
 import { wireLimits, type ClientFrame } from '../../src/wire/protocol.js';
-import type { EngineRequest } from '../../src/client/engine/pending-request.js';
+import type { EngineRequest } from '../../src/client/engine/requests.js';
 import { FakeCluster, type ClusterNode } from './fake-cluster.js';
 import { getRequest, Harness, putRequest, type Call } from './harness.js';
 

@@ -5,7 +5,8 @@
 import { KvorumError } from '../../src/base/errors.js';
 import { ClientEngine } from '../../src/client/engine/engine.js';
 import type { ClientLimits } from '../../src/client/engine/limits.js';
-import type { EngineRequest, EngineResult, PendingRequest } from '../../src/client/engine/pending-request.js';
+import type { PendingRequest } from '../../src/client/engine/pending-request.js';
+import type { EngineRequest, EngineResult } from '../../src/client/engine/requests.js';
 import { FakeCluster } from './fake-cluster.js';
 import { FakeWorld } from './fake-world.js';
 

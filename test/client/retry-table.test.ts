@@ -68,7 +68,7 @@ const final = [
     'FUTURE_REVISION',
     'UNSUPPORTED',
   ],
-  ...['TIMEOUT', 'PROTOCOL', 'IDENTITY', 'CORRUPT', 'DISK', 'INTERNAL', 'A_CODE_OF_TOMORROW'],
+  ...['TIMEOUT', 'PROTOCOL', 'FORMAT', 'IDENTITY', 'CORRUPT', 'DISK', 'INTERNAL', 'A_CODE_OF_TOMORROW'],
 ];
 
 describe.each([false, true])('a write, sent before: %s,', (sentBefore) => {

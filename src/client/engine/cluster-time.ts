@@ -9,7 +9,7 @@ import { protocolVersion } from '../../wire/protocol.js';
 import { decodeServerFrames } from '../../wire/clients/answer-codec.js';
 import type { EngineContext, LinkOwner } from './context.js';
 import type { LinkId } from './env.js';
-import type { ClusterTimeSource } from './session.js';
+import type { ClusterTimeSource } from './sessions.js';
 import { Alarm } from './timer-queue.js';
 
 /** Called once: with the time, or with `undefined` when it was not learned. */

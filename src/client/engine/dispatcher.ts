@@ -3,14 +3,12 @@
 // that cannot be asked.
 
 import { KvorumError } from '../../base/errors.js';
-import { encodeCommand } from '../../wire/commands/command-codec.js';
-import type { ClientFrame } from '../../wire/protocol.js';
-import type { Connection } from '../links/connection.js';
-import type { Connections } from '../links/connections.js';
+import type { Connection } from './connection.js';
+import type { Connections } from './connections.js';
 import type { EngineContext } from './context.js';
 import type { RequestQueues } from './request-queues.js';
 import type { PendingRequest } from './pending-request.js';
-import type { Sessions } from './session.js';
+import type { Sessions } from './sessions.js';
 import { Alarm } from './timer-queue.js';
 
 /** How soon a full buffer is looked at again. */
@@ -63,11 +61,13 @@ export class Dispatcher {
     this.pumpReads(this.queues.reads, nowMs);
     this.pumpStatus(nowMs);
     let congested = false;
+    let unsent = !this.queues.isEmpty;
     for (const connection of this.connections.all) {
       connection.flush(nowMs);
       congested ||= connection.isCongested(nowMs);
+      unsent ||= connection.hasUnsent;
     }
-    if (congested && !this.queues.isEmpty) this.congestedAlarm.set(nowMs + congestedMs);
+    if (congested && unsent) this.congestedAlarm.set(nowMs + congestedMs);
   }
 
   private pumpWrites(leader: Connection, nowMs: number): void {
@@ -76,24 +76,15 @@ export class Dispatcher {
       if (!leader.hasRoom(nowMs)) return;
       resends.delete(request);
       // Nothing of it is on its way, and its session may be over: a new stamp is safe and saves a refusal.
-      if (request.copiesOpen === 0 && this.sessions.unstampIfStale(request, nowMs)) writes.add(request);
-      else this.sendWrite(leader, request, nowMs);
+      if (!request.mayHaveEffect && this.sessions.unstampIfStale(request, nowMs)) writes.add(request);
+      else leader.add(request, nowMs);
     }
     for (const request of writes) {
       if (!leader.hasRoom(nowMs)) return;
       if (!this.sessions.stampNext(request, leader.clusterTime, nowMs)) return;
       writes.delete(request);
-      this.sendWrite(leader, request, nowMs);
+      leader.add(request, nowMs);
     }
-  }
-
-  private sendWrite(leader: Connection, request: PendingRequest, nowMs: number): void {
-    const { session, request: asked } = request;
-    if (session === undefined || asked.kind !== 'write') return;
-    const stamp = session.stamp(request.sequence);
-    const command = encodeCommand({ kind: 'client', session: stamp, operation: asked.operation });
-    const requestId = this.context.nextRequestId();
-    leader.add(request, { kind: 'write', requestId, timeoutMs: timeLeft(request, nowMs), command });
   }
 
   private pumpReads(waiting: Set<PendingRequest>, nowMs: number): void {
@@ -101,21 +92,20 @@ export class Dispatcher {
       const connection = this.connections.forRead(request, nowMs);
       if (connection === undefined) return;
       waiting.delete(request);
-      connection.add(request, readFrame(request, this.context.nextRequestId(), nowMs));
+      connection.add(request, nowMs);
     }
   }
 
   private pumpStatus(nowMs: number): void {
     for (const request of this.queues.statuses) {
-      const { request: asked } = request;
-      const endpoint = asked.kind === 'status' ? asked.endpoint : undefined;
+      const endpoint = request.rule.endpoint(request.request);
       const connection =
         endpoint === undefined
           ? this.connections.forRead(request, nowMs)
           : this.connections.forAddress(endpoint);
       if (connection?.hasRoom(nowMs) === true) {
         this.queues.statuses.delete(request);
-        connection.add(request, readFrame(request, this.context.nextRequestId(), nowMs));
+        connection.add(request, nowMs);
       } else if (endpoint !== undefined && connection !== undefined) {
         this.failUnreachable(request, connection);
       }
@@ -127,38 +117,5 @@ export class Dispatcher {
     if (connection.failedAtMs < request.submittedAtMs || connection.lastError === undefined) return;
     const message = `${connection.address} is not reachable: ${connection.lastError.message}`;
     this.fail(request, new KvorumError('UNAVAILABLE', message, { cause: connection.lastError }));
-  }
-}
-
-/** What is left of the caller's time, for the node. */
-function timeLeft(request: PendingRequest, nowMs: number): number {
-  return Math.max(1, Math.ceil(request.atMs - nowMs));
-}
-
-function readFrame(
-  pending: PendingRequest,
-  requestId: number,
-  nowMs: number,
-): ClientFrame & { readonly requestId: number } {
-  const { request } = pending;
-  const timeoutMs = timeLeft(pending, nowMs);
-  switch (request.kind) {
-    case 'get': {
-      const { consistency, revision, minRevision, key } = request;
-      return { kind: 'get', requestId, timeoutMs, consistency, revision, minRevision, key };
-    }
-    case 'range': {
-      const { consistency, revision, minRevision, start, end, limit, reverse, keysOnly } = request;
-      const read = { requestId, timeoutMs, consistency, revision, minRevision };
-      return { kind: 'range', ...read, start, end, limit, reverse, keysOnly };
-    }
-    case 'count': {
-      const { consistency, revision, minRevision, start, end } = request;
-      return { kind: 'count', requestId, timeoutMs, consistency, revision, minRevision, start, end };
-    }
-    case 'status':
-      return { kind: 'status', requestId, timeoutMs };
-    case 'write':
-      throw new KvorumError('INTERNAL', 'a write was queued among the reads');
   }
 }

@@ -4,10 +4,11 @@
 // and never send a write with a new stamp while a copy with the old one can take effect.
 // Source: dissertation §6.2 (finding the leader) and §6.3 (linearizable semantics by sessions).
 
+import { assertNever } from '../../base/assert.js';
 import { KvorumError } from '../../base/errors.js';
 import type { ErrorAnswer, LeaderNotice, ServerHello } from '../../wire/protocol.js';
-import type { Connection, ConnectionEvents } from '../links/connection.js';
-import { Connections } from '../links/connections.js';
+import type { Connection, ConnectionEvents } from './connection.js';
+import { Connections, type Addresses } from './connections.js';
 import { EngineContext } from './context.js';
 import type { ClientEnv, ClientNetworkHandler } from './env.js';
 import { Dispatcher } from './dispatcher.js';
@@ -15,21 +16,17 @@ import { givenUp, timedOut } from './failures.js';
 import { resolveLimits, type ClientLimits } from './limits.js';
 import { RequestQueues } from './request-queues.js';
 import {
-  PendingRequest,
-  type EngineDone,
-  type EngineRequest,
-  type EngineResult,
+  createRequest,
+  type PendingRequest,
   type RequestOwner,
+  type SentRequest,
 } from './pending-request.js';
-import { Sessions, type StampEnd } from './session.js';
-import { Alarm, TimerQueue } from './timer-queue.js';
-import { copyIsDead, errorOf, judge, outcomeOf } from './verdict.js';
+import type { EngineDone, EngineRequest, EngineResult } from './requests.js';
+import { Sessions, type StampEnd } from './sessions.js';
+import { TimerQueue } from './timer-queue.js';
+import { errorOf, judge } from './verdict.js';
 
-export interface EngineOptions {
-  /** host:port of one node or more. */
-  readonly endpoints: readonly string[];
-  /** The addresses that nodes give for each other are not used. Default false. */
-  readonly endpointsOnly?: boolean;
+export interface EngineOptions extends Addresses {
   readonly limits?: Partial<ClientLimits>;
 }
 
@@ -41,7 +38,7 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
   private readonly sessions: Sessions;
   private readonly queues = new RequestQueues();
   /** Holds every request that is not completed, by its deadline. */
-  private readonly deadlines: TimerQueue;
+  private readonly deadlines: TimerQueue<PendingRequest>;
   private pendingBytes = 0;
   private readonly dispatcher: Dispatcher;
   /** The last connection that was the leader's. */
@@ -109,10 +106,10 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
    * 2^31-1). The arguments have been checked: what is wrong with them is an answer of the node.
    */
   submit(request: EngineRequest, timeoutMs: number, done: EngineDone): PendingRequest {
-    const pending = new PendingRequest(this, request, this.context.env.clock.nowMs(), timeoutMs, done);
+    const pending = createRequest(this, request, this.context.env.clock.nowMs(), timeoutMs, done);
     const refusal = this.refusal(pending);
     if (refusal !== undefined) {
-      pending.state = 'done';
+      pending.finish();
       this.context.env.timers.defer(() => done(refusal));
       return pending;
     }
@@ -132,7 +129,7 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
     this.closeCallbacks.push(done);
     if (this.phase === 'closing') return;
     this.phase = 'closing';
-    for (const request of this.deadlines.items() as PendingRequest[]) {
+    for (const request of this.deadlines.items()) {
       this.giveUp(request, givenUp(request, 'CLOSED', 'the client was closed', undefined));
     }
     const session = this.connections.leader === undefined ? undefined : this.sessions.closable();
@@ -143,15 +140,14 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
     // Best effort: without it the session ends by itself, some time later.
     const operation = { kind: 'closeSession' } as const;
     const { limits, env } = this.context;
-    const farewell = new PendingRequest(
+    const farewell = createRequest(
       this,
       { kind: 'write', operation },
       env.clock.nowMs(),
       limits.closeTimeoutMs,
       () => this.context.env.timers.defer(() => this.finishClose()),
     );
-    farewell.session = session;
-    farewell.sequence = session.take();
+    farewell.stamp(session, session.take());
     this.admit(farewell);
   }
 
@@ -180,11 +176,11 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
         `${requestBytesMax}; wait for some of them`;
       return new KvorumError('OVERLOADED', message, { details: { requestBytesMax } });
     }
-    const { request: asked } = request;
-    if (asked.kind === 'status' && asked.endpoint !== undefined) {
-      const connection = this.connections.forAddress(asked.endpoint);
+    const endpoint = request.rule.endpoint(request.request);
+    if (endpoint !== undefined) {
+      const connection = this.connections.forAddress(endpoint);
       if (connection === undefined) {
-        const message = `${asked.endpoint} is neither an endpoint of this client nor a member of the cluster`;
+        const message = `${endpoint} is neither an endpoint of this client nor a member of the cluster`;
         return new KvorumError('INVALID_ARGUMENT', message);
       }
       if (this.phase === 'running') connection.dial();
@@ -222,8 +218,11 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
     this.dispatcher.schedule();
   }
 
-  onUnsent(requests: readonly PendingRequest[]): void {
-    for (const request of requests) this.requeue(request);
+  onUnsent(requests: readonly SentRequest[]): void {
+    for (const request of requests) {
+      request.unsent();
+      this.queues.add(request);
+    }
     this.dispatcher.schedule();
   }
 
@@ -231,18 +230,17 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
    * Copies of writes that were on the connection may still take effect: they stay counted, and are sent
    * again.
    */
-  onLost(connection: Connection, requests: readonly PendingRequest[]): void {
+  onLost(connection: Connection, requests: readonly SentRequest[]): void {
     const message = connection.lastError?.message ?? 'connection lost';
     for (const request of requests) {
-      request.cause = { code: 'UNAVAILABLE', message: `${connection.address}: ${message}` };
-      this.requeue(request);
+      request.lost({ code: 'UNAVAILABLE', message: `${connection.address}: ${message}` });
+      this.queues.add(request);
     }
     this.connections.lost(connection);
     this.dispatcher.schedule();
   }
 
-  onAnswer(connection: Connection, request: PendingRequest, answer: EngineResult | ErrorAnswer): void {
-    request.connection = undefined;
+  onAnswer(connection: Connection, request: SentRequest, answer: EngineResult | ErrorAnswer): void {
     if (answer.kind === 'error') {
       this.refused(connection, request, answer);
       return;
@@ -259,30 +257,23 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
     for (const connection of this.connections.all) {
       if (connection === leader) continue;
       const isFormer = connection === former;
-      const taken = connection.takeBack(
-        (sent) => sent.needsLeader || (isFormer && sent.request.kind !== 'status'),
-      );
-      for (const request of taken) this.requeue(request);
+      const taken = connection.takeBack((sent) => sent.needsLeader || (isFormer && sent.lane !== 'status'));
+      for (const request of taken) {
+        request.takenBack();
+        this.queues.add(request);
+      }
     }
     for (const request of this.queues.delayed) {
-      if (request.cause?.code === 'OVERLOADED') continue;
-      this.wake(request);
+      if (request.cause?.code !== 'OVERLOADED') this.onRetry(request);
     }
     this.dispatcher.schedule();
   }
 
-  private requeue(request: PendingRequest): void {
-    request.connection = undefined;
-    request.state = 'queued';
-    this.queues.add(request);
-  }
-
   // ---- refusals
 
-  private refused(connection: Connection, request: PendingRequest, answer: ErrorAnswer): void {
+  private refused(connection: Connection, request: SentRequest, answer: ErrorAnswer): void {
     const { code } = answer;
-    if (request.isWrite && copyIsDead(answer)) request.copiesOpen--;
-    request.cause = { code, message: `${connection.address}: ${answer.message}` };
+    request.refused(connection, answer);
     if (code === 'NOT_LEADER' && request.needsLeader) this.connections.denied(connection);
     if (code === 'UNAVAILABLE') connection.reads.heard(request, true);
     if (code === 'SESSION_EXPIRED' && request.isWrite) {
@@ -290,29 +281,29 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
       if (request.session?.state === 'opening') connection.clusterTime.distrust();
       this.sessions.expired(request);
     }
-    switch (judge(code, request.isWrite, request.copiesOpen)) {
+    const verdict = judge(code, request.isWrite, request.mayHaveEffect);
+    switch (verdict) {
       case 'newSession':
       case 'retry':
-        request.refusals++;
-        request.avoid = connection;
         // The first time at once when there is somebody else to ask; otherwise not in a tight circle.
         if (request.refusals === 1 && this.mayAskAnother(request, connection)) {
-          request.state = 'queued';
+          request.retry();
           this.enqueue(request);
         } else {
           this.delay(request);
         }
         return;
       case 'backOff':
-        request.refusals++;
-        request.avoid = connection;
         this.delay(request);
         return;
       case 'fail': {
-        const outcome = outcomeOf(code, request.isWrite, request.copiesOpen);
         const judged = code === 'TOO_LARGE' && answer.outcome === 'none';
-        this.complete(request, judged ? 'judged' : 'dropped', errorOf(code, answer.message, outcome));
+        const error = errorOf(code, answer.message, request.outcomeOf(code));
+        this.complete(request, judged ? 'judged' : 'dropped', error);
+        return;
       }
+      default:
+        assertNever(verdict);
     }
   }
 
@@ -322,18 +313,15 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
   }
 
   private delay(request: PendingRequest): void {
-    const { limits, env } = this.context;
-    request.state = 'delayed';
-    request.retryAlarm ??= new Alarm(this.context.alarms, () => this.wake(request));
+    const { limits, env, alarms } = this.context;
     const backOffMs = this.context.backOffMs(request.refusals, limits.retryMsMin, limits.retryMsMax);
-    request.retryAlarm.set(env.clock.nowMs() + backOffMs);
+    request.delay(alarms, env.clock.nowMs() + backOffMs);
     this.queues.delayed.add(request);
   }
 
-  private wake(request: PendingRequest): void {
-    request.retryAlarm?.clear();
+  onRetry(request: PendingRequest): void {
     this.queues.delayed.delete(request);
-    request.state = 'queued';
+    request.wake();
     this.enqueue(request);
   }
 
@@ -353,14 +341,13 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
   }
 
   private giveUp(request: PendingRequest, error: KvorumError): void {
-    const { connection } = request;
     let end: StampEnd = 'dropped';
-    if (request.state === 'sent' && connection !== undefined) {
+    if (request.state === 'sent') {
       // The first write of a session is not cancelled even when its caller is gone: what follows needs the
       // session.
       const opens = request.session?.state === 'opening';
-      connection.forget(request, opens);
-      if (request.isWrite) end = 'leftOnTheWay';
+      request.connection.forget(request, opens);
+      if (request.isWrite && request.hasLeft) end = 'leftOnTheWay';
       this.dispatcher.schedule();
     }
     this.complete(request, end, error);
@@ -369,12 +356,10 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
   private complete(request: PendingRequest, end: StampEnd, result: EngineResult | KvorumError): void {
     if (request.state === 'done') return;
     this.queues.remove(request);
-    request.retryAlarm?.clear();
-    request.state = 'done';
-    request.connection = undefined;
+    if (request.isWrite) this.sessions.end(request, end);
+    request.finish();
     this.deadlines.remove(request);
     this.pendingBytes -= request.bytes;
-    if (request.isWrite) this.sessions.end(request, end);
     if (!this.queues.isEmpty) this.dispatcher.schedule();
     request.done(result);
   }

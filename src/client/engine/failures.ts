@@ -12,7 +12,7 @@ export function givenUp(
   message: string,
   cause: unknown,
 ): KvorumError {
-  const outcome = currentOutcome(request);
+  const { outcome } = request;
   const options = cause === undefined ? { outcome } : { outcome, cause };
   return new KvorumError(code, message + remark(outcome), options);
 }
@@ -23,8 +23,7 @@ export function givenUp(
  * what every address is doing.
  */
 export function timedOut(request: PendingRequest, leaderKnown: boolean, describe: () => string): KvorumError {
-  const outcome = currentOutcome(request);
-  const { cause, timeoutMs } = request;
+  const { cause, outcome, timeoutMs } = request;
   const details = { timeoutMs, ...(cause === undefined ? {} : { cause: cause.code }) };
   const last = cause === undefined ? '' : `; last cause: ${cause.code}: ${cause.message}`;
   const tail = last + remark(outcome);
@@ -40,10 +39,6 @@ export function timedOut(request: PendingRequest, leaderKnown: boolean, describe
     }
   }
   return new KvorumError('TIMEOUT', `no answer within ${timeoutMs} ms${tail}`, { outcome, details });
-}
-
-function currentOutcome(request: PendingRequest): Outcome {
-  return request.isWrite && request.copiesOpen > 0 ? 'unknown' : 'none';
 }
 
 function remark(outcome: Outcome): string {

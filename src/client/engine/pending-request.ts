@@ -1,82 +1,28 @@
 // One request of a caller on its way through the engine: where it is, what is known about its copies on the
-// wire, and when its time is over. It is completed exactly once. `copiesOpen` decides between the outcomes
-// `none` and `unknown`, so it must never be lower than the number of copies that may still take effect.
+// wire, and when its time is over. Four states:
+//   queued   waits for a session or a connection
+//   delayed  backs off after a refusal
+//   sent     belongs to a connection, which has it in its next message or has sent it
+//   done     completed, exactly once and for good
+// Readers see a union of the four; below it is one record with a tag, and every change is a method here that
+// asserts where it may come from. The copies decide between the outcomes `none` and `unknown`: their number
+// must never be lower than that of the copies that may still take effect, so it is counted here and nowhere
+// else. It sends nothing and decides nothing about being sent again.
 
-import type { ByteString } from '../../base/bytes.js';
-import type { KvorumError } from '../../base/errors.js';
-import type { ClientOperation, Revision } from '../../kv/commands.js';
-import type {
-  Consistency,
-  CountAnswer,
-  GetAnswer,
-  RangeAnswer,
-  StatusAnswer,
-  WriteAnswer,
-} from '../../wire/protocol.js';
-import type { Connection } from '../links/connection.js';
+import { assert } from '../../base/assert.js';
+import type { Outcome } from '../../base/errors.js';
+import type { ErrorAnswer } from '../../wire/protocol.js';
+import {
+  requestRule,
+  type EngineDone,
+  type EngineRequest,
+  type Lane,
+  type ReadFrom,
+  type RequestFrame,
+  type RequestRule,
+} from './requests.js';
 import type { Session } from './session.js';
-import type { Alarm, Timed } from './timer-queue.js';
-
-/**
- * `leader`: the leader's connection unless it is busy or missing; `nearest`: the connected node that answers
- * fastest; `leaderOnly`: nobody but the leader.
- */
-export type ReadFrom = 'leader' | 'nearest' | 'leaderOnly';
-
-interface ReadRequest {
-  readonly consistency: Consistency;
-  readonly revision: Revision;
-  readonly minRevision: Revision;
-  readonly readFrom: ReadFrom;
-}
-
-export interface EngineWrite {
-  readonly kind: 'write';
-  /** The engine keeps it until the write is decided; the bytes in it must not change. */
-  readonly operation: ClientOperation;
-}
-
-export interface EngineGet extends ReadRequest {
-  readonly kind: 'get';
-  readonly key: ByteString;
-}
-
-/** One page of a range. */
-export interface EngineRange extends ReadRequest {
-  readonly kind: 'range';
-  readonly start: ByteString;
-  readonly end: ByteString | undefined;
-  readonly limit: number;
-  readonly reverse: boolean;
-  readonly keysOnly: boolean;
-}
-
-export interface EngineCount extends ReadRequest {
-  readonly kind: 'count';
-  readonly start: ByteString;
-  readonly end: ByteString | undefined;
-}
-
-/** The view of one node; without `endpoint` of the leader, or of any node. */
-export interface EngineStatus {
-  readonly kind: 'status';
-  /** host:port of an endpoint or of a member. */
-  readonly endpoint?: string;
-}
-
-export type EngineRequest = EngineWrite | EngineGet | EngineRange | EngineCount | EngineStatus;
-
-/** The node's answer as it came. A conflict is a result: `written` with the code CONFLICT. */
-export type EngineResult = WriteAnswer | GetAnswer | RangeAnswer | CountAnswer | StatusAnswer;
-
-/** Called exactly once, never before `submit` has returned. */
-export type EngineDone = (result: EngineResult | KvorumError) => void;
-
-/**
- * `queued`: waits for a session or a connection; `delayed`: backs off; `sent`: on a connection; `done`:
- * completed.
- */
-export type RequestState = 'queued' | 'delayed' | 'sent' | 'done';
+import { Alarm, type Timed, type TimerQueue } from './timer-queue.js';
 
 /** What went wrong with the last try. */
 export interface Cause {
@@ -84,16 +30,134 @@ export interface Cause {
   readonly message: string;
 }
 
+/** A connection, as far as its requests know it. */
+export interface RequestCarrier {
+  readonly address: string;
+  /** The request is not waited for any more; the node is told unless `quietly`. */
+  forget(request: SentRequest, quietly: boolean): void;
+}
+
 /** What a request tells its engine. */
 export interface RequestOwner {
   onDeadline(request: PendingRequest): void;
   onCancel(request: PendingRequest, cause: unknown): void;
+  /** It has backed off for as long as it should; it is still `delayed`. */
+  onRetry(request: PendingRequest): void;
 }
 
-export class PendingRequest implements Timed {
+/** What every request has, and all that can happen to one. */
+export interface RequestFacts extends Timed {
   readonly request: EngineRequest;
+  readonly lane: Lane;
   readonly isWrite: boolean;
+  readonly readFrom: ReadFrom;
+  /** Nobody but the leader can answer it. */
+  readonly needsLeader: boolean;
+  /** A read for which the node must have come as far as the cluster. */
+  readonly readsNewest: boolean;
   /** Counted against `requestBytesMax`; an estimate of the frame's size without its fixed part. */
+  readonly bytes: number;
+  readonly rule: RequestRule<EngineRequest>;
+  readonly done: EngineDone;
+  readonly submittedAtMs: number;
+  readonly timeoutMs: number;
+  /** For writes. Set together with `sequence`; all tries carry the same stamp. */
+  readonly session: Session | undefined;
+  readonly sequence: number;
+  /** Refusals in a row; decides the back-off. */
+  readonly refusals: number;
+  readonly cause: Cause | undefined;
+  /** A node that just refused this read; another one is asked first. */
+  readonly avoid: RequestCarrier | undefined;
+  /** Copies were sent of which it is not known that they had no effect and never will. Never for reads. */
+  readonly mayHaveEffect: boolean;
+  /** `none` only when no copy can take effect. */
+  readonly outcome: Outcome;
+  /** The outcome if the request ends with this answer. */
+  outcomeOf(code: string): Outcome;
+  /** The frame of a try that begins now. */
+  frame(requestId: number, nowMs: number): RequestFrame;
+
+  /** Queued, without a stamp: gets one. */
+  stamp(session: Session, sequence: number): void;
+  /** Queued, and no copy may take effect: gives its stamp back. */
+  unstamp(): void;
+  /** queued -> sent: the connection takes it into its next message. */
+  send(connection: RequestCarrier, requestId: number): void;
+  /** Sent: the message with it has left, and from now on it may take effect. */
+  left(nowMs: number): void;
+  /** sent -> queued: the message with it could not leave. */
+  unsent(): void;
+  /** sent -> queued: its connection is lost. The copy may still take effect. */
+  lost(cause: Cause): void;
+  /** sent -> queued: another node is asked instead. The copy may still take effect. */
+  takenBack(): void;
+  /** Sent: the node has refused it. What comes of that is another call. */
+  refused(connection: RequestCarrier, answer: ErrorAnswer): void;
+  /** sent -> queued, after a refusal. */
+  retry(): void;
+  /** sent -> delayed, after a refusal: `onRetry` at that time. */
+  delay(alarms: TimerQueue, untilMs: number): void;
+  /** delayed -> queued. */
+  wake(): void;
+  /** Any but done -> done. */
+  finish(): void;
+
+  /** Gives up waiting. Without effect once completed. `cause` becomes the cause of the error. */
+  cancel(cause?: unknown): void;
+}
+
+export interface QueuedRequest extends RequestFacts {
+  readonly state: 'queued';
+}
+
+export interface DelayedRequest extends RequestFacts {
+  readonly state: 'delayed';
+}
+
+export interface SentRequest extends RequestFacts {
+  readonly state: 'sent';
+  readonly connection: RequestCarrier;
+  /** Its number there; every try has its own. */
+  readonly requestId: number;
+  /** False while it is only in the connection's next message. */
+  readonly hasLeft: boolean;
+  /** When it left; of the try before until then. */
+  readonly sentAtMs: number;
+}
+
+export interface DoneRequest extends RequestFacts {
+  readonly state: 'done';
+}
+
+export type PendingRequest = QueuedRequest | DelayedRequest | SentRequest | DoneRequest;
+
+/** A request that is queued. */
+export function createRequest(
+  owner: RequestOwner,
+  request: EngineRequest,
+  nowMs: number,
+  timeoutMs: number,
+  done: EngineDone,
+): PendingRequest {
+  return new RequestRecord(owner, request, nowMs, timeoutMs, done) as PendingRequest;
+}
+
+/**
+ * Whether the refused copy of a write can take effect no more. For these two codes the state machine has
+ * judged the copy and not executed it, whatever the node says of the write as a whole.
+ */
+function isDead(answer: ErrorAnswer): boolean {
+  return answer.outcome === 'none' || answer.code === 'SESSION_EXPIRED' || answer.code === 'STALE';
+}
+
+class RequestRecord implements RequestFacts {
+  state: PendingRequest['state'] = 'queued';
+  readonly request: EngineRequest;
+  readonly rule: RequestRule<EngineRequest>;
+  readonly isWrite: boolean;
+  readonly readFrom: ReadFrom;
+  readonly readsNewest: boolean;
   readonly bytes: number;
   readonly done: EngineDone;
   readonly submittedAtMs: number;
@@ -101,23 +165,19 @@ export class PendingRequest implements Timed {
   /** The caller's deadline. */
   readonly atMs: number;
   heapIndex = -1;
-  state: RequestState = 'queued';
-  /** Where it is outstanding, while `sent`. */
-  connection: Connection | undefined = undefined;
-  /** Its number there; every try has its own. */
+  connection: RequestCarrier | undefined = undefined;
   requestId = 0;
+  hasLeft = false;
   sentAtMs = 0;
-  /** For writes. Set together with `sequence`; all tries carry the same stamp. */
   session: Session | undefined = undefined;
   sequence = 0;
-  /** Copies of a write that were sent and of which it is not known that they had no effect and never will. */
-  copiesOpen = 0;
-  /** Refusals in a row; decides the back-off. */
   refusals = 0;
   cause: Cause | undefined = undefined;
-  /** A node that just refused this read; another one is asked first. */
-  avoid: Connection | undefined = undefined;
-  retryAlarm: Alarm | undefined = undefined;
+  avoid: RequestCarrier | undefined = undefined;
+  /** The try that is under way was refused: it is over. */
+  private isRefused = false;
+  private copiesOpen = 0;
+  private retryAlarm: Alarm | undefined = undefined;
   private readonly owner: RequestOwner;
 
   constructor(
@@ -127,86 +187,152 @@ export class PendingRequest implements Timed {
     timeoutMs: number,
     done: EngineDone,
   ) {
+    const rule = requestRule(request);
     this.owner = owner;
     this.request = request;
-    this.isWrite = request.kind === 'write';
-    this.bytes = requestBytes(request);
+    this.rule = rule;
+    this.isWrite = rule.lane === 'write';
+    this.readFrom = rule.readFrom(request);
+    this.readsNewest = rule.readsNewest(request);
+    this.bytes = rule.bytes(request);
     this.done = done;
     this.submittedAtMs = nowMs;
     this.timeoutMs = timeoutMs;
     this.atMs = nowMs + timeoutMs;
   }
 
-  /** Nobody but the leader can answer it. */
+  get lane(): Lane {
+    return this.rule.lane;
+  }
+
   get needsLeader(): boolean {
-    const { request } = this;
-    switch (request.kind) {
-      case 'write':
-        return true;
-      case 'status':
-        return false;
-      default:
-        return request.readFrom === 'leaderOnly' || request.consistency.kind === 'leaderLease';
-    }
+    return this.readFrom === 'leaderOnly';
   }
 
-  /** A read for which the node must have come as far as the cluster. */
-  get readsNewest(): boolean {
-    const { request } = this;
-    return (
-      request.kind !== 'write' && request.kind !== 'status' && request.consistency.kind === 'linearizable'
-    );
+  get mayHaveEffect(): boolean {
+    return this.copiesOpen > 0;
   }
 
-  /** Gives up waiting. Without effect once completed. `cause` becomes the cause of the error. */
+  get outcome(): Outcome {
+    return this.copiesOpen > 0 ? 'unknown' : 'none';
+  }
+
+  /** STALE for a write whose caller waits cannot be explained: `unknown`. */
+  outcomeOf(code: string): Outcome {
+    return this.isWrite && code === 'STALE' ? 'unknown' : this.outcome;
+  }
+
+  frame(requestId: number, nowMs: number): RequestFrame {
+    // What is left of the caller's time, for the node.
+    const timeoutMs = Math.max(1, Math.ceil(this.atMs - nowMs));
+    return this.rule.frame(this.request, requestId, timeoutMs, this.session?.stamp(this.sequence));
+  }
+
+  stamp(session: Session, sequence: number): void {
+    this.expect('queued', 'stamped');
+    assert(this.isWrite && this.session === undefined, 'a request got a stamp that it cannot have');
+    this.session = session;
+    this.sequence = sequence;
+  }
+
+  unstamp(): void {
+    this.expect('queued', 'unstamped');
+    assert(this.copiesOpen === 0, 'a write lost its stamp while a copy may take effect');
+    this.session = undefined;
+    this.sequence = 0;
+  }
+
+  send(connection: RequestCarrier, requestId: number): void {
+    this.expect('queued', 'sent');
+    assert(!this.isWrite || this.session !== undefined, 'a write was sent without a stamp');
+    this.state = 'sent';
+    this.connection = connection;
+    this.requestId = requestId;
+    this.hasLeft = false;
+    this.isRefused = false;
+  }
+
+  left(nowMs: number): void {
+    this.expect('sent', 'said to have left');
+    assert(!this.hasLeft, 'one try of a request left twice');
+    this.hasLeft = true;
+    this.sentAtMs = nowMs;
+    if (this.isWrite) this.copiesOpen++;
+  }
+
+  unsent(): void {
+    this.expect('sent', 'returned');
+    assert(!this.hasLeft, 'a request that had left was returned as unsent');
+    this.toQueued();
+  }
+
+  lost(cause: Cause): void {
+    this.expectOnTheWay('lost');
+    this.cause = cause;
+    this.toQueued();
+  }
+
+  takenBack(): void {
+    this.expectOnTheWay('taken back');
+    this.toQueued();
+  }
+
+  refused(connection: RequestCarrier, answer: ErrorAnswer): void {
+    this.expectOnTheWay('refused');
+    this.isRefused = true;
+    if (this.isWrite && isDead(answer)) this.copiesOpen--;
+    this.cause = { code: answer.code, message: `${connection.address}: ${answer.message}` };
+    this.avoid = connection;
+    this.refusals++;
+  }
+
+  retry(): void {
+    assert(this.state === 'sent' && this.isRefused, 'a request was tried again without a refusal');
+    this.toQueued();
+  }
+
+  delay(alarms: TimerQueue, untilMs: number): void {
+    assert(this.state === 'sent' && this.isRefused, 'a request was delayed without a refusal');
+    this.state = 'delayed';
+    this.connection = undefined;
+    this.retryAlarm ??= new Alarm(alarms, () => this.owner.onRetry(this as PendingRequest));
+    this.retryAlarm.set(untilMs);
+  }
+
+  wake(): void {
+    this.expect('delayed', 'woken');
+    this.retryAlarm?.clear();
+    this.toQueued();
+  }
+
+  finish(): void {
+    assert(this.state !== 'done', 'a request was completed twice');
+    this.retryAlarm?.clear();
+    this.state = 'done';
+    this.connection = undefined;
+    this.session = undefined;
+    this.sequence = 0;
+  }
+
   cancel(cause?: unknown): void {
-    this.owner.onCancel(this, cause);
+    this.owner.onCancel(this as PendingRequest, cause);
   }
 
   onTime(): void {
-    this.owner.onDeadline(this);
+    this.owner.onDeadline(this as PendingRequest);
   }
-}
 
-function requestBytes(request: EngineRequest): number {
-  switch (request.kind) {
-    case 'write':
-      return operationBytes(request.operation);
-    case 'get':
-      return request.key.length;
-    case 'range':
-    case 'count':
-      return request.start.length + (request.end?.length ?? 0);
-    case 'status':
-      return 0;
+  private toQueued(): void {
+    this.state = 'queued';
+    this.connection = undefined;
   }
-}
 
-function operationBytes(operation: ClientOperation): number {
-  switch (operation.kind) {
-    case 'put':
-      return operation.key.length + operation.value.length;
-    case 'delete':
-      return operation.key.length;
-    case 'deleteRange':
-      return operation.start.length + (operation.end?.length ?? 0);
-    case 'closeSession':
-      return 0;
+  private expectOnTheWay(what: string): void {
+    this.expect('sent', what);
+    assert(this.hasLeft && !this.isRefused, 'a request that was not on its way cannot be lost or answered');
   }
-}
 
-/** The kind of frame that answers a request. */
-export function answerKind(request: EngineRequest): EngineResult['kind'] {
-  switch (request.kind) {
-    case 'write':
-      return 'written';
-    case 'get':
-      return 'got';
-    case 'range':
-      return 'page';
-    case 'count':
-      return 'counted';
-    case 'status':
-      return 'status';
+  private expect(state: PendingRequest['state'], what: string): void {
+    if (this.state !== state) assert(false, `a request was ${what} while ${this.state}`);
   }
 }

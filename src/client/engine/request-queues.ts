@@ -2,6 +2,7 @@
 // because a request that is given up leaves from the middle. A request is in at most one of them; all
 // together are bounded by `requestsMax`.
 
+import { assertNever } from '../../base/assert.js';
 import type { PendingRequest } from './pending-request.js';
 
 export class RequestQueues {
@@ -28,13 +29,31 @@ export class RequestQueues {
   }
 
   remove(request: PendingRequest): void {
-    if (request.state === 'delayed') this.delayed.delete(request);
-    else if (request.state === 'queued') this.queueOf(request).delete(request);
+    switch (request.state) {
+      case 'queued':
+        this.queueOf(request).delete(request);
+        return;
+      case 'delayed':
+        this.delayed.delete(request);
+        return;
+      case 'sent':
+      case 'done':
+        return;
+      default:
+        assertNever(request);
+    }
   }
 
   private queueOf(request: PendingRequest): Set<PendingRequest> {
-    if (request.isWrite) return request.session === undefined ? this.writes : this.resends;
-    if (request.request.kind === 'status') return this.statuses;
-    return request.needsLeader ? this.leaderReads : this.reads;
+    switch (request.lane) {
+      case 'write':
+        return request.session === undefined ? this.writes : this.resends;
+      case 'read':
+        return request.needsLeader ? this.leaderReads : this.reads;
+      case 'status':
+        return this.statuses;
+      default:
+        return assertNever(request.lane);
+    }
   }
 }

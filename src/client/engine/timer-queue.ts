@@ -15,11 +15,11 @@ export interface Timed {
   onTime(nowMs: number): void;
 }
 
-export class TimerQueue {
+export class TimerQueue<Item extends Timed = Timed> {
   private readonly clock: Clock;
   private readonly timers: Timers;
   /** A binary heap by `atMs`: no item is due before its parent. */
-  private readonly heap: Timed[] = [];
+  private readonly heap: Item[] = [];
   private timer: TimerHandle = undefined;
   /** When `timer` fires; Infinity without one. Never later than the first item is due. */
   private armedForMs = Infinity;
@@ -34,7 +34,7 @@ export class TimerQueue {
   }
 
   /** Queues an item that is not queued. */
-  add(item: Timed): void {
+  add(item: Item): void {
     item.heapIndex = this.heap.length;
     this.heap.push(item);
     this.siftUp(item.heapIndex);
@@ -42,7 +42,7 @@ export class TimerQueue {
   }
 
   /** Takes an item out; one that is not queued is fine. */
-  remove(item: Timed): void {
+  remove(item: Item): void {
     const index = item.heapIndex;
     if (index < 0) return;
     item.heapIndex = -1;
@@ -55,7 +55,7 @@ export class TimerQueue {
   }
 
   /** All items, in no order. */
-  items(): readonly Timed[] {
+  items(): readonly Item[] {
     return [...this.heap];
   }
 
@@ -94,11 +94,11 @@ export class TimerQueue {
 
   private siftUp(from: number): void {
     const heap = this.heap;
-    const item = heap[from] as Timed;
+    const item = heap[from] as Item;
     let index = from;
     while (index > 0) {
       const parentIndex = (index - 1) >> 1;
-      const parent = heap[parentIndex] as Timed;
+      const parent = heap[parentIndex] as Item;
       if (parent.atMs <= item.atMs) break;
       heap[index] = parent;
       parent.heapIndex = index;
@@ -110,14 +110,14 @@ export class TimerQueue {
 
   private siftDown(from: number): void {
     const heap = this.heap;
-    const item = heap[from] as Timed;
+    const item = heap[from] as Item;
     let index = from;
     for (;;) {
       let childIndex = 2 * index + 1;
       if (childIndex >= heap.length) break;
       const right = heap[childIndex + 1];
-      if (right !== undefined && right.atMs < (heap[childIndex] as Timed).atMs) childIndex++;
-      const child = heap[childIndex] as Timed;
+      if (right !== undefined && right.atMs < (heap[childIndex] as Item).atMs) childIndex++;
+      const child = heap[childIndex] as Item;
       if (child.atMs >= item.atMs) break;
       heap[index] = child;
       child.heapIndex = index;

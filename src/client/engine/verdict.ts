@@ -3,8 +3,7 @@
 // the state machine recognises the stamp; it may get a new stamp only when no copy with the old one can still
 // take effect.
 
-import { isErrorCode, KvorumError, type Outcome } from '../../base/errors.js';
-import type { ErrorAnswer } from '../../wire/protocol.js';
+import { isErrorCode, KvorumError, type ErrorCode, type Outcome } from '../../base/errors.js';
 
 export type Verdict =
   /** Send again: to the leader, or to another node. */
@@ -16,35 +15,42 @@ export type Verdict =
   /** To the caller. */
   | 'fail';
 
-/**
- * Whether the refused copy of a write can still take effect. For these two codes the state machine has judged
- * the copy and not executed it, whatever the node says of the write as a whole.
- */
-export function copyIsDead(answer: ErrorAnswer): boolean {
-  return answer.outcome === 'none' || answer.code === 'SESSION_EXPIRED' || answer.code === 'STALE';
-}
+/** `newSession` holds for writes of which no copy may take effect; others fail. */
+const verdicts: Readonly<Record<ErrorCode, Verdict>> = {
+  NOT_LEADER: 'retry',
+  UNAVAILABLE: 'retry',
+  OVERLOADED: 'backOff',
+  SESSION_EXPIRED: 'newSession',
+  TIMEOUT: 'fail',
+  ABORTED: 'fail',
+  CLOSED: 'fail',
+  CONFLICT: 'fail',
+  INVALID_ARGUMENT: 'fail',
+  TOO_LARGE: 'fail',
+  NO_SPACE: 'fail',
+  STALE: 'fail',
+  SESSION_LIMIT: 'fail',
+  COMPACTED: 'fail',
+  FUTURE_REVISION: 'fail',
+  PROTOCOL: 'fail',
+  // Every node says so until the level is raised, and that is a person's decision.
+  UNSUPPORTED: 'fail',
+  // What the node has read it cannot read again, and nobody has judged the request.
+  FORMAT: 'fail',
+  IDENTITY: 'fail',
+  CORRUPT: 'fail',
+  DISK: 'fail',
+  CONFIG: 'fail',
+  INTERNAL: 'fail',
+};
 
-/** `copiesOpen`: copies of the write that may take effect, after this answer. 0 for reads. */
-export function judge(code: string, isWrite: boolean, copiesOpen: number): Verdict {
-  switch (code) {
-    case 'NOT_LEADER':
-    case 'UNAVAILABLE':
-      return 'retry';
-    case 'OVERLOADED':
-      return 'backOff';
-    case 'SESSION_EXPIRED':
-      return isWrite && copiesOpen === 0 ? 'newSession' : 'fail';
-    default:
-      return 'fail';
-  }
-}
-
 /**
- * `none` only when no copy can take effect. STALE for a write whose caller waits cannot be explained:
- * `unknown`.
+ * `mayHaveEffect`: some copy of the write, after this answer. A code that this version does not know is for
+ * the caller.
  */
-export function outcomeOf(code: string, isWrite: boolean, copiesOpen: number): Outcome {
-  return isWrite && (copiesOpen > 0 || code === 'STALE') ? 'unknown' : 'none';
+export function judge(code: string, isWrite: boolean, mayHaveEffect: boolean): Verdict {
+  const verdict = isErrorCode(code) ? verdicts[code] : 'fail';
+  return verdict === 'newSession' && (!isWrite || mayHaveEffect) ? 'fail' : verdict;
 }
 
 /** The error for an answer; a code that this version does not know is kept as it came. */

@@ -7,7 +7,8 @@ import { KvorumError } from '../../base/errors.js';
 import { KvorumClient } from '../../client/client.js';
 import { ClientEngine, type EngineOptions } from '../../client/engine/engine.js';
 import type { ClientEnv } from '../../client/engine/env.js';
-import type { EngineDone, EngineRequest, PendingRequest } from '../../client/engine/pending-request.js';
+import type { PendingRequest } from '../../client/engine/pending-request.js';
+import type { EngineDone, EngineRequest } from '../../client/engine/requests.js';
 import { disposedError, type OpenCalls, type VirtualTime } from './time.js';
 
 /** What the cluster gives to the engines of its clients. */

@@ -5,7 +5,7 @@
 
 import { fromByteString, toByteString, toBytes } from '../../base/bytes.js';
 import { KvorumError } from '../../base/errors.js';
-import type { EngineRequest, EngineResult } from '../../client/engine/pending-request.js';
+import type { EngineRequest, EngineResult } from '../../client/engine/requests.js';
 import type { KeyRecord } from '../../kv/commands.js';
 import type { ClientPlan, PlannedOperation } from '../plan/plan.js';
 import type {

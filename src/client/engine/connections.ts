@@ -5,11 +5,17 @@
 import { KvorumError } from '../../base/errors.js';
 import { protocolVersion, type Member, type ServerHello } from '../../wire/protocol.js';
 import { Connection, type ConnectionEvents } from './connection.js';
-import type { EngineContext } from '../engine/context.js';
-import type { EngineOptions } from '../engine/engine.js';
-import { addressesMax } from '../engine/limits.js';
-import type { PendingRequest } from '../engine/pending-request.js';
-import { Alarm } from '../engine/timer-queue.js';
+import type { EngineContext } from './context.js';
+import { addressesMax } from './limits.js';
+import type { PendingRequest } from './pending-request.js';
+import { Alarm } from './timer-queue.js';
+
+export interface Addresses {
+  /** host:port of one node or more. */
+  readonly endpoints: readonly string[];
+  /** The addresses that nodes give for each other are not used. Default false. */
+  readonly endpointsOnly?: boolean;
+}
 
 export class Connections {
   private readonly context: EngineContext;
@@ -33,7 +39,7 @@ export class Connections {
   /** `onLeaderChange` is called whenever `leader` has become another connection, or none. */
   constructor(
     context: EngineContext,
-    { endpoints, endpointsOnly = false }: Pick<EngineOptions, 'endpoints' | 'endpointsOnly'>,
+    { endpoints, endpointsOnly = false }: Addresses,
     events: ConnectionEvents,
     onLeaderChange: (leader: Connection | undefined) => void,
   ) {
@@ -85,8 +91,7 @@ export class Connections {
   forRead(request: PendingRequest, nowMs: number): Connection | undefined {
     const { leader } = this;
     if (request.needsLeader) return leader?.hasRoom(nowMs) === true ? leader : undefined;
-    const read = request.request;
-    const nearest = read.kind !== 'write' && read.kind !== 'status' && read.readFrom === 'nearest';
+    const nearest = request.readFrom === 'nearest';
     if (
       !nearest &&
       leader !== undefined &&

@@ -1,0 +1,83 @@
+// Whether the node at the other end of a connection is alive: one that is connected but dead answers no ping.
+// Silence counts from when something was waited for. A client that was held up itself must not blame the
+// node: what the node sent meanwhile has not been read yet.
+
+import type { EngineContext } from './context.js';
+import { Alarm } from './timer-queue.js';
+
+export interface LivenessOwner {
+  /** Something of the node is waited for. */
+  readonly isWaiting: boolean;
+  ping(nowMs: number): void;
+  /** It has not answered the ping. */
+  silent(silentMs: number): void;
+}
+
+export class Liveness {
+  /** Silent although it was pinged while something was waited for. */
+  isSuspect = false;
+  private readonly context: EngineContext;
+  private readonly owner: LivenessOwner;
+  private receivedAtMs = 0;
+  /** Since when something is waited for. */
+  private waitingSinceMs = 0;
+  private pingedAtMs: number | undefined = undefined;
+  private readonly checkAlarm: Alarm;
+
+  constructor(context: EngineContext, owner: LivenessOwner) {
+    this.context = context;
+    this.owner = owner;
+    this.checkAlarm = new Alarm(context.alarms, (nowMs, dueMs) => this.check(nowMs, dueMs));
+  }
+
+  begin(nowMs: number): void {
+    this.checkAlarm.set(nowMs + this.context.limits.idlePingMs);
+  }
+
+  reset(): void {
+    this.checkAlarm.clear();
+    this.isSuspect = false;
+    this.pingedAtMs = undefined;
+  }
+
+  heard(nowMs: number): void {
+    this.receivedAtMs = nowMs;
+    this.isSuspect = false;
+  }
+
+  /** The time from ping to pong, of a pong that is heard now. */
+  roundTripMs(nowMs: number): number | undefined {
+    return this.pingedAtMs === undefined ? undefined : nowMs - this.pingedAtMs;
+  }
+
+  /** Nothing was waited for, now something is. */
+  waits(nowMs: number): void {
+    this.waitingSinceMs = nowMs;
+    if (this.pingedAtMs === undefined) this.checkAlarm.set(nowMs + this.context.limits.pingAfterMs);
+  }
+
+  private check(nowMs: number, dueMs: number): void {
+    const { pingAfterMs, pongTimeoutMs, idlePingMs } = this.context.limits;
+    if (nowMs - dueMs > pongTimeoutMs / 2) {
+      // This process was held up.
+      this.checkAlarm.set(nowMs + pongTimeoutMs / 4);
+      return;
+    }
+    if (this.pingedAtMs !== undefined && this.receivedAtMs < this.pingedAtMs) {
+      this.owner.silent(nowMs - this.receivedAtMs);
+      return;
+    }
+    this.pingedAtMs = undefined;
+    const { isWaiting } = this.owner;
+    const silentSinceMs = isWaiting ? Math.max(this.receivedAtMs, this.waitingSinceMs) : this.receivedAtMs;
+    const pingAtMs = silentSinceMs + (isWaiting ? pingAfterMs : idlePingMs);
+    if (nowMs < pingAtMs) {
+      this.checkAlarm.set(pingAtMs);
+      return;
+    }
+    this.pingedAtMs = nowMs;
+    this.isSuspect = isWaiting;
+    this.owner.ping(nowMs);
+    this.checkAlarm.set(nowMs + pongTimeoutMs);
+  }
+}
