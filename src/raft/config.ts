@@ -1,92 +1,112 @@
-// The core's numbers, all in one place: unit, default and bound of each.
+// The core's numbers, all in one place: default, bounds and unit of each, and what two of them must be to
+// each other.
 
-import { checkBounds, type Bounds } from '../base/bounds.js';
 import { KvorumError } from '../base/errors.js';
-
-/** Whole numbers; bounds are `raftConfigBounds`. */
-export interface RaftConfig {
-  /** Leader sends to an idle follower this often. Default 50; 1 .. electionTimeoutMsMin / 3. */
-  readonly heartbeatIntervalMs: number;
-  /**
-   * A follower that heard nothing for a random time between min and max starts a pre-vote. Default 300 and
-   * 600; up to 60,000.
-   */
-  readonly electionTimeoutMsMin: number;
-  readonly electionTimeoutMsMax: number;
-  /**
-   * After the link to the leader broke: pre-vote after a random time between these, if an election is not due
-   * before. Default 20 and 60; up to 60,000.
-   */
-  readonly linkDownElectionMsMin: number;
-  readonly linkDownElectionMsMax: number;
-  /**
-   * Payload bytes of one AppendEntries, or one larger entry. Default 229,376 (a frame stays under 256 KiB);
-   * up to 2 MiB, so that it fits into one message.
-   */
-  readonly appendBytesMax: number;
-  /** Entries of one AppendEntries. Default 512; up to 10,000, which is what a peer takes. */
-  readonly appendEntriesMax: number;
-  /** Payload bytes sent to one follower and not acknowledged. Default 8 MiB; up to 1 GiB. */
-  readonly inFlightBytesMax: number;
-  /** AppendEntries messages sent to one follower and not acknowledged. Default 256; up to 65,536. */
-  readonly inFlightMessagesMax: number;
-  /**
-   * Payload bytes appended by this leader and not committed; beyond it proposals are refused. Default 64 MiB;
-   * up to 1 GiB.
-   */
-  readonly uncommittedBytesMax: number;
-  /** Payload bytes handed to the state machine and not yet applied. Default 4 MiB; up to 1 GiB. */
-  readonly applyBytesMax: number;
-  /**
-   * Payload bytes of entries kept in memory once they are durable, applied or not. Default 32 MiB; up to
-   * 1 GiB.
-   */
-  readonly entryCacheBytesMax: number;
-  /**
-   * ReadIndex requests waiting at once on one node, own and those of followers; more are refused. Default
-   * 10,000; up to 1,000,000.
-   */
-  readonly readsMax: number;
-}
+import { checkSettings, defaultsOf, type Settings, type ValuesOf } from '../base/settings.js';
 
 const timeMsMax = 60_000;
-const bytesMax = 1_073_741_824;
+const kibibyte = 1_024;
+const mebibyte = 1_048_576;
+const gibibyte = 1_073_741_824;
 
-export const raftConfigBounds: Bounds<keyof RaftConfig> = {
-  heartbeatIntervalMs: [1, timeMsMax],
-  electionTimeoutMsMin: [1, timeMsMax],
-  electionTimeoutMsMax: [1, timeMsMax],
-  linkDownElectionMsMin: [1, timeMsMax],
-  linkDownElectionMsMax: [1, timeMsMax],
-  appendBytesMax: [1, 2 * 1_048_576],
-  appendEntriesMax: [1, 10_000],
-  inFlightBytesMax: [1, bytesMax],
-  inFlightMessagesMax: [1, 65_536],
-  uncommittedBytesMax: [1, bytesMax],
-  applyBytesMax: [1, bytesMax],
-  entryCacheBytesMax: [1, bytesMax],
-  readsMax: [1, 1_000_000],
-};
+export const raftSettings = {
+  heartbeatIntervalMs: {
+    default: 50,
+    min: 1,
+    max: timeMsMax,
+    unit: 'ms',
+    words: 'how often a leader sends to an idle follower; at most a third of `electionTimeoutMsMin`',
+  },
+  electionTimeoutMsMin: {
+    default: 300,
+    min: 1,
+    max: timeMsMax,
+    unit: 'ms',
+    words: 'a follower that heard nothing for a random time between this …',
+  },
+  electionTimeoutMsMax: {
+    default: 600,
+    min: 1,
+    max: timeMsMax,
+    unit: 'ms',
+    words: '… and this asks whether it could be elected',
+  },
+  linkDownElectionMsMin: {
+    default: 20,
+    min: 1,
+    max: timeMsMax,
+    unit: 'ms',
+    words: 'after the link to the leader broke it asks after a random time between this …',
+  },
+  linkDownElectionMsMax: {
+    default: 60,
+    min: 1,
+    max: timeMsMax,
+    unit: 'ms',
+    words: '… and this, if an election is not due before',
+  },
+  /** The default keeps a frame under 256 KiB; the maximum fits into one message. */
+  appendBytesMax: {
+    default: 224 * kibibyte,
+    min: 1,
+    max: 2 * mebibyte,
+    unit: 'bytes',
+    words: 'of one message with entries, or one larger entry',
+  },
+  /** The maximum is what a peer takes. */
+  appendEntriesMax: { default: 512, min: 1, max: 10_000, unit: 'count', words: 'entries of one message' },
+  inFlightBytesMax: {
+    default: 8 * mebibyte,
+    min: 1,
+    max: gibibyte,
+    unit: 'bytes',
+    words: 'of entries sent to one follower and not acknowledged',
+  },
+  inFlightMessagesMax: {
+    default: 256,
+    min: 1,
+    max: 65_536,
+    unit: 'count',
+    words: 'messages with entries sent to one follower and not acknowledged',
+  },
+  uncommittedBytesMax: {
+    default: 64 * mebibyte,
+    min: 1,
+    max: gibibyte,
+    unit: 'bytes',
+    words: 'of entries that a leader has appended and not committed; beyond it writes are refused',
+  },
+  applyBytesMax: {
+    default: 4 * mebibyte,
+    min: 1,
+    max: gibibyte,
+    unit: 'bytes',
+    words: 'of entries on their way to the state machine',
+  },
+  entryCacheBytesMax: {
+    default: 32 * mebibyte,
+    min: 1,
+    max: gibibyte,
+    unit: 'bytes',
+    words: 'of durable entries kept in memory, applied or not',
+  },
+  readsMax: {
+    default: 10_000,
+    min: 1,
+    max: 1_000_000,
+    unit: 'count',
+    words: 'rounds of reads waiting on one node, its own and those of followers; more are refused',
+  },
+} as const satisfies Settings;
 
-export const defaultRaftConfig: RaftConfig = {
-  heartbeatIntervalMs: 50,
-  electionTimeoutMsMin: 300,
-  electionTimeoutMsMax: 600,
-  linkDownElectionMsMin: 20,
-  linkDownElectionMsMax: 60,
-  appendBytesMax: 224 * 1024,
-  appendEntriesMax: 512,
-  inFlightBytesMax: 8 * 1024 * 1024,
-  inFlightMessagesMax: 256,
-  uncommittedBytesMax: 64 * 1024 * 1024,
-  applyBytesMax: 4 * 1024 * 1024,
-  entryCacheBytesMax: 32 * 1024 * 1024,
-  readsMax: 10_000,
-};
+/** Whole numbers within the bounds of `raftSettings`. */
+export type RaftConfig = ValuesOf<typeof raftSettings>;
+
+export const defaultRaftConfig: RaftConfig = defaultsOf(raftSettings);
 
 /** Throws `CONFIG` naming the first field that is out of its bounds. */
 export function validateRaftConfig(config: RaftConfig): void {
-  checkBounds('raft.', config, raftConfigBounds);
+  checkSettings('raft.', config, raftSettings);
   if (config.electionTimeoutMsMax < config.electionTimeoutMsMin) {
     throw new KvorumError('CONFIG', 'raft.electionTimeoutMsMax must not be below raft.electionTimeoutMsMin');
   }

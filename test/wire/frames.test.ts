@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { KeyRecord } from '../../src/kv/commands.js';
 import { kvLimits } from '../../src/kv/commands.js';
-import { raftConfigBounds } from '../../src/raft/config.js';
+import { raftSettings } from '../../src/raft/config.js';
 import { decodeClientFrames, encodeClientFrames } from '../../src/wire/clients/request-codec.js';
 import { decodePeerFrames, encodePeerFrames, encodePeerMessages } from '../../src/wire/peers/codec.js';
 import { wireLimits, type ClientFrame, type PeerFrame, type ServerFrame } from '../../src/wire/protocol.js';
@@ -199,8 +199,8 @@ describe('limits of a message', () => {
       expect(message.length).toBeLessThanOrEqual(messageBytesMax);
       expect(decodeServerFrames(message)).toHaveLength(1);
     }
-    const [, entriesMax] = raftConfigBounds.appendEntriesMax;
-    const [, bytesMax] = raftConfigBounds.appendBytesMax;
+    const entriesMax = raftSettings.appendEntriesMax.max;
+    const bytesMax = raftSettings.appendBytesMax.max;
     const largest = [
       append(1, entryLimits.payloadBytesMax),
       append(entriesMax, Math.floor(bytesMax / entriesMax)),

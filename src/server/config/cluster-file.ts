@@ -4,8 +4,15 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { KvorumError } from '../../base/errors.js';
+import type { Settings, ValuesOf } from '../../base/settings.js';
 import type { Member } from '../../wire/protocol.js';
-import { defaultNodeConfig, validateNodeConfig, type NodeConfig } from './node-config.js';
+import {
+  defaultNodeConfig,
+  nodeSettings,
+  validateNodeConfig,
+  type NodeConfig,
+  type SettingGroup,
+} from './node-config.js';
 
 export interface ClusterConfig {
   readonly members: readonly Member[];
@@ -16,11 +23,19 @@ const membersMax = 7;
 
 const positive = z.number().positive();
 
-/** All the file may say of a part of the configuration: the same names, each optional. */
-function partOf<T extends object>(defaults: T): z.ZodType<Partial<T>> {
-  const fields = Object.keys(defaults).map((name) => [name, positive.optional()] as const);
-  return z.strictObject(Object.fromEntries(fields)) as unknown as z.ZodType<Partial<T>>;
+/** All the file may say of a group of settings: the same names, each optional. */
+function fieldsOf<S extends Settings>(settings: S): z.ZodType<Partial<ValuesOf<S>>> {
+  const fields = Object.keys(settings).map((name) => [name, positive.optional()] as const);
+  return z.strictObject(Object.fromEntries(fields)) as unknown as z.ZodType<Partial<ValuesOf<S>>>;
 }
+
+const groups = {
+  raft: fieldsOf(nodeSettings.raft).optional(),
+  wal: fieldsOf(nodeSettings.wal).optional(),
+  limits: fieldsOf(nodeSettings.limits).optional(),
+  store: fieldsOf(nodeSettings.store).optional(),
+  snapshot: fieldsOf(nodeSettings.snapshot).optional(),
+} satisfies Record<SettingGroup, z.ZodType>;
 
 const clusterFile = z.strictObject({
   members: z
@@ -32,11 +47,7 @@ const clusterFile = z.strictObject({
     )
     .min(1)
     .max(membersMax),
-  raft: partOf(defaultNodeConfig.raft).optional(),
-  wal: partOf(defaultNodeConfig.wal).optional(),
-  limits: partOf(defaultNodeConfig.limits).optional(),
-  store: partOf(defaultNodeConfig.store).optional(),
-  snapshot: partOf(defaultNodeConfig.snapshot).optional(),
+  ...groups,
 });
 
 /** What is wrong with a field, to follow its name in a sentence. What a schema says itself comes first. */
@@ -67,8 +78,8 @@ function fieldsAt(path: readonly PropertyKey[]): string[] {
   const [part] = path;
   if (part === undefined) return Object.keys(clusterFile.shape);
   if (part === 'members') return Object.keys(clusterFile.shape.members.element.shape);
-  const defaults = Object.entries(defaultNodeConfig).find(([name]) => name === part)?.[1] as unknown;
-  return typeof defaults === 'object' && defaults !== null ? Object.keys(defaults) : [];
+  const settings = Object.entries(nodeSettings).find(([group]) => group === part)?.[1];
+  return settings === undefined ? [] : Object.keys(settings);
 }
 
 function typeOf(value: unknown): string {

@@ -1,107 +1,158 @@
-// Every number a node can be tuned by, with unit, default and bounds; all are whole numbers. Limits of the
+// Every number a node can be tuned by: default, bounds, unit and words of each, in groups. Limits of the
 // formats are not here: they are the same on all nodes (`kvLimits`, `wireLimits`, `entryLimits`).
 
-import { checkBounds, type Bounds } from '../../base/bounds.js';
 import type { Millis } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
-import { defaultRaftConfig, validateRaftConfig, type RaftConfig } from '../../raft/config.js';
+import {
+  checkSettings,
+  defaultsOf,
+  type Setting,
+  type Settings,
+  type ValuesOf,
+} from '../../base/settings.js';
+import { raftSettings, validateRaftConfig } from '../../raft/config.js';
 
-export interface WalConfig {
-  /** Bytes of one preallocated segment file. Default 64 MiB; 64 KiB to 1 GiB. */
-  readonly segmentBytes: number;
-  /** Bytes of log beyond which writes are refused with NO_SPACE. Default 8 GiB; at least 4 segments. */
-  readonly quotaBytes: number;
-}
+const kibibyte = 1_024;
+const mebibyte = 1_048_576;
+const gibibyte = 1_073_741_824;
+const millisMax = 60_000;
+const requestsMax = 10_000_000;
 
-export interface LimitsConfig {
-  /** Writes received and not yet applied, in the log or not. Default 65,536; up to 10,000,000. */
-  readonly pendingCommandsMax: number;
-  /** Bytes of them. Default 64 MiB; up to 4 GiB. */
-  readonly pendingCommandBytesMax: number;
-  /** Reads received and not yet answered. Default 65,536; up to 10,000,000. */
-  readonly pendingReadsMax: number;
-  /** Requests of one connection not yet answered. Default 32,768; up to 10,000,000. */
-  readonly connectionRequestsMax: number;
-}
+const walSettings = {
+  segmentBytes: {
+    default: 64 * mebibyte,
+    min: 64 * kibibyte,
+    max: gibibyte,
+    unit: 'bytes',
+    words: 'of one file of the log, made ahead of its use',
+  },
+  quotaBytes: {
+    default: 8 * gibibyte,
+    min: 256 * kibibyte,
+    max: Number.MAX_SAFE_INTEGER,
+    unit: 'bytes',
+    words: 'of log beyond which writes are refused; at least four segments',
+  },
+} as const satisfies Settings;
 
-export interface StoreConfig {
-  /**
-   * The applied state is written to the store when this many bytes have gathered. Default 2 MiB; up to 1 GiB.
-   */
-  readonly groupBytesMax: number;
-  /** … or this long after the first of them, whichever comes first. Default 100; up to 60,000. */
-  readonly groupIntervalMs: Millis;
-}
+const limitsSettings = {
+  pendingCommandsMax: {
+    default: 65_536,
+    min: 1,
+    max: requestsMax,
+    unit: 'count',
+    words: 'writes received and not yet applied, in the log or not',
+  },
+  pendingCommandBytesMax: {
+    default: 64 * mebibyte,
+    min: 1,
+    max: 4 * gibibyte,
+    unit: 'bytes',
+    words: 'of them',
+  },
+  pendingReadsMax: {
+    default: 65_536,
+    min: 1,
+    max: requestsMax,
+    unit: 'count',
+    words: 'reads received and not yet answered',
+  },
+  connectionRequestsMax: {
+    default: 32_768,
+    min: 1,
+    max: requestsMax,
+    unit: 'count',
+    words: 'requests of one connection not yet answered',
+  },
+} as const satisfies Settings;
 
-export interface SnapshotConfig {
-  /** The log is shortened when it holds more entries than this. Default 100,000; at least 1. */
-  readonly logEntriesMax: number;
-  /** … or more bytes than this. Default 256 MiB; at least 64 KiB. */
-  readonly logBytesMax: number;
-  /** Bytes of one piece of a snapshot on its way to a member. Default 200 KiB; 4 KiB .. 1 MiB. */
-  readonly chunkBytes: number;
-}
+const storeSettings = {
+  groupBytesMax: {
+    default: 2 * mebibyte,
+    min: 1,
+    max: gibibyte,
+    unit: 'bytes',
+    words: 'the applied state is written to the store when this much has gathered …',
+  },
+  groupIntervalMs: {
+    default: 100,
+    min: 1,
+    max: millisMax,
+    unit: 'ms',
+    words: '… or this long after the first of it, whichever comes first',
+  },
+} as const satisfies Settings;
 
-export interface NodeConfig {
-  readonly raft: RaftConfig;
-  readonly wal: WalConfig;
-  readonly limits: LimitsConfig;
-  readonly store: StoreConfig;
-  readonly snapshot: SnapshotConfig;
-  /** Longest stretch of applying or reading before other events are looked at. Default 2; up to 60,000. */
+const snapshotSettings = {
+  logEntriesMax: {
+    default: 100_000,
+    min: 1,
+    max: Number.MAX_SAFE_INTEGER,
+    unit: 'count',
+    words: 'the log is cut when it holds more entries than this …',
+  },
+  logBytesMax: {
+    default: 256 * mebibyte,
+    min: 64 * kibibyte,
+    max: Number.MAX_SAFE_INTEGER,
+    unit: 'bytes',
+    words: '… or more bytes than this; half of `wal.quotaBytes` if that is less',
+  },
+  chunkBytes: {
+    default: 200 * kibibyte,
+    min: 4 * kibibyte,
+    max: mebibyte,
+    unit: 'bytes',
+    words: 'of one piece of a snapshot on its way to a member',
+  },
+} as const satisfies Settings;
+
+/** What a cluster file may say, by group. */
+export const nodeSettings = {
+  raft: raftSettings,
+  wal: walSettings,
+  limits: limitsSettings,
+  store: storeSettings,
+  snapshot: snapshotSettings,
+} as const satisfies Readonly<Record<string, Settings>>;
+
+export type SettingGroup = keyof typeof nodeSettings;
+
+const sliceMs = {
+  default: 2,
+  min: 1,
+  max: millisMax,
+  unit: 'ms',
+  words: 'longest stretch of applying or reading before other events are looked at',
+} as const satisfies Setting;
+
+export type WalConfig = ValuesOf<typeof walSettings>;
+
+export type NodeConfig = {
+  readonly [Group in SettingGroup]: ValuesOf<(typeof nodeSettings)[Group]>;
+} & {
+  /** Longest stretch of applying or reading before other events are looked at. Not in a cluster file. */
   readonly sliceMs: Millis;
-}
+};
 
 export const defaultNodeConfig: NodeConfig = {
-  raft: defaultRaftConfig,
-  wal: { segmentBytes: 64 * 1_048_576, quotaBytes: 8 * 1_073_741_824 },
-  limits: {
-    pendingCommandsMax: 65_536,
-    pendingCommandBytesMax: 64 * 1_048_576,
-    pendingReadsMax: 65_536,
-    connectionRequestsMax: 32_768,
-  },
-  store: { groupBytesMax: 2 * 1_048_576, groupIntervalMs: 100 },
-  snapshot: { logEntriesMax: 100_000, logBytesMax: 256 * 1_048_576, chunkBytes: 200 * 1_024 },
-  sliceMs: 2,
-};
-
-const millisMax = 60_000;
-const bytesMax = 1_073_741_824;
-
-const walBounds: Bounds<keyof WalConfig> = {
-  segmentBytes: [65_536, bytesMax],
-  quotaBytes: [4 * 65_536, Number.MAX_SAFE_INTEGER],
-};
-
-const limitsBounds: Bounds<keyof LimitsConfig> = {
-  pendingCommandsMax: [1, 10_000_000],
-  pendingCommandBytesMax: [1, 4 * bytesMax],
-  pendingReadsMax: [1, 10_000_000],
-  connectionRequestsMax: [1, 10_000_000],
-};
-
-const storeBounds: Bounds<keyof StoreConfig> = {
-  groupBytesMax: [1, bytesMax],
-  groupIntervalMs: [1, millisMax],
-};
-
-const snapshotBounds: Bounds<keyof SnapshotConfig> = {
-  logEntriesMax: [1, Number.MAX_SAFE_INTEGER],
-  logBytesMax: [65_536, Number.MAX_SAFE_INTEGER],
-  chunkBytes: [4_096, 1_048_576],
+  raft: defaultsOf(nodeSettings.raft),
+  wal: defaultsOf(nodeSettings.wal),
+  limits: defaultsOf(nodeSettings.limits),
+  store: defaultsOf(nodeSettings.store),
+  snapshot: defaultsOf(nodeSettings.snapshot),
+  sliceMs: sliceMs.default,
 };
 
 /** Throws `CONFIG` naming the first field out of its bounds. */
 export function validateNodeConfig(config: NodeConfig): void {
+  for (const [group, settings] of Object.entries(nodeSettings)) {
+    checkSettings(`${group}.`, config[group as SettingGroup] as ValuesOf<Settings>, settings);
+  }
+  checkSettings('', { sliceMs: config.sliceMs }, { sliceMs });
   validateRaftConfig(config.raft);
-  checkBounds('wal.', config.wal, walBounds);
   if (config.wal.quotaBytes < 4 * config.wal.segmentBytes) {
     const { quotaBytes } = config.wal;
     throw new KvorumError('CONFIG', `wal.quotaBytes must be at least four segments, not ${quotaBytes}`);
   }
-  checkBounds('limits.', config.limits, limitsBounds);
-  checkBounds('store.', config.store, storeBounds);
-  checkBounds('snapshot.', config.snapshot, snapshotBounds);
-  checkBounds('', { sliceMs: config.sliceMs }, { sliceMs: [1, millisMax] });
 }

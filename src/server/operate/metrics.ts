@@ -1,123 +1,143 @@
-// Figures of a node in Prometheus' text format. They are read from the node when asked for, so that the hot
-// path counts nothing twice.
+// Figures of a node in Prometheus' text format, each declared once. They are read from the node when asked
+// for, so that the hot path counts nothing twice.
 
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import type { ServerNode } from '../node.js';
 
-interface Figure {
-  readonly name: string;
-  readonly help: string;
-  read(node: ServerNode): number;
+/** One of several values of a metric, by the label that tells them apart. */
+interface Labelled {
+  readonly label: string;
+  readonly value: number;
 }
 
-const figures: readonly Figure[] = [
-  { name: 'kvorum_raft_term', help: 'Current term.', read: (node) => node.raft?.currentTerm ?? 0 },
-  {
-    name: 'kvorum_raft_is_leader',
+type Metric = { readonly help: string } & (
+  | { readonly type: 'gauge'; read(node: ServerNode): number }
+  /** Only grows: what a replaced member counted is kept (`server/snapshots/figures.ts`). */
+  | { readonly type: 'counter'; read(node: ServerNode): number }
+  | { readonly type: 'counter'; readonly labelName: string; read(node: ServerNode): readonly Labelled[] }
+);
+
+type MetricName = `kvorum_${string}`;
+
+/** A counter's name ends in `_total`, and no other's does: that is how Prometheus tells them. */
+export const metrics: Readonly<Record<MetricName, Metric>> = {
+  kvorum_raft_term: {
+    type: 'gauge',
+    help: 'Current term.',
+    read: ({ raft }) => raft?.currentTerm ?? 0,
+  },
+  kvorum_raft_is_leader: {
+    type: 'gauge',
     help: '1 while this node leads.',
-    read: (node) => Number(node.raft?.role === 'leader'),
+    read: ({ raft }) => Number(raft?.role === 'leader'),
   },
-  {
-    name: 'kvorum_raft_has_leader',
+  kvorum_raft_has_leader: {
+    type: 'gauge',
     help: '1 while this node knows a leader.',
-    read: (node) => Number(node.raft?.leaderId !== undefined),
+    read: ({ raft }) => Number(raft?.leaderId !== undefined),
   },
-  {
-    name: 'kvorum_raft_commit_index',
+  kvorum_raft_commit_index: {
+    type: 'gauge',
     help: 'Highest committed index.',
-    read: (node) => node.raft?.commitIndex ?? 0,
+    read: ({ raft }) => raft?.commitIndex ?? 0,
   },
-  {
-    name: 'kvorum_raft_last_index',
+  kvorum_raft_last_index: {
+    type: 'gauge',
     help: 'Highest index in the log.',
-    read: (node) => node.raft?.lastIndex ?? 0,
+    read: ({ raft }) => raft?.lastIndex ?? 0,
   },
-  {
-    name: 'kvorum_applied_index',
+  kvorum_applied_index: {
+    type: 'gauge',
     help: 'Highest applied index.',
-    read: (node) => node.stateMachine?.appliedIndex ?? 0,
+    read: ({ stateMachine }) => stateMachine?.appliedIndex ?? 0,
   },
-  {
-    name: 'kvorum_store_applied_index',
+  kvorum_store_applied_index: {
+    type: 'gauge',
     help: 'Highest applied index that is durable in the store.',
-    read: (node) => node.stateMachine?.durableAppliedIndex ?? 0,
+    read: ({ stateMachine }) => stateMachine?.durableAppliedIndex ?? 0,
   },
-  { name: 'kvorum_revision', help: 'Newest revision.', read: (node) => node.stateMachine?.revision ?? 0 },
-  {
-    name: 'kvorum_sessions',
+  kvorum_revision: {
+    type: 'gauge',
+    help: 'Newest revision.',
+    read: ({ stateMachine }) => stateMachine?.revision ?? 0,
+  },
+  kvorum_sessions: {
+    type: 'gauge',
     help: 'Open client sessions.',
-    read: (node) => node.stateMachine?.sessionCount ?? 0,
+    read: ({ stateMachine }) => stateMachine?.sessionCount ?? 0,
   },
-  { name: 'kvorum_clients', help: 'Client connections.', read: (node) => node.gauges.clients },
-  {
-    name: 'kvorum_pending_writes',
+  kvorum_clients: {
+    type: 'gauge',
+    help: 'Client connections.',
+    read: ({ gauges }) => gauges.clients,
+  },
+  kvorum_pending_writes: {
+    type: 'gauge',
     help: 'Writes not yet answered.',
-    read: (node) => node.gauges.pendingWrites,
+    read: ({ gauges }) => gauges.pendingWrites,
   },
-  { name: 'kvorum_pending_reads', help: 'Reads not yet answered.', read: (node) => node.gauges.pendingReads },
-  {
-    name: 'kvorum_is_catching_up',
+  kvorum_pending_reads: {
+    type: 'gauge',
+    help: 'Reads not yet answered.',
+    read: ({ gauges }) => gauges.pendingReads,
+  },
+  kvorum_is_catching_up: {
+    type: 'gauge',
     help: '1 while this node, whose disk was damaged, is supplied by the others and does not vote.',
     read: (node) => Number(['recovering', 'catchingUp'].includes(node.status().state)),
   },
-  { name: 'kvorum_log_bytes', help: 'Bytes of the log on disk.', read: (node) => node.status().logBytes },
-  { name: 'kvorum_db_bytes', help: 'Bytes of the store on disk.', read: (node) => node.status().dbBytes },
-];
-
-interface Total extends Figure {
-  /** Which of several it is. */
-  readonly labels: Readonly<Record<string, string>>;
-}
-
-/** They only grow: what a replaced member counted is kept (snapshot-figures.ts). */
-const totals: readonly Total[] = [
-  {
-    name: 'kvorum_snapshots_sent_total',
+  kvorum_log_bytes: {
+    type: 'gauge',
+    help: 'Bytes of the log on disk.',
+    read: (node) => node.status().logBytes,
+  },
+  kvorum_db_bytes: {
+    type: 'gauge',
+    help: 'Bytes of the store on disk.',
+    read: (node) => node.status().dbBytes,
+  },
+  kvorum_snapshots_sent_total: {
+    type: 'counter',
     help: 'Snapshots sent that the receiver holds durably.',
-    labels: {},
-    read: (node) => node.snapshotFigures.sent,
+    read: ({ snapshotFigures }) => snapshotFigures.sent,
   },
-  {
-    name: 'kvorum_snapshots_installed_total',
+  kvorum_snapshots_installed_total: {
+    type: 'counter',
     help: 'Snapshots that took the place of log and store.',
-    labels: {},
-    read: (node) => node.snapshotFigures.installed,
+    read: ({ snapshotFigures }) => snapshotFigures.installed,
   },
-  ...(['sent', 'received'] as const).map((direction) => ({
-    name: 'kvorum_snapshots_bytes_total',
+  kvorum_snapshots_bytes_total: {
+    type: 'counter',
     help: 'Keys and values in snapshots.',
-    labels: { direction },
-    read: (node: ServerNode) =>
-      direction === 'sent' ? node.snapshotFigures.bytesSent : node.snapshotFigures.bytesReceived,
-  })),
-];
+    labelName: 'direction',
+    read: ({ snapshotFigures }) => [
+      { label: 'sent', value: snapshotFigures.bytesSent },
+      { label: 'received', value: snapshotFigures.bytesReceived },
+    ],
+  },
+};
 
 /** The registry of one node's figures, and of its process. */
 export function createMetrics(node: ServerNode): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
-  for (const { name, help, read } of figures) {
-    const gauge: Gauge = new Gauge({
-      name,
-      help,
-      registers: [registry],
-      collect: () => gauge.set(read(node)),
-    });
-  }
-  for (const name of new Set(totals.map((total) => total.name))) registerTotals(registry, node, name);
+  for (const [name, metric] of Object.entries(metrics)) register(registry, node, name, metric);
   return registry;
 }
 
-function registerTotals(registry: Registry, node: ServerNode, name: string): void {
-  const parts = totals.filter((total) => total.name === name);
-  const counter: Counter = new Counter({
-    name,
-    help: parts[0]?.help ?? '',
-    labelNames: Object.keys(parts[0]?.labels ?? {}),
-    registers: [registry],
-    collect: () => {
-      counter.reset();
-      for (const { labels, read } of parts) counter.inc(labels, read(node));
-    },
-  });
+function register(registry: Registry, node: ServerNode, name: string, metric: Metric): void {
+  const { help } = metric;
+  const registers = [registry];
+  if (metric.type === 'gauge') {
+    const collect = (): void => gauge.set(metric.read(node));
+    const gauge: Gauge = new Gauge({ name, help, registers, collect });
+    return;
+  }
+  const collect = (): void => {
+    counter.reset();
+    if (!('labelName' in metric)) counter.inc(metric.read(node));
+    else for (const { label, value } of metric.read(node)) counter.inc({ [metric.labelName]: label }, value);
+  };
+  const labelNames = 'labelName' in metric ? [metric.labelName] : [];
+  const counter: Counter = new Counter({ name, help, labelNames, registers, collect });
 }
