@@ -7,7 +7,6 @@ import { toByteString, type ByteString } from '../base/bytes.js';
 import type { NodeId } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import { kvLimits } from '../kv/commands.js';
-import { protocolVersion } from './protocol.js';
 
 /** An unpacked array: a frame, a record or a command. */
 export type WireArray = readonly unknown[];
@@ -21,6 +20,7 @@ export const fieldLimits = {
   /** Longer messages of errors are cut by the sender. */
   messageLengthMax: 1_024,
   versionLengthMax: 64,
+  topicLengthMax: 64,
   membersMax: 64,
   /** A range may start just after a key of the greatest length, which takes one byte more. */
   rangeBoundBytesMax: kvLimits.keyBytesMax + 1,
@@ -30,21 +30,6 @@ export const fieldLimits = {
 export function checkArity(frame: WireArray, length: number, name: string): void {
   if (frame.length === length) return;
   throw new KvorumError('PROTOCOL', `${name} must have ${length} positions, not ${frame.length}`);
-}
-
-/**
- * As `checkArity` for a hello, whose position 1 is the version in every version: a hello of another length
- * from another version is refused with both versions, so that people learn what to upgrade.
- */
-export function checkHello(frame: WireArray, length: number): void {
-  const version = frame[1];
-  if (frame.length !== length && typeof version === 'number' && version !== protocolVersion) {
-    throw new KvorumError(
-      'PROTOCOL',
-      `the other side speaks protocol version ${version}, this one ${protocolVersion}; upgrade the older one`,
-    );
-  }
-  checkArity(frame, length, 'hello');
 }
 
 /** An integer `min` .. `max`; without bounds 0 .. 2^53-1, as revisions, indexes and terms are. */

@@ -8,9 +8,7 @@ import type { Outcome } from '../base/errors.js';
 import { kvLimits, type KeyRecord, type Revision } from '../kv/commands.js';
 import type { StoreRecord } from '../kv/store.js';
 import type { Message } from '../raft/messages.js';
-
-/** Raised when a frame changes its meaning. A node refuses to talk to another version. */
-export const protocolVersion = 2;
+import type { Versions } from './versions.js';
 
 /** Limits of the wire, the same for all. Bytes and counts that may arrive before anything is unpacked. */
 export const wireLimits = {
@@ -25,6 +23,12 @@ export const wireLimits = {
   /** Bytes of keys and values in one page of a range. */
   pageBytesMax: 1_048_576,
   pageRecordsMax: 10_000,
+  /** Credit that a client may give a stream at once. */
+  streamCreditBytesMax: 16 * 1_048_576,
+  /** Argument of a stream. */
+  streamArgumentBytesMax: 64 * 1024,
+  /** Payload of one frame of a stream: a message of it alone is one that receivers accept. */
+  streamPayloadBytesMax: 4 * 1_048_576 - 64,
   /** Records of one chunk of a snapshot. */
   chunkRecordsMax: 4_096,
   /** Key of a record of a snapshot. */
@@ -36,9 +40,10 @@ export const wireLimits = {
 // ---- peers
 
 /** First frame on a peer link, from the dialing and then from the accepting node. */
-export interface PeerHello {
+export interface PeerHello extends Versions {
   readonly kind: 'hello';
-  readonly protocolVersion: number;
+  /** Of the state in the sender's store; `undefined` while the cluster is not formed on that node. */
+  readonly formatLevel: number | undefined;
   readonly nodeId: NodeId;
   /** Drawn at random when the node's data folder was made, 32 hexadecimal digits. */
   readonly instanceId: string;
@@ -140,9 +145,8 @@ interface TimedRequest extends Request {
   readonly timeoutMs: number;
 }
 
-export interface ClientHello {
+export interface ClientHello extends Versions {
   readonly kind: 'hello';
-  readonly protocolVersion: number;
   /** The cluster the client belongs to since its first connection; `undefined` on that one. */
   readonly clusterId: string | undefined;
 }
@@ -199,6 +203,54 @@ export interface PingRequest extends Request {
   readonly kind: 'ping';
 }
 
+// ---- streams
+//
+// A stream carries frames from a node to a client for as long as both want, in order. The client opens it
+// with a credit in bytes and gives more as it has read. The node may send one frame while the credit is above
+// 0, however large; the length of its payload is taken from the credit, which may go below 0 thereby. A
+// client that reads slowly so runs out of credit and is waited for; it is not cut off.
+
+interface StreamFrame {
+  /** The client's number of the stream, from the same ascending numbers as those of its requests. */
+  readonly requestId: number;
+}
+
+export interface OpenStream extends StreamFrame {
+  readonly kind: 'openStream';
+  /** What the stream is of, and about what in particular. */
+  readonly topic: string;
+  readonly argument: Uint8Array;
+  /** 1 .. `wireLimits.streamCreditBytesMax`. */
+  readonly creditBytes: number;
+}
+
+/** The client can take so many bytes more. */
+export interface StreamCredit extends StreamFrame {
+  readonly kind: 'streamCredit';
+  /** 1 .. `wireLimits.streamCreditBytesMax`. */
+  readonly bytes: number;
+}
+
+/** The client wants no more of it. Not answered: the stream is over, and what is under way has no reader. */
+export interface CloseStream extends StreamFrame {
+  readonly kind: 'closeStream';
+}
+
+export interface StreamData extends StreamFrame {
+  readonly kind: 'streamData';
+  /** From 1, one more with each frame of the stream. */
+  readonly sequence: number;
+  readonly payload: Uint8Array;
+}
+
+/** The last frame of a stream, also of one that could not be opened. Needs no credit. */
+export interface StreamEnd extends StreamFrame {
+  readonly kind: 'streamEnd';
+  /** `OK`, or the code of an error; it may be one that this version does not know. */
+  readonly code: string;
+  readonly message: string;
+}
+
 export type ClientFrame =
   | ClientHello
   | WriteRequest
@@ -207,7 +259,10 @@ export type ClientFrame =
   | CountRequest
   | StatusRequest
   | CancelRequest
-  | PingRequest;
+  | PingRequest
+  | OpenStream
+  | StreamCredit
+  | CloseStream;
 
 // ---- clients: answers
 
@@ -226,9 +281,10 @@ export interface LeaderNotice {
   readonly clusterTimeMs: number;
 }
 
-export interface ServerHello {
+export interface ServerHello extends Versions {
   readonly kind: 'hello';
-  readonly protocolVersion: number;
+  /** Of the cluster's state, as applied on this node. */
+  readonly formatLevel: number;
   readonly clusterId: string;
   readonly nodeId: NodeId;
   readonly members: readonly Member[];
@@ -326,4 +382,6 @@ export type ServerFrame =
   | RangeAnswer
   | CountAnswer
   | StatusAnswer
-  | PongAnswer;
+  | PongAnswer
+  | StreamData
+  | StreamEnd;

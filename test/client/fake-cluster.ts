@@ -6,13 +6,8 @@ import type { ByteString } from '../../src/base/bytes.js';
 import type { ErrorCode, Outcome } from '../../src/base/errors.js';
 import { kvLimits, type ClientCommand, type KeyRecord } from '../../src/kv/commands.js';
 import { decodeClientCommand } from '../../src/wire/commands/command-codec.js';
-import {
-  protocolVersion,
-  type ClientFrame,
-  type NodeStatus,
-  type ServerFrame,
-  type WriteRequest,
-} from '../../src/wire/protocol.js';
+import type { ClientFrame, NodeStatus, ServerFrame, WriteRequest } from '../../src/wire/protocol.js';
+import { ownVersions } from '../../src/wire/versions.js';
 import type { FakeLink } from './fake-world.js';
 import { type FakeNode, type FakeWorld } from './fake-world.js';
 
@@ -276,6 +271,8 @@ export class ClusterNode implements FakeNode {
       this.answer(link, { kind: 'status', requestId: frame.requestId, status: this.status() });
     } else if (frame.kind === 'write') {
       this.write(link, frame);
+    } else if (frame.kind === 'openStream' || frame.kind === 'streamCredit' || frame.kind === 'closeStream') {
+      throw new Error(`the fake cluster has no streams, and got ${frame.kind}`);
     } else if (cluster.leader === undefined && frame.consistency.kind === 'linearizable') {
       this.answer(link, errorFrame(frame.requestId, 'NOT_LEADER', 'none'));
     } else {
@@ -321,7 +318,8 @@ export class ClusterNode implements FakeNode {
     const { clusterId, leader, term, clusterTimeMs, nodes } = this.cluster;
     return {
       kind: 'hello',
-      protocolVersion,
+      ...ownVersions,
+      formatLevel: 1,
       clusterId,
       nodeId: this.nodeId,
       members: nodes.map(({ nodeId, address }) => ({ nodeId, address })),

@@ -8,7 +8,8 @@ import { afterEach, expect, test } from 'vitest';
 import { connect, type KvorumClient } from '../../src/client/index.js';
 import { decodeClientFrames } from '../../src/wire/clients/request-codec.js';
 import { decodeClientCommand } from '../../src/wire/commands/command-codec.js';
-import { protocolVersion, type ClientFrame, type ServerFrame } from '../../src/wire/protocol.js';
+import type { ClientFrame, ServerFrame } from '../../src/wire/protocol.js';
+import { ownVersions } from '../../src/wire/versions.js';
 import { encodeServerFrames } from '../../src/wire/clients/answer-codec.js';
 import { patienceMs, until } from '../waiting.js';
 
@@ -61,7 +62,8 @@ class TinyServer {
       case 'hello': {
         const members = [{ nodeId: 'n1', address: this.endpoint }];
         const leader = { leaderId: 'n1', term: 1, clusterTimeMs: 0 };
-        return { kind: 'hello', protocolVersion, clusterId: 'c1', nodeId: 'n1', members, ...leader };
+        const own = { clusterId: 'c1', nodeId: 'n1', formatLevel: 1 };
+        return { kind: 'hello', ...ownVersions, ...own, members, ...leader };
       }
       case 'write':
         return this.write(frame, socket);

@@ -7,12 +7,8 @@ import type { NodeEvent } from '../../src/server/events.js';
 import { Clients, type RequestFrame } from '../../src/server/front/clients.js';
 import { decodeServerFrames } from '../../src/wire/clients/answer-codec.js';
 import { encodeClientFrames } from '../../src/wire/clients/request-codec.js';
-import {
-  protocolVersion,
-  type ClientFrame,
-  type ServerFrame,
-  type ServerHello,
-} from '../../src/wire/protocol.js';
+import type { ClientFrame, ServerFrame, ServerHello } from '../../src/wire/protocol.js';
+import { ownVersions } from '../../src/wire/versions.js';
 import { VirtualTime } from './snapshot-world.js';
 
 /** Keeps what it is answered. */
@@ -32,11 +28,12 @@ export class FakeCaller implements Caller {
   }
 }
 
-export const clientHello: ClientFrame = { kind: 'hello', protocolVersion, clusterId: undefined };
+export const clientHello: ClientFrame = { kind: 'hello', ...ownVersions, clusterId: undefined };
 
 const serverHello: ServerHello = {
   kind: 'hello',
-  protocolVersion,
+  ...ownVersions,
+  formatLevel: 1,
   clusterId: 'c',
   nodeId: 'n1',
   members: [{ nodeId: 'n1', address: 'n1:1' }],

@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { Forming } from '../../src/server/life/forming.js';
 import { refuseFormation, refusePeer, type OwnIdentity } from '../../src/server/life/identity.js';
 import { decodeFormation, encodeFormation, type Formation } from '../../src/wire/commands/entry-codec.js';
-import { protocolVersion, type PeerHello } from '../../src/wire/protocol.js';
+import type { PeerHello } from '../../src/wire/protocol.js';
+import { ownVersions } from '../../src/wire/versions.js';
 
 const memberIds = ['n1', 'n2', 'n3'];
 const instanceOf = (nodeId: string): string => nodeId.slice(1).repeat(32);
@@ -20,7 +21,8 @@ const formation: Formation = {
 function hello(nodeId: string, change: Partial<PeerHello> = {}): PeerHello {
   return {
     kind: 'hello',
-    protocolVersion,
+    ...ownVersions,
+    formatLevel: undefined,
     nodeId,
     instanceId: instanceOf(nodeId),
     incarnation: 'e'.repeat(32),
@@ -94,7 +96,20 @@ describe('identity', () => {
   const formed = { clusterId: formation.clusterId };
 
   test.each([
-    ['another protocol version', formation, hello('n2', { protocolVersion: 99 }), 'PROTOCOL', /same version/],
+    [
+      'a newer protocol',
+      formation,
+      hello('n2', { protocolMin: 90, protocolMax: 99 }),
+      'PROTOCOL',
+      /^node n2 speaks protocol versions 90 \.\. 99, node n1 \d+ \.\. \d+; upgrade node n1$/,
+    ],
+    [
+      'an older protocol',
+      formation,
+      hello('n2', { protocolMin: 1, protocolMax: 2 }),
+      'PROTOCOL',
+      /^node n2 speaks protocol versions 1 \.\. 2, node n1 \d+ \.\. \d+; upgrade node n2$/,
+    ],
     ['the own name', formation, hello('n1'), 'IDENTITY', /two nodes call themselves n1/],
     [
       'another cluster',

@@ -8,7 +8,8 @@ import type { Clients } from '../../src/server/front/clients.js';
 import { Membership } from '../../src/server/life/life.js';
 import type { Peers } from '../../src/server/peers/peers.js';
 import { writeDamage } from '../../src/storage/folder/damage.js';
-import { protocolVersion, type PeerHello, type TransferFrame } from '../../src/wire/protocol.js';
+import type { PeerHello, TransferFrame } from '../../src/wire/protocol.js';
+import { ownVersions } from '../../src/wire/versions.js';
 import { hashChunk } from '../../src/wire/snapshots/codec.js';
 import { appliedAt, MemoryStores, PairBench } from './pair-world.js';
 
@@ -83,7 +84,8 @@ class Bench {
     const { clusterId, members } = this.pair.formation;
     const hello: PeerHello = {
       kind: 'hello',
-      protocolVersion,
+      ...ownVersions,
+      formatLevel: 1,
       nodeId,
       instanceId: members[0]?.instanceId ?? '',
       incarnation: nodeId.padEnd(32, '0'),

@@ -8,13 +8,8 @@ import { KvorumError } from '../../src/base/errors.js';
 import { Incarnations } from '../../src/server/peers/incarnations.js';
 import { Peers } from '../../src/server/peers/peers.js';
 import { decodePeerFrames, encodePeerFrames } from '../../src/wire/peers/codec.js';
-import {
-  protocolVersion,
-  type PeerFrame,
-  type PeerHello,
-  type SnapshotCursor,
-  type TransferFrame,
-} from '../../src/wire/protocol.js';
+import type { PeerFrame, PeerHello, SnapshotCursor, TransferFrame } from '../../src/wire/protocol.js';
+import { ownVersions } from '../../src/wire/versions.js';
 import { VirtualTime } from './snapshot-world.js';
 
 const cursor: SnapshotCursor = { kind: 'snapshotCursor', transferId: 7, revision: 5, sub: 1 };
@@ -22,7 +17,8 @@ const cursor: SnapshotCursor = { kind: 'snapshotCursor', transferId: 7, revision
 function helloOf(nodeId: string, clusterId: string | undefined): PeerHello {
   return {
     kind: 'hello',
-    protocolVersion,
+    ...ownVersions,
+    formatLevel: clusterId === undefined ? undefined : 1,
     nodeId,
     instanceId: 'a'.repeat(32),
     incarnation: 'b'.repeat(32),

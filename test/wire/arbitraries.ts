@@ -65,6 +65,14 @@ export const record: fc.Arbitrary<KeyRecord> = fc.record({
   leaseId: uint,
 });
 
+/** Ranges that meet ours and others: both arrive. */
+const versionFields = {
+  protocolMin: fc.constantFrom(0, 2, 3),
+  protocolMax: fc.constantFrom(3, 4, 2 ** 53 - 1),
+  formatLevelMax: uint,
+};
+const creditBytes = fc.integer({ min: 1, max: wireLimits.streamCreditBytesMax });
+
 const envelope = { from: nodeId, to: nodeId, term: uint };
 const lastLog = { lastLogIndex: uint, lastLogTerm: uint };
 
@@ -162,7 +170,8 @@ export const peerFrame: fc.Arbitrary<PeerFrame> = fc.oneof(
     weight: 1,
     arbitrary: fc.record({
       kind: fc.constant('hello' as const),
-      protocolVersion: uint,
+      ...versionFields,
+      formatLevel: fc.option(uint, { nil: undefined }),
       nodeId,
       instanceId: hex(32),
       incarnation: hex(32),
@@ -197,7 +206,7 @@ const read = { ...timed, consistency, revision: uint, minRevision: uint };
 export const clientFrame: fc.Arbitrary<ClientFrame> = fc.oneof(
   fc.record({
     kind: fc.constant('hello' as const),
-    protocolVersion: uint,
+    ...versionFields,
     clusterId: fc.option(ascii, { nil: undefined }),
   }),
   fc.record({ kind: fc.constant('write' as const), ...timed, command: bytes }),
@@ -213,7 +222,18 @@ export const clientFrame: fc.Arbitrary<ClientFrame> = fc.oneof(
   }),
   fc.record({ kind: fc.constant('count' as const), ...read, start, end }),
   fc.record({ kind: fc.constant('status' as const), ...timed }),
-  fc.record({ kind: fc.constantFrom('cancel' as const, 'ping' as const), requestId: uint }),
+  fc.record({
+    kind: fc.constantFrom('cancel' as const, 'ping' as const, 'closeStream' as const),
+    requestId: uint,
+  }),
+  fc.record({
+    kind: fc.constant('openStream' as const),
+    requestId: uint,
+    topic: ascii,
+    argument: fc.uint8Array({ maxLength: 100 }),
+    creditBytes,
+  }),
+  fc.record({ kind: fc.constant('streamCredit' as const), requestId: uint, bytes: creditBytes }),
 );
 
 const status: fc.Arbitrary<NodeStatus> = fc.record({
@@ -239,7 +259,8 @@ const optionalNode = fc.option(nodeId, { nil: undefined });
 export const serverFrame: fc.Arbitrary<ServerFrame> = fc.oneof(
   fc.record({
     kind: fc.constant('hello' as const),
-    protocolVersion: uint,
+    ...versionFields,
+    formatLevel: uint,
     clusterId: fc.oneof(fc.constant(''), ascii),
     nodeId,
     members: fc.array(fc.record({ nodeId, address: ascii }), { maxLength: 7 }),
@@ -284,6 +305,18 @@ export const serverFrame: fc.Arbitrary<ServerFrame> = fc.oneof(
   fc.record({ kind: fc.constant('counted' as const), requestId: uint, revision: uint, count: uint }),
   fc.record({ kind: fc.constant('status' as const), requestId: uint, status }),
   fc.record({ kind: fc.constant('pong' as const), requestId: uint }),
+  fc.record({
+    kind: fc.constant('streamData' as const),
+    requestId: uint,
+    sequence: positive,
+    payload: bytes,
+  }),
+  fc.record({
+    kind: fc.constant('streamEnd' as const),
+    requestId: uint,
+    code: ascii,
+    message: text,
+  }),
 );
 
 const condition = fc.record({ kind: fc.constant('modRevision' as const), revision: uint });

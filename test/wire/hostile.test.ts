@@ -1,6 +1,7 @@
 // Bytes that no honest sender makes: whatever they are, a decoder throws PROTOCOL or gives frames in which
 // every position has its type. It never throws anything else, and never takes long.
 
+import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeClientFrames, encodeClientFrames } from '../../src/wire/clients/request-codec.js';
@@ -9,6 +10,7 @@ import { decodePeerFrames, encodePeerFrames } from '../../src/wire/peers/codec.j
 import { wireLimits } from '../../src/wire/protocol.js';
 import { decodeServerFrames, encodeServerFrames } from '../../src/wire/clients/answer-codec.js';
 import { processorMs } from '../waiting.js';
+import { agreedProtocol, ownVersions, type ProtocolRange } from '../../src/wire/versions.js';
 import { clientFrame, errorOf, peerFrame, plain, serverFrame } from './arbitraries.js';
 
 interface Protocol {
@@ -38,6 +40,9 @@ const protocols: Protocol[] = [
     reencode: encodeServerFrames,
   },
 ];
+
+/** Of all three protocols. */
+const helloNumber = 1;
 
 /** Refused with PROTOCOL, or decoded to frames that are valid: they survive another round. */
 function checkHarmless(protocol: Protocol, bytes: Uint8Array): void {
@@ -143,15 +148,19 @@ describe.each(protocols)('$name frames', (protocol) => {
     );
   });
 
-  it('of another length or number are refused', () => {
+  it('of another length or number are refused, but for a hello with further positions', () => {
     fc.assert(
       fc.property(protocol.message, fc.constantFrom(-1, 1), (message, change) => {
         const frames = unpackArray(message).map((frame) => {
           const positions = frame as WireValue[];
-          return change < 0 ? positions.slice(0, -1) : [...positions, null];
+          if (change < 0) return positions.slice(0, -1);
+          return positions[0] === helloNumber ? positions : [...positions, null];
         });
+        const isHello = (frame: WireValue[]): boolean => change > 0 && frame[0] === helloNumber;
+        const refused = frames.findIndex((frame) => !isHello(frame));
         const error = errorOf(() => protocol.decode(packValue(frames)));
-        expect(error?.message).toMatch(/frame 0: (.* must have \d+ positions|.*protocol version)/);
+        if (refused < 0) expect(error).toBeUndefined();
+        else expect(error?.message).toMatch(new RegExp(`frame ${refused}: .* must have .*\\d+ positions`));
       }),
       { numRuns: 200 },
     );
@@ -195,17 +204,102 @@ describe.each(protocols)('$name frames', (protocol) => {
   });
 });
 
-describe('a hello of another version', () => {
-  it('says which versions meet', () => {
-    const hello = packValue([[1, 3, 'c1', 'more', 'positions']]);
-    expect(errorOf(() => decodeClientFrames(hello))?.message).toContain(
-      'speaks protocol version 3, this one 2',
+describe('a hello', () => {
+  const text = new Uint8Array(3);
+  const hellos = [
+    { name: 'peer', decode: decodePeerFrames, frames: fc.sample(peerFrame, { numRuns: 500, seed: 1 }) },
+    { name: 'client', decode: decodeClientFrames, frames: fc.sample(clientFrame, { numRuns: 500, seed: 1 }) },
+    { name: 'server', decode: decodeServerFrames, frames: fc.sample(serverFrame, { numRuns: 500, seed: 1 }) },
+  ].map(({ name, decode, frames }) => {
+    const hello = frames.find((frame) => frame.kind === 'hello');
+    assert(hello !== undefined, `no hello among the ${name} frames`);
+    const encode = { peer: encodePeerFrames, client: encodeClientFrames, server: encodeServerFrames }[name];
+    const known: unknown = { ...hello, ...ownVersions };
+    const positions = unpackArray(encode?.([known as never]) ?? text)[0] as WireValue[];
+    return { name, decode, hello: known, positions };
+  });
+
+  it.each(hellos)('of a $name may end with positions of a newer version', ({ decode, hello, positions }) => {
+    for (const tail of [[null], [7, 'x', [1, 2]], [text]] as WireValue[][]) {
+      expect(plain(decode(packValue([[...positions, ...tail]])))).toEqual([plain(hello)]);
+    }
+  });
+
+  it.each(hellos)('of a $name with a field of a wrong type names it', ({ decode, positions }) => {
+    for (let at = 1; at < positions.length; at++) {
+      const wrong = positions.map((value, position) => (position === at ? -0.5 : value));
+      const error = errorOf(() => decode(packValue([wrong])));
+      expect(error?.code).toBe('PROTOCOL');
+      expect(error?.message).toMatch(new RegExp(`frame 0: position ${at} \\(\\w+\\) must be`));
+    }
+  });
+
+  it.each(hellos)('of a $name in versions that do not meet says which, whatever follows', ({ decode }) => {
+    const { protocolMin, protocolMax } = ownVersions;
+    const own = `this one ${protocolMin} .. ${protocolMax}`;
+    const newer = packValue([[1, protocolMax + 1, protocolMax + 4, 9, text]]);
+    expect(errorOf(() => decode(newer))).toMatchObject({
+      code: 'PROTOCOL',
+      message:
+        'malformed message: frame 0: the other side speaks protocol versions 4 .. 7, ' +
+        `${own}; upgrade this one`,
+    });
+    const older = packValue([[1, 1, 2, 0, text, 'more']]);
+    expect(errorOf(() => decode(older))?.message).toContain(
+      `the other side speaks protocol versions 1 .. 2, ${own}; upgrade the other side`,
     );
-    expect(errorOf(() => decodePeerFrames(hello))?.message).toContain(
-      'speaks protocol version 3, this one 2',
-    );
-    expect(errorOf(() => decodeServerFrames(hello))?.message).toContain(
-      'speaks protocol version 3, this one 2',
-    );
+    expect(errorOf(() => decode(packValue([[1, 5, 4, 1]])))?.message).toContain('(protocolMax) must be');
+  });
+
+  it('is agreed on in the highest version that both know', () => {
+    const range = (protocolMin: number, protocolMax: number): ProtocolRange => ({ protocolMin, protocolMax });
+    expect(agreedProtocol(range(3, 3), range(3, 3))).toBe(3);
+    expect(agreedProtocol(range(3, 5), range(1, 4))).toBe(4);
+    expect(agreedProtocol(range(3, 5), range(5, 9))).toBe(5);
+    expect(agreedProtocol(range(1, 9), range(2, 4))).toBe(4);
+    const apart = errorOf(() => agreedProtocol(range(3, 5), range(6, 9), 'node n1', 'the client'));
+    expect(apart).toMatchObject({
+      code: 'PROTOCOL',
+      message: 'the client speaks protocol versions 6 .. 9, node n1 3 .. 5; upgrade node n1',
+    });
+  });
+});
+
+describe('frames of streams', () => {
+  const openStream: WireValue[] = [9, 1, 'test', new Uint8Array(2), 100];
+  const streamCredit: WireValue[] = [10, 1, 100];
+  const { streamCreditBytesMax, streamArgumentBytesMax, streamPayloadBytesMax } = wireLimits;
+
+  it.each([
+    ['no topic', openStream, 2, '', 'topic'],
+    ['a long topic', openStream, 2, 'x'.repeat(65), 'topic'],
+    ['a topic that is no text', openStream, 2, 'a\nb', 'topic'],
+    ['a large argument', openStream, 3, new Uint8Array(streamArgumentBytesMax + 1), 'argument'],
+    ['no credit', openStream, 4, 0, 'creditBytes'],
+    ['a credit below 0', openStream, 4, -1, 'creditBytes'],
+    ['too much credit', openStream, 4, streamCreditBytesMax + 1, 'creditBytes'],
+    ['none to add', streamCredit, 2, 0, 'bytes'],
+    ['too much to add', streamCredit, 2, streamCreditBytesMax + 1, 'bytes'],
+  ] as const)('with %s are refused', (_name, frame, at, value, field) => {
+    expect(decodeClientFrames(packValue([frame]))).toHaveLength(1);
+    const changed = frame.map((old, position) => (position === at ? value : old));
+    const error = errorOf(() => decodeClientFrames(packValue([changed])));
+    expect(error).toMatchObject({ code: 'PROTOCOL', details: { position: at, field } });
+  });
+
+  it('begin to count at 1, and the largest payload is receivable', () => {
+    const first = packValue([[10, 1, 0, new Uint8Array(1)]]);
+    expect(errorOf(() => decodeServerFrames(first))?.message).toContain('(sequence) must be an integer 1 ..');
+    const payload = new Uint8Array(streamPayloadBytesMax);
+    const frame = { kind: 'streamData', requestId: 2 ** 53 - 1, sequence: 2 ** 53 - 1, payload } as const;
+    expect(decodeServerFrames(encodeServerFrames([frame]))).toHaveLength(1);
+    const over = packValue([[10, 1, 1, new Uint8Array(streamPayloadBytesMax + 1)]]);
+    expect(errorOf(() => decodeServerFrames(over))?.message).toContain('(payload) must be');
+  });
+
+  it('with a long message of their end are cut to what receivers take', () => {
+    const message = 'é'.repeat(100_000);
+    const end = encodeServerFrames([{ kind: 'streamEnd', requestId: 1, code: 'NO_SPACE', message }]);
+    expect(decodeServerFrames(end)[0]).toMatchObject({ message: 'é'.repeat(1_024) });
   });
 });

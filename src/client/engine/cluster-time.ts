@@ -5,8 +5,8 @@
 
 import { KvorumError } from '../../base/errors.js';
 import { encodeClientFrames } from '../../wire/clients/request-codec.js';
-import { protocolVersion } from '../../wire/protocol.js';
 import { decodeServerFrames } from '../../wire/clients/answer-codec.js';
+import { ownVersions } from '../../wire/versions.js';
 import type { EngineContext, LinkOwner } from './context.js';
 import type { LinkId } from './env.js';
 import type { ClusterTimeSource } from './sessions.js';
@@ -35,7 +35,7 @@ class ClockProbe implements LinkOwner {
   linkOpened(): void {
     if (this.link === undefined) return;
     const { clusterId } = this.context;
-    const hello = encodeClientFrames([{ kind: 'hello', protocolVersion, clusterId }]);
+    const hello = encodeClientFrames([{ kind: 'hello', ...ownVersions, clusterId }]);
     if (!this.context.env.network.send(this.link, hello)) this.end(undefined);
   }
 

@@ -5,8 +5,8 @@
 import { assertNever } from '../../base/assert.js';
 import { KvorumError } from '../../base/errors.js';
 import { decodeServerFrames } from '../../wire/clients/answer-codec.js';
-import { protocolVersion, type LeaderNotice, type ServerHello } from '../../wire/protocol.js';
-import type { ErrorAnswer, ServerFrame } from '../../wire/protocol.js';
+import type { ErrorAnswer, LeaderNotice, ServerFrame, ServerHello } from '../../wire/protocol.js';
+import { ownVersions } from '../../wire/versions.js';
 import { ClusterTime } from './cluster-time.js';
 import type { EngineContext, LinkOwner } from './context.js';
 import type { LinkId } from './env.js';
@@ -184,7 +184,7 @@ export class Connection implements LinkOwner, RequestCarrier {
 
   linkOpened(): void {
     const { clusterId } = this.context;
-    this.outbox.add({ kind: 'hello', protocolVersion, clusterId }, undefined, 0);
+    this.outbox.add({ kind: 'hello', ...ownVersions, clusterId }, undefined, 0);
     this.flush(this.context.env.clock.nowMs());
   }
 
@@ -238,6 +238,9 @@ export class Connection implements LinkOwner, RequestCarrier {
       case 'status':
         this.answered(frame);
         return;
+      case 'streamData':
+      case 'streamEnd':
+        throw new KvorumError('PROTOCOL', 'the node sent a frame of a stream that was never opened');
       default:
         assertNever(frame);
     }

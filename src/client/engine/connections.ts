@@ -3,7 +3,8 @@
 // all of lower ones; a node that does not act as leader is not taken for one because others still say so.
 
 import { KvorumError } from '../../base/errors.js';
-import { protocolVersion, type Member, type ServerHello } from '../../wire/protocol.js';
+import type { Member, ServerHello } from '../../wire/protocol.js';
+import { agreedProtocol, ownVersions } from '../../wire/versions.js';
 import { Connection, type ConnectionEvents } from './connection.js';
 import type { EngineContext } from './context.js';
 import { addressesMax } from './limits.js';
@@ -129,11 +130,11 @@ export class Connections {
    */
   greeted(connection: Connection, hello: ServerHello): KvorumError | 'duplicate' | undefined {
     const { context } = this;
-    if (hello.protocolVersion !== protocolVersion) {
-      const message =
-        `the node speaks protocol version ${hello.protocolVersion}, this client ${protocolVersion}; ` +
-        `use versions of kvorum that match`;
-      return new KvorumError('PROTOCOL', message);
+    try {
+      agreedProtocol(ownVersions, hello, 'this client', 'the node');
+    } catch (error) {
+      if (KvorumError.is(error)) return error;
+      throw error;
     }
     if (hello.clusterId === '')
       return new KvorumError('UNAVAILABLE', 'the node has not formed a cluster yet');

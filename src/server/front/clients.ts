@@ -5,13 +5,8 @@
 import type { LinkId, Network, Report, Timers } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import { decodeClientFrames } from '../../wire/clients/request-codec.js';
-import {
-  protocolVersion,
-  type ClientFrame,
-  type LeaderNotice,
-  type ServerFrame,
-  type ServerHello,
-} from '../../wire/protocol.js';
+import type { ClientFrame, LeaderNotice, ServerFrame, ServerHello } from '../../wire/protocol.js';
+import { agreedProtocol, ownVersions } from '../../wire/versions.js';
 import { encodeServerMessages } from '../../wire/clients/answer-codec.js';
 import {
   anonymous,
@@ -23,8 +18,10 @@ import {
 } from './caller.js';
 import type { NodeEvent } from '../events.js';
 
-/** A request frame: everything but the handshake and the two that are not answered by the node's work. */
-export type RequestFrame = Exclude<ClientFrame, { kind: 'hello' | 'cancel' | 'ping' }>;
+type StreamFrameKind = 'openStream' | 'streamCredit' | 'closeStream';
+
+/** A request frame: not the handshake, not of a stream, and not the two that need none of the node's work. */
+export type RequestFrame = Exclude<ClientFrame, { kind: 'hello' | 'cancel' | 'ping' | StreamFrameKind }>;
 
 export interface ClientsOptions {
   readonly network: Network;
@@ -155,6 +152,16 @@ export class Clients {
       case 'cancel':
         client.requests.cancel(frame.requestId);
         return;
+      case 'openStream': {
+        const message = `this node has no streams of the topic ${frame.topic}`;
+        const { requestId } = frame;
+        this.enqueue(client, { kind: 'streamEnd', requestId, code: 'INVALID_ARGUMENT', message });
+        return;
+      }
+      case 'streamCredit':
+      case 'closeStream':
+        // Sent before the client had the end of its stream.
+        return;
       default:
         this.request(client, frame);
     }
@@ -173,10 +180,7 @@ export class Clients {
 
   private greet(client: Client, hello: Extract<ClientFrame, { kind: 'hello' }>): void {
     if (client.isGreeted) throw new KvorumError('PROTOCOL', 'a second hello on one connection');
-    if (hello.protocolVersion !== protocolVersion) {
-      const versions = `client speaks protocol ${hello.protocolVersion}, this node ${protocolVersion}`;
-      throw new KvorumError('PROTOCOL', `${versions}: use matching versions`);
-    }
+    agreedProtocol(ownVersions, hello, 'this node', 'the client');
     const answer = this.options.hello();
     if (answer === undefined) {
       throw new KvorumError('UNAVAILABLE', 'this node is not part of a formed cluster yet');

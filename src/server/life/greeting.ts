@@ -2,12 +2,9 @@
 
 import type { NodeId } from '../../base/env.js';
 import { encodeFormation, type Formation } from '../../wire/commands/entry-codec.js';
-import {
-  protocolVersion,
-  type Member as ClusterMember,
-  type PeerHello,
-  type ServerHello,
-} from '../../wire/protocol.js';
+import { formatLevels } from '../../kv/format-level.js';
+import type { Member as ClusterMember, PeerHello, ServerHello } from '../../wire/protocol.js';
+import { ownVersions } from '../../wire/versions.js';
 import type { OwnIdentity } from './identity.js';
 import type { Member } from '../replica/replica.js';
 
@@ -21,7 +18,8 @@ export function peerHelloOf(
   const { nodeId, instanceId, incarnation, memberIds } = own;
   return {
     kind: 'hello',
-    protocolVersion,
+    ...ownVersions,
+    formatLevel: formation && formatLevels.min,
     nodeId,
     instanceId,
     incarnation,
@@ -43,7 +41,8 @@ export function serverHelloOf(
   const { leaderId, currentTerm: term } = member.raft;
   return {
     kind: 'hello',
-    protocolVersion,
+    ...ownVersions,
+    formatLevel: formatLevels.min,
     clusterId: formation.clusterId,
     nodeId,
     members: formation.members.map(({ nodeId: id, address }) => ({

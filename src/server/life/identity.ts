@@ -3,7 +3,9 @@
 
 import type { NodeId } from '../../base/env.js';
 import type { Formation } from '../../wire/commands/entry-codec.js';
-import { protocolVersion, type PeerHello, type PeerRefusal } from '../../wire/protocol.js';
+import { KvorumError } from '../../base/errors.js';
+import type { PeerHello, PeerRefusal } from '../../wire/protocol.js';
+import { agreedProtocol, ownVersions } from '../../wire/versions.js';
 
 export interface OwnIdentity {
   readonly nodeId: NodeId;
@@ -25,11 +27,11 @@ export function refusePeer(
     code,
     message,
   });
-  if (hello.protocolVersion !== protocolVersion) {
-    const versions =
-      `node ${hello.nodeId} speaks peer protocol ${hello.protocolVersion}, ` +
-      `${own.nodeId} speaks ${protocolVersion}`;
-    return refuse('PROTOCOL', `${versions}: run the same version on all nodes`);
+  try {
+    agreedProtocol(ownVersions, hello, `node ${own.nodeId}`, `node ${hello.nodeId}`);
+  } catch (error) {
+    if (!KvorumError.is(error, 'PROTOCOL')) throw error;
+    return refuse('PROTOCOL', error.message);
   }
   if (hello.nodeId === own.nodeId) {
     return refuse(

@@ -2,6 +2,7 @@
 // within a protocol version. Used by both sides: the node packs, the library unpacks. The library trusts a
 // node no further than a node trusts a client: every position is checked here too.
 
+import { assertNever } from '../../base/assert.js';
 import { fromByteString } from '../../base/bytes.js';
 import type { Outcome } from '../../base/errors.js';
 import { KvorumError } from '../../base/errors.js';
@@ -13,7 +14,6 @@ import {
   booleanAt,
   bytesAt,
   checkArity,
-  checkHello,
   describe,
   fieldLimits,
   keyAt,
@@ -28,6 +28,7 @@ import {
 import { decodeFrames, packMessage, packMessages, type WireFrame, type WireValue } from '../codec.js';
 import type { ErrorAnswer, Member, ServerFrame, ServerHello, WriteAnswer } from '../protocol.js';
 import { wireLimits } from '../protocol.js';
+import { readHello } from '../versions.js';
 import { statusFromWire, statusToWire } from './status-codec.js';
 
 /** First position of each frame. */
@@ -41,6 +42,8 @@ const frameNumbers = {
   counted: 7,
   status: 8,
   pong: 9,
+  streamData: 10,
+  streamEnd: 11,
 } as const;
 
 /** Words in the order of their numbers on the wire. */
@@ -95,6 +98,14 @@ function toWire(frame: ServerFrame): WireFrame {
       return helloToWire(frame);
     case 'status':
       return [frameNumbers.status, frame.requestId, statusToWire(frame.status)];
+    case 'streamData':
+      return [frameNumbers.streamData, frame.requestId, frame.sequence, frame.payload];
+    case 'streamEnd': {
+      const message = frame.message.slice(0, fieldLimits.messageLengthMax);
+      return [frameNumbers.streamEnd, frame.requestId, frame.code, message];
+    }
+    default:
+      return assertNever(frame);
   }
 }
 
@@ -106,10 +117,20 @@ function errorToWire(frame: ErrorAnswer): WireFrame {
 function helloToWire(frame: ServerHello): WireFrame {
   const members: WireValue[] = [];
   for (const member of frame.members) members.push(member.nodeId, member.address);
-  const { protocolVersion, clusterId, nodeId, leaderId, term, clusterTimeMs } = frame;
-  // The empty id of a node whose cluster is not formed yet is sent as nil.
-  const id = clusterId === '' ? undefined : clusterId;
-  return [frameNumbers.hello, protocolVersion, id, nodeId, members, leaderId, term, clusterTimeMs];
+  return [
+    frameNumbers.hello,
+    frame.protocolMin,
+    frame.protocolMax,
+    frame.formatLevelMax,
+    frame.formatLevel,
+    // The empty id of a node whose cluster is not formed yet is sent as nil.
+    frame.clusterId === '' ? undefined : frame.clusterId,
+    frame.nodeId,
+    members,
+    frame.leaderId,
+    frame.term,
+    frame.clusterTimeMs,
+  ];
 }
 
 function optionalRecordToWire(record: KeyRecord | undefined): WireValue {
@@ -189,23 +210,39 @@ function rareFrameFromWire(frame: WireArray): ServerFrame {
         clusterTimeMs: uintAt(frame, 3, 'clusterTimeMs'),
       };
     case frameNumbers.hello:
-      checkHello(frame, 8);
-      return {
+      return readHello(frame, 11, (versions) => ({
         kind: 'hello',
-        protocolVersion: uintAt(frame, 1, 'protocolVersion'),
-        clusterId: optionalAsciiAt(frame, 2, 'clusterId', fieldLimits.clusterIdLengthMax) ?? '',
-        nodeId: nodeIdAt(frame, 3, 'nodeId'),
-        members: membersAt(frame, 4, 'members'),
-        leaderId: optionalAsciiAt(frame, 5, 'leaderId', fieldLimits.nodeIdLengthMax),
-        term: uintAt(frame, 6, 'term'),
-        clusterTimeMs: uintAt(frame, 7, 'clusterTimeMs'),
-      };
+        ...versions,
+        formatLevel: uintAt(frame, 4, 'formatLevel'),
+        clusterId: optionalAsciiAt(frame, 5, 'clusterId', fieldLimits.clusterIdLengthMax) ?? '',
+        nodeId: nodeIdAt(frame, 6, 'nodeId'),
+        members: membersAt(frame, 7, 'members'),
+        leaderId: optionalAsciiAt(frame, 8, 'leaderId', fieldLimits.nodeIdLengthMax),
+        term: uintAt(frame, 9, 'term'),
+        clusterTimeMs: uintAt(frame, 10, 'clusterTimeMs'),
+      }));
     case frameNumbers.status:
       checkArity(frame, 3, 'status');
       return {
         kind: 'status',
         requestId: uintAt(frame, 1, 'requestId'),
         status: statusFromWire(arrayAt(frame, 2, 'status', 32)),
+      };
+    case frameNumbers.streamData:
+      checkArity(frame, 4, 'streamData');
+      return {
+        kind: 'streamData',
+        requestId: uintAt(frame, 1, 'requestId'),
+        sequence: uintAt(frame, 2, 'sequence', Number.MAX_SAFE_INTEGER, 1),
+        payload: bytesAt(frame, 3, 'payload', wireLimits.streamPayloadBytesMax),
+      };
+    case frameNumbers.streamEnd:
+      checkArity(frame, 4, 'streamEnd');
+      return {
+        kind: 'streamEnd',
+        requestId: uintAt(frame, 1, 'requestId'),
+        code: asciiAt(frame, 2, 'code', fieldLimits.codeLengthMax),
+        message: textAt(frame, 3, 'message', fieldLimits.messageLengthMax),
       };
     default:
       throw new KvorumError(

@@ -5,10 +5,10 @@
 import { fromByteString, type ByteString } from '../../base/bytes.js';
 import { KvorumError } from '../../base/errors.js';
 import {
+  asciiAt,
   booleanAt,
   bytesAt,
   checkArity,
-  checkHello,
   describe,
   fieldLimits,
   keyAt,
@@ -20,7 +20,8 @@ import {
 } from '../fields.js';
 import { decodeFrames, packMessage, type WireFrame } from '../codec.js';
 import { commandBytesMax } from '../commands/command-codec.js';
-import type { ClientFrame, Consistency, GetRequest } from '../protocol.js';
+import { wireLimits, type ClientFrame, type Consistency, type GetRequest } from '../protocol.js';
+import { readHello } from '../versions.js';
 
 /** First position of each frame. */
 const frameNumbers = {
@@ -32,6 +33,9 @@ const frameNumbers = {
   status: 6,
   cancel: 7,
   ping: 8,
+  openStream: 9,
+  streamCredit: 10,
+  closeStream: 11,
 } as const;
 
 /** Numbers of the levels of reading. Position 4 carries the staleness, 0 for all levels but `bounded`. */
@@ -88,13 +92,27 @@ function toWire(frame: ClientFrame): WireFrame {
         boundToWire(frame.end),
       ];
     case 'hello':
-      return [frameNumbers.hello, frame.protocolVersion, frame.clusterId];
+      return [
+        frameNumbers.hello,
+        frame.protocolMin,
+        frame.protocolMax,
+        frame.formatLevelMax,
+        frame.clusterId,
+      ];
     case 'status':
       return [frameNumbers.status, frame.requestId, frame.timeoutMs];
     case 'cancel':
       return [frameNumbers.cancel, frame.requestId];
     case 'ping':
       return [frameNumbers.ping, frame.requestId];
+    case 'openStream': {
+      const { requestId, topic, argument, creditBytes } = frame;
+      return [frameNumbers.openStream, requestId, topic, argument, creditBytes];
+    }
+    case 'streamCredit':
+      return [frameNumbers.streamCredit, frame.requestId, frame.bytes];
+    case 'closeStream':
+      return [frameNumbers.closeStream, frame.requestId];
   }
 }
 
@@ -139,12 +157,11 @@ function fromWire(frame: WireArray): ClientFrame {
         end: rangeEndAt(frame, 8, 'end'),
       };
     case frameNumbers.hello:
-      checkHello(frame, 3);
-      return {
+      return readHello(frame, 5, (versions) => ({
         kind: 'hello',
-        protocolVersion: uintAt(frame, 1, 'protocolVersion'),
-        clusterId: optionalAsciiAt(frame, 2, 'clusterId', fieldLimits.clusterIdLengthMax),
-      };
+        ...versions,
+        clusterId: optionalAsciiAt(frame, 4, 'clusterId', fieldLimits.clusterIdLengthMax),
+      }));
     case frameNumbers.status:
       checkArity(frame, 3, 'status');
       return {
@@ -158,6 +175,32 @@ function fromWire(frame: WireArray): ClientFrame {
     case frameNumbers.ping:
       checkArity(frame, 2, 'ping');
       return { kind: 'ping', requestId: uintAt(frame, 1, 'requestId') };
+    default:
+      return streamFrameFromWire(frame);
+  }
+}
+
+function streamFrameFromWire(frame: WireArray): ClientFrame {
+  switch (frame[0]) {
+    case frameNumbers.openStream:
+      checkArity(frame, 5, 'openStream');
+      return {
+        kind: 'openStream',
+        requestId: uintAt(frame, 1, 'requestId'),
+        topic: asciiAt(frame, 2, 'topic', fieldLimits.topicLengthMax),
+        argument: bytesAt(frame, 3, 'argument', wireLimits.streamArgumentBytesMax),
+        creditBytes: uintAt(frame, 4, 'creditBytes', wireLimits.streamCreditBytesMax, 1),
+      };
+    case frameNumbers.streamCredit:
+      checkArity(frame, 3, 'streamCredit');
+      return {
+        kind: 'streamCredit',
+        requestId: uintAt(frame, 1, 'requestId'),
+        bytes: uintAt(frame, 2, 'bytes', wireLimits.streamCreditBytesMax, 1),
+      };
+    case frameNumbers.closeStream:
+      checkArity(frame, 2, 'closeStream');
+      return { kind: 'closeStream', requestId: uintAt(frame, 1, 'requestId') };
     default:
       throw new KvorumError(
         'PROTOCOL',

@@ -13,7 +13,6 @@ import {
   booleanAt,
   bytesAt,
   checkArity,
-  checkHello,
   describe,
   fieldLimits,
   hexAt,
@@ -28,6 +27,7 @@ import {
 import { decodeFrames, packMessage, packMessages, type WireFrame, type WireValue } from '../codec.js';
 import { entryLimits } from '../commands/entry-codec.js';
 import type { PeerFrame, PeerHello, PeerRefusal } from '../protocol.js';
+import { readHello, type Versions } from '../versions.js';
 import { transferFromWire, transferToWire } from '../snapshots/codec.js';
 
 /** First position of each frame; from 30 on those of a snapshot's transfer (`transferNumbers`). */
@@ -81,7 +81,10 @@ function toWire(frame: PeerFrame): WireFrame {
     case 'hello':
       return [
         frameNumbers.hello,
-        frame.protocolVersion,
+        frame.protocolMin,
+        frame.protocolMax,
+        frame.formatLevelMax,
+        frame.formatLevel,
         frame.nodeId,
         frame.instanceId,
         frame.incarnation,
@@ -148,7 +151,7 @@ function appendEntriesToWire(message: AppendEntries): WireFrame {
 function fromWire(frame: WireArray): PeerFrame {
   switch (frame[0]) {
     case frameNumbers.hello:
-      return helloFromWire(frame);
+      return readHello(frame, 13, (versions) => helloFromWire(frame, versions));
     case frameNumbers.refusal:
       checkArity(frame, 3, 'refusal');
       return {
@@ -161,22 +164,23 @@ function fromWire(frame: WireArray): PeerFrame {
   }
 }
 
-function helloFromWire(frame: WireArray): PeerHello {
-  checkHello(frame, 10);
-  const members = arrayAt(frame, 6, 'memberIds', fieldLimits.membersMax);
+function helloFromWire(frame: WireArray, versions: Versions): PeerHello {
+  const members = arrayAt(frame, 9, 'memberIds', fieldLimits.membersMax);
   const memberIds: NodeId[] = [];
   for (let i = 0; i < members.length; i++) memberIds.push(nodeIdAt(members, i, 'memberIds'));
   return {
     kind: 'hello',
-    protocolVersion: uintAt(frame, 1, 'protocolVersion'),
-    nodeId: nodeIdAt(frame, 2, 'nodeId'),
-    instanceId: hexAt(frame, 3, 'instanceId', 32),
-    incarnation: hexAt(frame, 4, 'incarnation', 32),
-    clusterId: optionalAsciiAt(frame, 5, 'clusterId', fieldLimits.clusterIdLengthMax),
+    ...versions,
+    formatLevel: frame[4] === null ? undefined : uintAt(frame, 4, 'formatLevel'),
+    nodeId: nodeIdAt(frame, 5, 'nodeId'),
+    instanceId: hexAt(frame, 6, 'instanceId', 32),
+    incarnation: hexAt(frame, 7, 'incarnation', 32),
+    clusterId: optionalAsciiAt(frame, 8, 'clusterId', fieldLimits.clusterIdLengthMax),
     memberIds,
-    formation: frame[7] === null ? undefined : bytesAt(frame, 7, 'formation', entryLimits.formationBytesMax),
-    currentTerm: frame[8] === null ? undefined : uintAt(frame, 8, 'currentTerm'),
-    catchingUp: booleanAt(frame, 9, 'catchingUp'),
+    formation:
+      frame[10] === null ? undefined : bytesAt(frame, 10, 'formation', entryLimits.formationBytesMax),
+    currentTerm: frame[11] === null ? undefined : uintAt(frame, 11, 'currentTerm'),
+    catchingUp: booleanAt(frame, 12, 'catchingUp'),
   };
 }
 
