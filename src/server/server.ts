@@ -12,7 +12,7 @@ import type { Member, NodeStatus } from '../wire/protocol.js';
 import type { ClusterConfig } from './config/cluster-file.js';
 import type { NodeEvent } from './events.js';
 import { EventLog } from './operate/event-log.js';
-import { createHttp } from './operate/http.js';
+import { createRoutes } from './operate/http.js';
 import { createLogger, type LogLevel } from './operate/logger.js';
 import { ServerNode } from './node.js';
 import { systemClock, systemEntropy, systemTimers } from './platform.js';
@@ -65,7 +65,7 @@ async function startLocked(
   const { host, port } = splitAddress(own.address);
   const disk = new NodeDisk(dataDirectory);
   const stores = new LevelStores(dataDirectory);
-  const network = new WebSocketNetwork({ host, port, report, http: (path) => answerHttp(path) });
+  const network = new WebSocketNetwork({ host, port, report, routes: () => routes });
   let resolveStopped: (error: Error | undefined) => void = () => undefined;
   const ended = new Promise<Error | undefined>((resolve) => (resolveStopped = resolve));
   const node = new ServerNode({
@@ -85,7 +85,7 @@ async function startLocked(
     pid: process.pid,
     onStopped: (error) => resolveStopped(error),
   });
-  const answerHttp = createHttp(node);
+  const routes = createRoutes(node);
   const close = async (): Promise<void> => {
     await network.stop();
     await giveUpFolder(stores, disk, lock, report);

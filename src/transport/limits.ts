@@ -31,8 +31,10 @@ export interface TransportLimits {
   readonly closeTimeoutMs: number;
   /** How long `stop` waits for closes to be answered. */
   readonly stopTimeoutMs: number;
-  /** How long a plain HTTP request may take to arrive. */
+  /** How long a plain HTTP request may take to arrive, and its answer may wait without any of it taken. */
   readonly httpTimeoutMs: number;
+  /** Body of a plain HTTP request; a longer one is refused with 413. */
+  readonly httpBodyBytesMax: number;
 }
 
 export const defaultTransportLimits: TransportLimits = {
@@ -50,4 +52,5 @@ export const defaultTransportLimits: TransportLimits = {
   closeTimeoutMs: 5_000,
   stopTimeoutMs: 500,
   httpTimeoutMs: 10_000,
+  httpBodyBytesMax: 64 * 1_024,
 };

@@ -1,14 +1,8 @@
-// The node's one address: plain HTTP for health and metrics, upgrades to /raft and /client. Only counts
-// connections and hands open ones on; what is said on them it does not see. Must answer or close whatever
+// The node's one address: plain HTTP (http.ts), upgrades to /raft and /client. Only counts connections and
+// hands open ones on; what is said on them it does not see. Must answer or close whatever
 // arrives, and never let strangers hold more connections than the limits say.
 
-import {
-  createServer,
-  STATUS_CODES,
-  type IncomingMessage,
-  type Server,
-  type ServerResponse,
-} from 'node:http';
+import { createServer, STATUS_CODES, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type ServerOptions as WebSocketServerOptions, type WebSocket } from 'ws';
@@ -16,25 +10,18 @@ import type { Report } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import { wireLimits } from '../wire/protocol.js';
 import type { TransportEvent } from './events.js';
+import { answerHttp, pathOf, type HttpRoutes } from './http.js';
 import type { TransportLimits } from './limits.js';
 
 export type AcceptedKind = 'peer' | 'client';
-
-export interface HttpAnswer {
-  readonly status: number;
-  readonly contentType: string;
-  readonly body: string;
-}
-
-/** Answers a GET of a path (without its query); `undefined`: there is no such page. */
-export type HttpHandler = (path: string) => HttpAnswer | undefined | Promise<HttpAnswer | undefined>;
 
 export interface ListenerOptions {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
   readonly report: Report<TransportEvent>;
-  readonly http: HttpHandler;
+  /** Of plain HTTP; asked for when it listens. */
+  readonly routes: () => HttpRoutes;
   readonly limits: TransportLimits;
   readonly onAccepted: (kind: AcceptedKind, webSocket: WebSocket, socket: Socket) => void;
 }
@@ -53,6 +40,8 @@ export class Listener {
       noDelay: true,
       requestTimeout: limits.httpTimeoutMs,
       headersTimeout: limits.httpTimeoutMs,
+      // How often the two are looked at.
+      connectionsCheckingInterval: limits.httpTimeoutMs / 2,
     });
     this.server.maxConnections = limits.clientsMax + limits.peersMax + limits.httpConnectionsMax;
     // `closeTimeout` is an option of ws that its type declarations do not have yet.
@@ -64,13 +53,15 @@ export class Listener {
       closeTimeout: limits.closeTimeoutMs,
     };
     this.upgrades = new WebSocketServer(upgradeOptions);
-    this.server.on('request', (request, response) => void this.answer(request, response));
     this.server.on('upgrade', (request, socket, head) => this.upgrade(request, socket, head));
   }
 
   /** Rejects with `CONFIG`, naming the address and what to do, when it cannot be listened on. */
   listen(): Promise<{ port: number }> {
-    const { host, port, report } = this.options;
+    const { host, port, report, limits, routes } = this.options;
+    const { httpBodyBytesMax: bodyBytesMax, httpTimeoutMs: timeoutMs } = limits;
+    const http = { routes: routes(), report, bodyBytesMax, timeoutMs };
+    this.server.on('request', (request, response) => void answerHttp(http, request, response));
     return new Promise((resolve, reject) => {
       const onError = (error: NodeJS.ErrnoException): void => reject(cannotListen(host, port, error));
       this.server.once('error', onError);
@@ -111,46 +102,11 @@ export class Listener {
       onAccepted(kind, webSocket, duplex as Socket);
     });
   }
-
-  private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (request.method !== 'GET' && request.method !== 'HEAD') {
-      respond(response, { status: 405, contentType: 'text/plain', body: 'only GET and HEAD\n' });
-      return;
-    }
-    const path = pathOf(request);
-    try {
-      const found = await this.options.http(path);
-      respond(response, found ?? { status: 404, contentType: 'text/plain', body: `no page ${path}\n` });
-    } catch (error) {
-      this.options.report({ kind: 'httpRequestFailed', path, error: (error as Error).message });
-      respond(response, {
-        status: 500,
-        contentType: 'text/plain',
-        body: 'failed, see the log of the node\n',
-      });
-    }
-  }
 }
 
 function kindOf(path: string): AcceptedKind | undefined {
   if (path === '/raft') return 'peer';
   return path === '/client' ? 'client' : undefined;
-}
-
-function pathOf(request: IncomingMessage): string {
-  return (request.url ?? '/').split('?', 1)[0] as string;
-}
-
-function respond(response: ServerResponse, answer: HttpAnswer): void {
-  if (response.destroyed) return;
-  const body = Buffer.from(answer.body);
-  response.writeHead(answer.status, {
-    'content-type': answer.contentType,
-    'content-length': body.length,
-    // Whatever body a refused request still sends is not read to its end.
-    ...(answer.status === 405 ? { connection: 'close', allow: 'GET, HEAD' } : {}),
-  });
-  response.end(body);
 }
 
 /** Answers an upgrade request that is not accepted, and closes. */

@@ -9,17 +9,18 @@ import { assert, defined } from '../base/assert.js';
 import type { LinkId, Network, NetworkHandler, NodeId, Report } from '../base/env.js';
 import { Dialer, type DialerEvents } from './dialer.js';
 import type { TransportEvent } from './events.js';
+import type { HttpRoutes } from './http.js';
 import { defaultTransportLimits, type TransportLimits } from './limits.js';
 import { Link, type LinkEvents } from './link.js';
-import { Listener, type AcceptedKind, type HttpHandler } from './listener.js';
+import { Listener, type AcceptedKind } from './listener.js';
 
 export interface WebSocketNetworkOptions {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
   readonly report: Report<TransportEvent>;
-  /** Health and metrics. */
-  readonly http: HttpHandler;
+  /** Of plain HTTP; asked for when it listens. */
+  readonly routes: () => HttpRoutes;
   /** What differs from `defaultTransportLimits`. */
   readonly limits?: Partial<TransportLimits>;
 }
@@ -55,7 +56,7 @@ export class WebSocketNetwork implements Network {
       host: options.host,
       port: options.port,
       report: options.report,
-      http: options.http,
+      routes: options.routes,
       limits: this.limits,
       onAccepted: (kind, webSocket, socket) => this.accepted(kind, webSocket, socket),
     });

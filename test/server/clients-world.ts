@@ -52,7 +52,8 @@ export class ClientsWorld {
   readonly requests: { readonly caller: Caller; readonly frame: RequestFrame }[] = [];
   hello: ServerHello | undefined = serverHello;
   readonly clients: Clients;
-  private isWoken = false;
+  /** Something asked for the end of the turn. */
+  isWoken = false;
 
   constructor(requestsMax = 1_000) {
     this.clients = new Clients({

@@ -94,7 +94,7 @@ describe('a caller', () => {
     world.clients.closed(1);
     expect(caller?.isGone).toBe(true);
     caller?.answer(counted(1));
-    world.turn();
+    expect(world.isWoken).toBe(false);
     expect(world.take(1)).toEqual([]);
   });
 

@@ -5,8 +5,8 @@ import { connect, type Socket } from 'node:net';
 import { expect } from 'vitest';
 import { WebSocket, type ClientOptions } from 'ws';
 import type { LinkId, NetworkHandler, NodeId } from '../../src/base/env.js';
+import type { HttpRoutes } from '../../src/transport/http.js';
 import type { TransportLimits } from '../../src/transport/limits.js';
-import type { HttpHandler } from '../../src/transport/listener.js';
 import { WebSocketNetwork } from '../../src/transport/websocket-network.js';
 
 const nothing = (): void => undefined;
@@ -84,7 +84,7 @@ const sockets: { terminate?: () => void; destroy?: () => void }[] = [];
 export interface NodeOptions {
   readonly port?: number;
   readonly limits?: Partial<TransportLimits>;
-  readonly http?: HttpHandler;
+  readonly routes?: HttpRoutes;
 }
 
 /** A listening network that `stopAll` stops. */
@@ -93,7 +93,7 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
     host: '127.0.0.1',
     port: options.port ?? 0,
     report: nothing,
-    http: options.http ?? (() => undefined),
+    routes: () => options.routes ?? {},
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   });
   const handler = new Recorder();

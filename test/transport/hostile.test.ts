@@ -225,36 +225,6 @@ describe('a silent connection', () => {
   });
 });
 
-describe('plain HTTP', () => {
-  it('answers what its handler knows, and nothing else', async () => {
-    const node = await startNode({
-      http: (path) => {
-        if (path === '/livez') return { status: 200, contentType: 'text/plain', body: 'ok\n' };
-        if (path === '/readyz')
-          return Promise.resolve({ status: 503, contentType: 'text/plain', body: 'no' });
-        if (path === '/fails') throw new Error('secret');
-        return undefined;
-      },
-    });
-    const get = async (path: string, init?: RequestInit) => {
-      const response = await fetch(`http://${node.address}${path}`, init);
-      return [response.status, await response.text()] as const;
-    };
-    expect(await get('/livez')).toEqual([200, 'ok\n']);
-    expect(await get('/livez?verbose=1')).toEqual([200, 'ok\n']);
-    expect(await get('/livez', { method: 'HEAD' })).toEqual([200, '']);
-    expect(await get('/readyz')).toEqual([503, 'no']);
-    expect((await get('/nothing'))[0]).toBe(404);
-    const [status, body] = await get('/fails');
-    expect(status).toBe(500);
-    expect(body).not.toContain('secret');
-    expect((await get('/livez', { method: 'POST', body: 'x'.repeat(1_000_000) }).catch(() => [405]))[0]).toBe(
-      405,
-    );
-    expect((await get('/client'))[0]).toBe(404);
-  });
-});
-
 /** A server that upgrades like a node and then does only what `onOpen` does. Returns its address. */
 async function fakeServer(onOpen: (socket: Socket) => void): Promise<string> {
   const server = createServer((socket) => {

@@ -1,29 +1,19 @@
-// What a node answers to plain HTTP: is the process alive, may it get requests, and its figures. Paths
-// only; bodies and methods are not looked at.
+// What a node answers to plain HTTP: the one declaration of its paths and their methods. Bad requests do not come
+// here: an unknown path, another method or a body over its limit is answered by the transport.
 
-import { createMetrics } from './metrics.js';
+import type { HttpAnswer, HttpRoutes } from '../../transport/http.js';
 import type { ServerNode } from '../node.js';
+import { createMetrics } from './metrics.js';
 
-export interface HttpAnswer {
-  readonly status: number;
-  readonly contentType: string;
-  readonly body: string;
-}
-
-/** Answers paths for a node; `undefined` for one that is not known. */
-export function createHttp(node: ServerNode): (path: string) => Promise<HttpAnswer | undefined> {
+/** Is the process alive, may it get requests, and its figures. */
+export function createRoutes(node: ServerNode): HttpRoutes {
   const metrics = createMetrics(node);
-  return async (path) => {
-    switch (path) {
-      case '/livez':
-        return text(200, 'ok');
-      case '/readyz':
-        return node.isReady ? text(200, 'ok') : text(503, 'no leader, or not running');
-      case '/metrics':
-        return { status: 200, contentType: metrics.contentType, body: await metrics.metrics() };
-      default:
-        return undefined;
-    }
+  return {
+    '/livez': { GET: () => text(200, 'ok') },
+    '/readyz': { GET: () => (node.isReady ? text(200, 'ok') : text(503, 'no leader, or not running')) },
+    '/metrics': {
+      GET: async () => ({ status: 200, contentType: metrics.contentType, body: await metrics.metrics() }),
+    },
   };
 }
 
