@@ -5,6 +5,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { posix } from 'node:path';
 import ts from 'typescript';
 import { describe, expect, test } from 'vitest';
+import { checkLogTexts } from './tidy/log-texts.js';
 import { checkCircles, checkFolderSizes, type Page } from './tidy/rooms.js';
 import {
   importsOf,
@@ -211,7 +212,7 @@ const unfinishedSwitches = [
   'src/sim/',
   'src/wire/',
 ];
-const unfinishedCircles = ['src/client/', 'src/server/', 'src/sim/'];
+const unfinishedCircles = ['src/client/', 'src/server/'];
 
 describe('the repository', () => {
   const sources = repositorySources();
@@ -232,6 +233,10 @@ describe('the repository', () => {
     const isUnfinished = (circle: string): boolean =>
       unfinishedCircles.some((path) => circle.startsWith(`circle of imports: ${path}`));
     expect(checkCircles(sources).filter((circle) => !isUnfinished(circle))).toEqual([]);
+  });
+
+  test('goes by events and not by the words of a log', () => {
+    expect(checkLogTexts(sources)).toEqual([]);
   });
 
   test('decides by kinds so that a new kind does not compile', () => {
@@ -292,6 +297,18 @@ describe('the rules find what they forbid', () => {
     const dead = parse('src/cli/dead.ts', 'const dead = 1;');
     expect(checkReachable([entry, used, dead])).toEqual(['src/cli/dead.ts: no entry point leads here']);
     expect(complaintsAbout([dead])).toEqual(['src/cli/dead.ts: does not open by saying what it is']);
+  });
+
+  test.each([
+    ["message.startsWith('a snapshot')", true],
+    ['/^a snapshot/.test(event.message)', true],
+    ["record['msg'] === 'node started'", true],
+    ["exit.lastLine.includes('ENOSPC')", true],
+    ["event.kind === 'nodeStarted'", false],
+    ["message === ''", false],
+  ])('going by the words of a log: %s', (code, isFound) => {
+    expect(checkLogTexts([parse('src/sim/a.ts', code)]).length).toBe(isFound ? 1 : 0);
+    expect(checkLogTexts([parse('src/server/a.ts', code)])).toEqual([]);
   });
 
   test('a folder with too many files, unless they are peers', () => {

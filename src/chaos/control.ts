@@ -2,6 +2,7 @@
 // is the matter of the command line, which hands this in; the run itself knows no program and no path.
 // Whoever implements it must end every process that it started, however the run ends.
 
+import type { EventOf } from '../server/events.js';
 import type { LoadCommand, LoadReport } from './load/messages.js';
 
 export interface ChaosNode {
@@ -27,12 +28,17 @@ export interface NodeControl {
   stopAll(): Promise<void>;
 }
 
+/** The event of a node that stops itself, as far as a run judges it. */
+export type NodeFailure = Pick<EventOf<'nodeFailed'>, 'code' | 'isOutOfSpace'>;
+
 /** A node's process ended that nobody asked to end. */
 export interface UnexpectedExit {
   readonly nodeId: string;
   readonly how: string;
-  /** The last thing it said. */
+  /** The last thing it said, for people. */
   readonly lastLine: string;
+  /** What it told of its end; nothing when it had no time to. */
+  readonly failure?: NodeFailure;
 }
 
 /** A node said that it found its disk damaged. */

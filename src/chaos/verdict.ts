@@ -1,6 +1,7 @@
 // The judgement of a chaos run: every check with its result in words, and of all together the verdict. A run
 // passes only when every check could be made and held; what could not be decided is never called good.
 
+import type { ErrorCode } from '../base/errors.js';
 import { checkDurability, type FinalState } from '../sim/checkers/raft/durability.js';
 import { checkExactlyOnce } from '../sim/checkers/clients/exactly-once.js';
 import type { Finding } from '../sim/checkers/findings.js';
@@ -223,17 +224,15 @@ function convergence({ convergence: found, unreadKeys }: ChaosEvidence): Judged 
   }
 }
 
-/** As the operating system, kvorum and LevelDB say it. */
-const noSpace = /ENOSPC|NO_SPACE|No space left on device/i;
-
 /** Nodes end when they are killed, or told to, or when a full or rotten disk leaves them no choice. */
 function processes({ exits, faults }: ChaosEvidence): Judged {
   const name = 'nodes stay up';
   const rotten = new Set(
     faults.flatMap(({ kind, nodes, done }) => (kind === 'rot' && done === 'done' ? nodes : [])),
   );
-  const unexpected = exits.filter(({ nodeId, lastLine }) => {
-    return !noSpace.test(lastLine) && !(rotten.has(nodeId) && /corrupt/i.test(lastLine));
+  const unexpected = exits.filter(({ nodeId, failure }) => {
+    const isRotten = rotten.has(nodeId) && failure?.code === ('CORRUPT' satisfies ErrorCode);
+    return failure?.isOutOfSpace !== true && !isRotten;
   });
   if (unexpected.length > 0) {
     const words = unexpected.map(({ nodeId, how, lastLine }) => `${nodeId} ended with ${how}: ${lastLine}`);

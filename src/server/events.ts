@@ -13,7 +13,14 @@ import type { TransportEvent } from '../transport/events.js';
 type ProcessEvent =
   | { readonly kind: 'nodeStarted'; readonly address: string; readonly dataDirectory: string }
   /** An error that stops the node. */
-  | { readonly kind: 'nodeFailed'; readonly code: string; readonly message: string; readonly stack: string }
+  | {
+      readonly kind: 'nodeFailed';
+      readonly code: string;
+      readonly message: string;
+      readonly stack: string;
+      /** The disk, or its quota, had no room for what the node could not do without. */
+      readonly isOutOfSpace: boolean;
+    }
   /** The end waits for the disk; the data folder stays locked until it answers. */
   | { readonly kind: 'diskUnanswered' }
   | { readonly kind: 'folderNotClosed'; readonly error: string };

@@ -8,6 +8,7 @@ import type { StateMachine } from '../kv/state-machine.js';
 import type { Stores } from '../kv/store.js';
 import type { Message } from '../raft/messages.js';
 import type { Raft } from '../raft/raft.js';
+import { isNoSpace } from '../storage/disk/no-space.js';
 import type { Member as ClusterMember, NodeStatus, ServerHello, TransferFrame } from '../wire/protocol.js';
 import type { ServerEnv } from './events.js';
 import { Clients } from './front/clients.js';
@@ -266,7 +267,8 @@ export class ServerNode {
   private fail(error: Error): void {
     if (this.phase === 'stopped') return;
     const code = KvorumError.is(error) ? error.code : 'INTERNAL';
-    this.env.report({ kind: 'nodeFailed', code, message: error.message, stack: error.stack ?? '' });
+    const { message, stack = '' } = error;
+    this.env.report({ kind: 'nodeFailed', code, message, stack, isOutOfSpace: isNoSpace(error) });
     this.membership.noteDamage(error);
     this.member?.halt();
     this.clients.closeAll('the node stopped after an error');

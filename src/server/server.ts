@@ -2,7 +2,7 @@
 // close everything in order. Promises end here.
 
 import { mkdirSync } from 'node:fs';
-import type { Report } from '../base/env.js';
+import type { Disk, Report } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import { lockDataFolder, type FolderLock } from '../storage/folder/folder-lock.js';
 import { LevelStores } from '../storage/level/stores.js';
@@ -16,7 +16,6 @@ import { createRoutes } from './operate/http.js';
 import { createLogger, type LogLevel } from './operate/logger.js';
 import { ServerNode } from './node.js';
 import { systemClock, systemEntropy, systemTimers } from './platform.js';
-import { withSyncNotes } from './sync-notes.js';
 import { packageVersion } from './version.js';
 
 export interface ServerOptions {
@@ -25,8 +24,8 @@ export interface ServerOptions {
   readonly dataDirectory: string;
   /** Default `info`. */
   readonly logLevel?: LogLevel;
-  /** Only for nodes under `kvorum chaos`: the folder of their notes (sync-notes.ts). */
-  readonly chaosFolder?: string;
+  /** What stands between the node and its disk; the disk itself when absent. Not under the store. */
+  readonly wrapDisk?: (disk: Disk) => Disk;
 }
 
 export interface RunningServer {
@@ -61,7 +60,7 @@ async function startLocked(
   lock: FolderLock,
   report: Report<NodeEvent>,
 ): Promise<RunningServer> {
-  const { nodeId, cluster, dataDirectory, chaosFolder } = options;
+  const { nodeId, cluster, dataDirectory, wrapDisk = (own) => own } = options;
   const { host, port } = splitAddress(own.address);
   const disk = new NodeDisk(dataDirectory);
   const stores = new LevelStores(dataDirectory);
@@ -73,7 +72,7 @@ async function startLocked(
       clock: systemClock,
       timers: systemTimers,
       entropy: systemEntropy,
-      disk: chaosFolder === undefined ? disk : withSyncNotes(disk, chaosFolder),
+      disk: wrapDisk(disk),
       network,
       report,
     },

@@ -7,7 +7,8 @@ export { testCluster, type TestCluster } from './testing/test-cluster.js';
 export type { TestClientOptions, TestClusterOptions, WaitOptions } from './testing/arguments.js';
 export type { NodeView } from './testing/check.js';
 
-export { planOf, type Plan, type PlanOptions } from './plan/plan.js';
+export { planOf, type PlanOptions } from './plan/draw.js';
+export type { Plan } from './plan/plan.js';
 export { readPlan, writePlan } from './plan/file.js';
 export { runSimulation, type SimulationOptions, type SimulationResult } from './run/simulator.js';
 export type { InvariantId, Violation } from './checkers/violations.js';

@@ -17,7 +17,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { Disk, DiskFile } from '../../src/base/env.js';
 import { KvorumError } from '../../src/base/errors.js';
 import { Prng } from '../../src/base/prng.js';
-import { heldSyncsMarker, syncNoteName, withSyncNotes } from '../../src/server/sync-notes.js';
+import { heldSyncsMarker, syncNoteName, withSyncNotes } from '../../src/chaos/faults/sync-notes.js';
 import { damageLog, holdSyncs, rotStore, setDiskFull, tearTail } from '../../src/chaos/faults/disk-faults.js';
 import { NodeDisk } from '../../src/storage/disk/node-disk.js';
 import { aWhile } from '../waiting.js';

@@ -1,6 +1,7 @@
 // What a chaos run is judged by: a sound one passes, and each thing that must not be is found by its check.
 
 import { describe, expect, test } from 'vitest';
+import type { FaultRecord } from '../../src/chaos/faults/injector.js';
 import type { ChaosEvidence } from '../../src/chaos/run.js';
 import { judge, type Verdict } from '../../src/chaos/verdict.js';
 import { evidence, fault, key, loadFromNs, operation, soundOperations, staleOperations } from './evidence.js';
@@ -102,8 +103,16 @@ describe('a verdict', () => {
     expect(named(judged({ unreadKeys: [key] }), 'violated')).toEqual(['recovers']);
     const exit = { nodeId: 'n1', how: 'code 1', lastLine: 'INTERNAL: a bug' };
     expect(named(judged({ exits: [exit] }), 'violated')).toEqual(['nodes stay up']);
-    for (const lastLine of ['cannot create x: ENOSPC', 'IO error: 000004.log: No space left on device'])
-      expect(judged({ exits: [{ ...exit, lastLine }] }).result).toBe('holds');
+    const failed = (code: string, isOutOfSpace: boolean, faults: readonly FaultRecord[] = []): unknown =>
+      judged({ exits: [{ ...exit, failure: { code, isOutOfSpace } }], faults }).result;
+    expect(failed('INTERNAL', false)).toBe('violated');
+    expect(failed('DISK', true)).toBe('holds');
+    // What is said is for people: it decides nothing.
+    const words = { ...exit, lastLine: 'cannot create x: ENOSPC' };
+    expect(named(judged({ exits: [words] }), 'violated')).toEqual(['nodes stay up']);
+    expect(failed('CORRUPT', false)).toBe('violated');
+    expect(failed('CORRUPT', false, [fault({ kind: 'rot', nodes: ['n1'] })])).toBe('holds');
+    expect(failed('CORRUPT', false, [fault({ kind: 'rot', nodes: ['n2'] })])).toBe('violated');
   });
 
   test('damage that nobody notices is found', () => {

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { makePlan } from '../../src/chaos/plan.js';
 import { readPlan, writePlan } from '../../src/sim/plan/file.js';
-import { planOf, type Plan } from '../../src/sim/plan/plan.js';
+import { planOf } from '../../src/sim/plan/draw.js';
+import type { Plan } from '../../src/sim/plan/plan.js';
 import { commandPath, endAll, eventually, runCommand, startCommand, temporaryFolder } from './processes.js';
 
 afterAll(endAll);

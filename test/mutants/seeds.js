@@ -11,7 +11,7 @@ process.on('disconnect', () => process.exit());
 
 const load = (path) => import(pathToFileURL(`${folder}/${path}`).href);
 const [{ planOf }, { runSimulation }] = await Promise.all([
-  load('sim/plan/plan.js'),
+  load('sim/plan/draw.js'),
   load('sim/run/simulator.js'),
 ]);
 

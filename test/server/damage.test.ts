@@ -3,7 +3,9 @@
 
 import { describe, expect, it } from 'vitest';
 import type { DamageKind } from '../../src/sim/plan/faults.js';
-import { planOf, type Fault, type Plan } from '../../src/sim/plan/plan.js';
+import { planOf } from '../../src/sim/plan/draw.js';
+import type { Fault } from '../../src/sim/plan/faults.js';
+import type { Plan } from '../../src/sim/plan/plan.js';
 import { runSimulation } from '../../src/sim/run/simulator.js';
 
 const shortLog = { snapshotLogEntriesMax: 12, snapshotLogBytesMax: 65_536, snapshotChunkBytes: 4_096 };

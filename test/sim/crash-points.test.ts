@@ -3,7 +3,8 @@
 // would be gone.
 
 import { expect, it } from 'vitest';
-import type { Fault, Plan, PlannedOperation } from '../../src/sim/plan/plan.js';
+import type { Fault } from '../../src/sim/plan/faults.js';
+import type { Plan, PlannedOperation } from '../../src/sim/plan/plan.js';
 import { runSimulation } from '../../src/sim/run/simulator.js';
 import { planWith } from './regressions.js';
 

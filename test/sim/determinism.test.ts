@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { Checkpoints, findDivergence } from '../../src/sim/run/determinism.js';
-import { planOf } from '../../src/sim/plan/plan.js';
+import { planOf } from '../../src/sim/plan/draw.js';
 import { Scheduler } from '../../src/sim/world/scheduler.js';
 import { runSimulation, type SimulationOptions, type SimulationResult } from '../../src/sim/run/simulator.js';
 

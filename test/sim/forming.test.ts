@@ -2,7 +2,7 @@
 // once.
 
 import { describe, expect, it } from 'vitest';
-import type { Fault } from '../../src/sim/plan/plan.js';
+import type { Fault } from '../../src/sim/plan/faults.js';
 import { runSimulation } from '../../src/sim/run/simulator.js';
 import { planWith } from './regressions.js';
 

@@ -3,7 +3,9 @@
 
 import { describe, expect, it } from 'vitest';
 import type { Aftermath, CorePlan, Fault } from '../../src/sim/plan/faults.js';
-import { planOf, theLeader, type Plan } from '../../src/sim/plan/plan.js';
+import { planOf } from '../../src/sim/plan/draw.js';
+import { theLeader } from '../../src/sim/plan/faults.js';
+import type { Plan } from '../../src/sim/plan/plan.js';
 import { runSimulation } from '../../src/sim/run/simulator.js';
 
 function planFor(nodes: number, core: CorePlan, faults: readonly Fault[] = [], seed = 1): Plan {

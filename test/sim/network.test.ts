@@ -5,6 +5,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { LinkId, Network, NetworkHandler } from '../../src/base/env.js';
 import { Scheduler } from '../../src/sim/world/scheduler.js';
 import type { Conditions, LinkMode } from '../../src/sim/world/network/connection.js';
+import { VirtualClientNetwork } from '../../src/sim/world/network/client-network.js';
 import { VirtualNetwork } from '../../src/sim/world/network/network.js';
 import type { VirtualProcess } from '../../src/sim/world/machine/process.js';
 import { processOn, runFor } from './world.js';
@@ -234,7 +235,7 @@ describe('clients', () => {
     const { scheduler, world, b } = build('tcp');
     const process = processOn(scheduler, 'c1', 100);
     const heard: string[] = [];
-    const links = world.attachClient(process, () => ({
+    const links = new VirtualClientNetwork(world, process, () => ({
       onOpen: (link) => {
         heard.push(`open ${link}`);
         links.send(link, new Uint8Array([0, 0, 0, 5]));

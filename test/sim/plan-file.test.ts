@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { faultKinds } from '../../src/sim/plan/faults.js';
 import { readPlan, writePlan } from '../../src/sim/plan/file.js';
 import { faultFields } from '../../src/sim/plan/file-faults.js';
-import { planOf } from '../../src/sim/plan/plan.js';
+import { planOf } from '../../src/sim/plan/draw.js';
 import { regressions } from './regressions.js';
 
 /** A drawn plan as plain data, to be spoiled. */

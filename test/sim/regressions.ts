@@ -1,7 +1,9 @@
 // The track record: every plan that once broke something, thinned out to what it takes, with what it found.
 // Plans and not seeds, because what a seed means changes whenever the drawing of plans does.
 
-import { planOf, theLeader, type Fault, type Plan, type PlannedOperation } from '../../src/sim/plan/plan.js';
+import { planOf } from '../../src/sim/plan/draw.js';
+import { theLeader, type Fault } from '../../src/sim/plan/faults.js';
+import type { Plan, PlannedOperation } from '../../src/sim/plan/plan.js';
 
 export interface Regression {
   /** What was wrong, and where. */

@@ -1,6 +1,6 @@
 // Runs many seeds and says, for those that break something, all that is needed to look into them.
 
-import { planOf } from '../../src/sim/plan/plan.js';
+import { planOf } from '../../src/sim/plan/draw.js';
 import { runSimulation } from '../../src/sim/run/simulator.js';
 
 export interface SeedsResult {

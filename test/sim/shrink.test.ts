@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import type { InvariantId, Violation } from '../../src/sim/checkers/violations.js';
 import { checkReferences } from '../../src/sim/plan/file-references.js';
 import { readPlan, writePlan } from '../../src/sim/plan/file.js';
-import { planOf, type Plan } from '../../src/sim/plan/plan.js';
+import { planOf } from '../../src/sim/plan/draw.js';
+import type { Plan } from '../../src/sim/plan/plan.js';
 import { type ShrinkProgress, shrinkPlan, sizeOf } from '../../src/sim/run/shrink.js';
 import { endingAt, withoutClient, withoutMachine } from '../../src/sim/plan/shrink-steps.js';
 

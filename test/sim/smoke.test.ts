@@ -3,7 +3,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { frequent, missedMarks } from '../../src/sim/run/coverage-marks.js';
-import { planOf } from '../../src/sim/plan/plan.js';
+import { planOf } from '../../src/sim/plan/draw.js';
 import { runSimulation } from '../../src/sim/run/simulator.js';
 import { runSeeds } from './seeds.js';
 

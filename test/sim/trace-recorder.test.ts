@@ -1,7 +1,8 @@
 // The trace as data: complete, in order, one flat record per thing, and without influence on the run.
 
 import { describe, expect, it } from 'vitest';
-import { planOf, type Plan } from '../../src/sim/plan/plan.js';
+import { planOf } from '../../src/sim/plan/draw.js';
+import type { Plan } from '../../src/sim/plan/plan.js';
 import { runSimulation } from '../../src/sim/run/simulator.js';
 import { TraceRecorder, type TraceEvent } from '../../src/sim/run/trace-recorder.js';
 

@@ -7,7 +7,7 @@ import { closeSync, existsSync, fstatSync, openSync, readdirSync, truncateSync }
 import { readFileSync, readSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Prng } from '../../base/prng.js';
-import { fullDiskMarker, heldSyncsMarker, syncNoteBytes, syncNoteName } from '../../server/sync-notes.js';
+import { fullDiskMarker, heldSyncsMarker, syncNoteBytes, syncNoteName } from './sync-notes.js';
 
 /** Where a node keeps its data, and the notes about it. */
 export interface NodeFolders {

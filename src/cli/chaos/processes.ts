@@ -5,10 +5,19 @@ import { spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { ChaosNode, LoadEnd, LoadProcess, NodeControl, UnexpectedExit } from '../../chaos/control.js';
+import type {
+  ChaosNode,
+  LoadEnd,
+  LoadProcess,
+  NodeControl,
+  NodeFailure,
+  UnexpectedExit,
+} from '../../chaos/control.js';
 import type { Links } from '../../chaos/links.js';
 import type { LoadReport } from '../../chaos/load/messages.js';
+import type { NodeEventKind } from '../../server/events.js';
 import { hasOwnGroup, LocalCluster } from '../local-cluster.js';
+import { logRecord } from '../terminal/log-lines.js';
 
 const commandPath = fileURLToPath(new URL('../../../bin/kvorum.js', import.meta.url));
 
@@ -41,9 +50,13 @@ export class ChaosProcesses implements NodeControl {
   private readonly logs = new Map<string, WriteStream>();
   private readonly loads = new Set<LoadProcess>();
   private readonly paused = new Set<string>();
+  /** What the process that runs now has told of its end. */
+  private readonly failures = new Map<string, NodeFailure>();
+  private readonly options: ChaosClusterOptions;
 
   /** Writes the nodes' cluster files; starts nothing yet. */
   constructor(options: ChaosClusterOptions) {
+    this.options = options;
     const { directory, logDirectory, ports, links } = options;
     mkdirSync(logDirectory, { recursive: true });
     const chaosFolder = (id: string): string => join(directory, `${id}-notes`);
@@ -56,12 +69,16 @@ export class ChaosProcesses implements NodeControl {
       flagsOf: (nodeId) => ['--chaos-folder', chaosFolder(nodeId)],
       onLine: (nodeId, line) => {
         this.log(nodeId, line);
-        if (line.includes('"damaged":')) options.onDamageNoticed(nodeId);
+        this.hear(nodeId, line);
       },
       onExit: (nodeId, { code, signal, expected, lastLines }) => {
         const how = signal ?? `code ${code}`;
         this.log(nodeId, `-- ended with ${how}${expected ? '' : ', by itself'}`);
-        if (!expected) options.onUnexpectedExit({ nodeId, how, lastLine: lastLines.at(-1) ?? '' });
+        const failure = this.failures.get(nodeId);
+        this.failures.delete(nodeId);
+        if (expected) return;
+        const lastLine = lastLines.at(-1) ?? '';
+        options.onUnexpectedExit({ nodeId, how, lastLine, ...(failure === undefined ? {} : { failure }) });
       },
     });
     for (const { id } of this.cluster.nodes) {
@@ -104,6 +121,14 @@ export class ChaosProcesses implements NodeControl {
 
   killAll(): void {
     this.cluster.killAll();
+  }
+
+  /** Goes by the kind of the event that a line was made from, never by its words. */
+  private hear(nodeId: string, line: string): void {
+    const { event, code, isOutOfSpace } = logRecord(line) ?? {};
+    if (event === ('damageFound' satisfies NodeEventKind)) this.options.onDamageNoticed(nodeId);
+    if (event !== ('nodeFailed' satisfies NodeEventKind)) return;
+    this.failures.set(nodeId, { code: String(code), isOutOfSpace: isOutOfSpace === true });
   }
 
   private log(nodeId: string, line: string): void {

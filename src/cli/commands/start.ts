@@ -2,6 +2,7 @@
 
 import { Option, type Command } from 'commander';
 import { join } from 'node:path';
+import type { ServerOptions } from '../../server/server.js';
 import { exitCodeOf, exitCodes } from '../terminal/exit-codes.js';
 import { say } from '../terminal/output.js';
 
@@ -65,7 +66,7 @@ async function runStart(flags: StartFlags): Promise<void> {
     cluster: loadClusterFile(flags.cluster),
     dataDirectory,
     logLevel: flags.logLevel,
-    ...(flags.chaosFolder === undefined ? {} : { chaosFolder: flags.chaosFolder }),
+    ...(flags.chaosFolder === undefined ? {} : { wrapDisk: await notedIn(flags.chaosFolder) }),
   });
   process.stdout.write(
     `kvorum ${flags.node} listens on ${server.address}, data in ${dataDirectory}, process ${process.pid}\n`,
@@ -75,6 +76,12 @@ async function runStart(flags: StartFlags): Promise<void> {
   if (fatal !== undefined) say(`kvorum ${flags.node} stopped: ${fatal.message}`);
   // Nothing of a node that has ended may keep its process, whatever handle is still open.
   process.exit(fatal === undefined ? exitCodes.ok : exitCodeOf(fatal));
+}
+
+/** The disk of a node under `kvorum chaos`, which keeps notes of it in `folder`. */
+async function notedIn(folder: string): Promise<NonNullable<ServerOptions['wrapDisk']>> {
+  const { withSyncNotes } = await import('../../chaos/faults/sync-notes.js');
+  return (disk) => withSyncNotes(disk, folder);
 }
 
 /**

@@ -2,7 +2,8 @@
 
 import type { InvariantId } from '../../sim/checkers/violations.js';
 import type { Divergence } from '../../sim/run/determinism.js';
-import type { Plan, PlanOptions } from '../../sim/plan/plan.js';
+import type { PlanOptions } from '../../sim/plan/draw.js';
+import type { Plan } from '../../sim/plan/plan.js';
 import type { ShrinkProgress } from '../../sim/run/shrink.js';
 import type { SimulationResult } from '../../sim/run/simulator.js';
 

@@ -9,19 +9,23 @@ const levels = new Map([
   [60, 'fatal'],
 ]);
 
-const hidden = new Set(['level', 'time', 'pid', 'hostname', 'msg', 'node', 'nodeId', 'name']);
+const hidden = new Set(['level', 'time', 'pid', 'hostname', 'msg', 'event', 'node', 'nodeId', 'name']);
+
+/** What a structured line holds; `undefined` for any other line. */
+export function logRecord(line: string): Readonly<Record<string, unknown>> | undefined {
+  if (!line.startsWith('{')) return undefined;
+  try {
+    return JSON.parse(line) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+}
 
 /** `{"level":40,"msg":"slow disk","ms":80}` as `warning: slow disk (ms 80)`; any other line as it is. */
 export function readableLogLine(line: string): string {
-  if (!line.startsWith('{')) return line;
-  let record: Record<string, unknown>;
-  try {
-    record = JSON.parse(line) as Record<string, unknown>;
-  } catch {
-    return line;
-  }
-  const message = record['msg'];
-  if (typeof message !== 'string') return line;
+  const record = logRecord(line);
+  const message = record?.['msg'];
+  if (record === undefined || typeof message !== 'string') return line;
   const level = levels.get(Number(record['level'])) ?? String(record['level']);
   const fields = Object.entries(record)
     .filter(([name]) => !hidden.has(name))

@@ -33,7 +33,7 @@ const eventLines = {
   nodeFailed: {
     level: 'error',
     text: ({ message }) => `the node stops: ${message}`,
-    fields: ({ code, stack }) => ({ code, stack }),
+    fields: ({ code, isOutOfSpace, stack }) => ({ code, isOutOfSpace, stack }),
   },
   diskUnanswered: {
     level: 'warn',
@@ -259,6 +259,8 @@ const eventLines = {
 } satisfies { readonly [K in NodeEventKind]: EventLine<EventOf<K>> };
 
 const lineOfKind: { readonly [K in NodeEventKind]: EventLine<EventOf<K>> } = eventLines;
+
+export const nodeEventKinds = Object.keys(eventLines) as readonly NodeEventKind[];
 
 export function lineOf(event: NodeEvent): EventLine<NodeEvent> {
   return lineOfKind[event.kind];

@@ -4,14 +4,8 @@
 
 import type { Input, Output } from '../../raft/io.js';
 import type { Raft } from '../../raft/raft.js';
-import type { NodeEvent, NodeEventKind } from '../../server/events.js';
+import type { EventOf, NodeEvent, NodeEventKind } from '../../server/events.js';
 import type { PeerFrame } from '../../wire/protocol.js';
-
-export interface CoverageMark {
-  readonly name: string;
-  /** In at least this share of many seeds. */
-  readonly floor: number;
-}
 
 /** Must be there in a few dozen seeds already. */
 export const frequent = 0.1;
@@ -22,54 +16,70 @@ const rare = 0.002;
 /** So many seeds must have met everything; in fewer, what is rare may be missing by chance. */
 export const manySeeds = 1_000;
 
-/** All marks. A floor below 1 % has its reason beside it. */
-export const coverageMarks: readonly CoverageMark[] = [
+/**
+ * The floor of each mark: in so large a share of many seeds it is met at least. One below 1 % has its reason
+ * beside it.
+ */
+const floors = {
   // Elections.
-  { name: 'vote refused by log', floor: common },
-  { name: 'pre-vote refused, leader alive', floor: frequent },
-  { name: 'election lost', floor: common },
-  { name: 'leader steps down by itself', floor: frequent },
-  { name: 'leadership handed over', floor: common },
+  'vote refused by log': common,
+  'pre-vote refused, leader alive': frequent,
+  'election lost': common,
+  'leader steps down by itself': frequent,
+  'leadership handed over': common,
   // Replication.
-  { name: 'truncations', floor: frequent },
-  { name: 'append refused by log', floor: frequent },
-  { name: 'entries of earlier terms committed by a later one', floor: frequent },
-  { name: 'read waits for a commit in its own term', floor: frequent },
-  { name: 'entries read back from the log', floor: frequent },
+  truncations: frequent,
+  'append refused by log': frequent,
+  'entries of earlier terms committed by a later one': frequent,
+  'read waits for a commit in its own term': frequent,
+  'entries read back from the log': frequent,
   // The disk.
-  { name: 'torn tails', floor: common },
-  { name: 'stopped by its disk', floor: common },
-  { name: 'corruption detected', floor: common },
-  { name: 'member rebuilt', floor: common },
-  { name: 'member votes again', floor: common },
-  { name: 'stopped without its identity', floor: common },
+  'torn tails': common,
+  'stopped by its disk': common,
+  'corruption detected': common,
+  'member rebuilt': common,
+  'member votes again': common,
+  'stopped without its identity': common,
   // A value rots in few seeds, and must be read before it is superseded.
-  { name: 'stopped by what it read', floor: rare },
+  'stopped by what it read': rare,
   // Snapshots.
-  { name: 'log cut', floor: frequent },
-  { name: 'snapshot offered', floor: frequent },
-  { name: 'snapshot goes on after a break', floor: common },
-  { name: 'snapshot goes on from another sender', floor: rare },
-  { name: 'snapshot arrived', floor: frequent },
-  { name: 'snapshot installed', floor: frequent },
-  { name: 'snapshot over an uncommitted tail', floor: frequent },
+  'log cut': frequent,
+  'snapshot offered': frequent,
+  'snapshot goes on after a break': common,
+  'snapshot goes on from another sender': rare,
+  'snapshot arrived': frequent,
+  'snapshot installed': frequent,
+  'snapshot over an uncommitted tail': frequent,
   // The entries must arrive while the snapshot is on its way.
-  { name: 'snapshot not needed', floor: rare },
+  'snapshot not needed': rare,
   // Processes.
-  { name: 'power midway', floor: frequent },
-  { name: 'kill midway', floor: frequent },
-  { name: 'crash during start', floor: frequent },
-  { name: 'crash during install', floor: rare },
-  { name: 'crash during recovery', floor: common },
+  'power midway': frequent,
+  'kill midway': frequent,
+  'crash during start': frequent,
+  'crash during install': rare,
+  'crash during recovery': common,
   // Clients. Sessions live for a minute: only seeds of five minutes outlive one.
-  { name: 'client silent beyond its session', floor: rare },
-  { name: 'write with unknown outcome', floor: frequent },
+  'client silent beyond its session': rare,
+  'write with unknown outcome': frequent,
   // A leader whose disk is full hands over before most clients hear of it.
-  { name: 'no space', floor: rare },
+  'no space': rare,
   // The healed phase.
-  { name: 'core without a node', floor: frequent },
-  { name: 'node heard and deaf for ever', floor: common },
-];
+  'core without a node': frequent,
+  'node heard and deaf for ever': common,
+} as const satisfies Readonly<Record<string, number>>;
+
+export type MarkName = keyof typeof floors;
+
+export interface CoverageMark {
+  readonly name: MarkName;
+  /** In at least this share of many seeds. */
+  readonly floor: number;
+}
+
+export const coverageMarks: readonly CoverageMark[] = (Object.keys(floors) as MarkName[]).map((name) => ({
+  name,
+  floor: floors[name],
+}));
 
 /** What happened in fewer of the seeds than its floor; `seedsWith`: in how many it did. */
 export function missedMarks(
@@ -83,29 +93,32 @@ export function missedMarks(
     .filter(({ name, seedsMin }) => seedsWith(name) < seedsMin);
 }
 
-/** The mark that an event stands for. */
-function markOf(event: NodeEvent): string | undefined {
-  return event.kind === 'stagingRemoved' && event.why !== 'unneeded' ? undefined : eventMarks[event.kind];
-}
-
-const eventMarks: { readonly [K in NodeEventKind]?: string } = {
+/** The mark that an event stands for; of an event that is one only sometimes, when. */
+const eventMarks: {
+  readonly [K in NodeEventKind]?: MarkName | ((event: EventOf<K>) => MarkName | undefined);
+} = {
   tornTailCut: 'torn tails',
   damageFound: 'corruption detected',
   repairBegins: 'member rebuilt',
   votesAgain: 'member votes again',
   snapshotArrived: 'snapshot arrived',
   snapshotInstalled: 'snapshot installed',
-  stagingRemoved: 'snapshot not needed',
+  stagingRemoved: ({ why }) => (why === 'unneeded' ? 'snapshot not needed' : undefined),
   snapshotOfferUnneeded: 'snapshot not needed',
   snapshotUnneeded: 'snapshot not needed',
 };
 
+function markOf(event: NodeEvent): MarkName | undefined {
+  const mark = eventMarks[event.kind] as MarkName | ((event: NodeEvent) => MarkName | undefined) | undefined;
+  return typeof mark === 'function' ? mark(event) : mark;
+}
+
 export class CoverageMarks {
-  private readonly count: (mark: string) => void;
+  private readonly count: (mark: MarkName) => void;
   /** Who sent each node a snapshot last. */
   private readonly lastSender = new Map<string, string>();
 
-  constructor(count: (mark: string) => void) {
+  constructor(count: (mark: MarkName) => void) {
     this.count = count;
   }
 

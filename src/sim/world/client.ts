@@ -6,6 +6,7 @@ import { ClientEngine } from '../../client/engine/engine.js';
 import type { ClientEnv, ClientNetworkHandler } from '../../client/engine/env.js';
 import { roll32, streamOf } from './dice.js';
 import type { Scheduler } from './scheduler.js';
+import { VirtualClientNetwork } from './network/client-network.js';
 import type { VirtualNetwork } from './network/network.js';
 import { VirtualProcess } from './machine/process.js';
 
@@ -29,7 +30,8 @@ export function clientProcess(
     clockReadCostUs: 0,
   });
   const { clock, timers, entropy } = process;
-  return { process, env: { clock, timers, entropy, network: network.attachClient(process, handler) } };
+  const links = new VirtualClientNetwork(network, process, handler);
+  return { process, env: { clock, timers, entropy, network: links } };
 }
 
 /** Starts a client that knows all the addresses. */

@@ -4,7 +4,6 @@
 
 import { assert } from '../../base/assert.js';
 import { Hash64 } from '../../base/hash.js';
-import type { VirtualProcess } from './machine/process.js';
 
 /**
  * What an event is about. The number goes into the hash; `timer` and `defer` matter when a process resumes.
@@ -22,6 +21,20 @@ export const eventKinds = {
 
 export type EventKind = keyof typeof eventKinds;
 
+/** Whose events are scheduled: one run of one program. */
+export interface EventOwner {
+  readonly name: string;
+  /** Identifies the program in the hash. */
+  readonly ordinal: number;
+  readonly state: 'running' | 'paused' | 'dead';
+  /** Later events wait until then. */
+  readonly busyUntilUs: number;
+  /** Keeps an event that came due while it is paused. */
+  hold(event: ScheduledEvent): void;
+  /** An event of it has run. */
+  spend(): void;
+}
+
 export interface ScheduledEvent {
   /** Microseconds of virtual time. */
   timeUs: number;
@@ -29,7 +42,7 @@ export interface ScheduledEvent {
   sequence: number;
   readonly kind: EventKind;
   /** Whose event it is: dropped when that process is dead, held back while it is paused. */
-  readonly process: VirtualProcess | undefined;
+  readonly process: EventOwner | undefined;
   /** What is delivered, for the hash. */
   readonly payload: Uint8Array | undefined;
   readonly run: () => void;
@@ -55,7 +68,7 @@ export class Scheduler {
   schedule(
     delayUs: number,
     kind: EventKind,
-    process: VirtualProcess | undefined,
+    process: EventOwner | undefined,
     run: () => void,
     payload?: Uint8Array,
   ): ScheduledEvent {
@@ -77,7 +90,7 @@ export class Scheduler {
   scheduleAt(
     timeUs: number,
     kind: EventKind,
-    process: VirtualProcess | undefined,
+    process: EventOwner | undefined,
     run: () => void,
   ): ScheduledEvent {
     return this.schedule(timeUs - this.nowUs, kind, process, run);
@@ -97,7 +110,7 @@ export class Scheduler {
   }
 
   /** The timers of a process that are not due yet come so much later. */
-  postponeTimers(process: VirtualProcess, byUs: number): void {
+  postponeTimers(process: EventOwner, byUs: number): void {
     const events = this.heap.splice(0);
     for (const event of events) {
       if (event.process === process && event.kind === 'timer') event.timeUs += byUs;

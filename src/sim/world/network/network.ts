@@ -4,11 +4,9 @@
 // too.
 
 import type { LinkId, Network, NetworkHandler, NodeId } from '../../../base/env.js';
-import type { ClientNetwork, ClientNetworkHandler } from '../../../client/engine/env.js';
 import { Dice, streamOf } from '../dice.js';
 import { LinkTable } from './link-table.js';
 import type { Scheduler } from '../scheduler.js';
-import { VirtualClientNetwork } from './client-network.js';
 import { Connection, type Endpoint, type LinkMode } from './connection.js';
 import type { VirtualProcess } from '../machine/process.js';
 import { type Conditions, Ways, type WayState } from './ways.js';
@@ -66,10 +64,6 @@ export class VirtualNetwork {
     this.listeners.set(address, { hostName: process.name, process, handler, network });
     this.darkAddresses.delete(address);
     return network;
-  }
-
-  attachClient(process: VirtualProcess, handler: () => ClientNetworkHandler): ClientNetwork {
-    return new VirtualClientNetwork(this, process, handler);
   }
 
   /**

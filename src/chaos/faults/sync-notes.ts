@@ -5,8 +5,8 @@
 
 import { closeSync, existsSync, mkdirSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Disk, DiskFile, Done } from '../base/env.js';
-import { KvorumError } from '../base/errors.js';
+import type { Disk, DiskFile, Done } from '../../base/env.js';
+import { KvorumError } from '../../base/errors.js';
 
 /** While this file is in the folder of the notes, nothing new can be stored. */
 export const fullDiskMarker = 'full';
