@@ -3,29 +3,29 @@
 // stops the node, because a node that does not understand its own state must not answer for it.
 
 import type { NetworkHandler, NodeId } from '../base/env.js';
+import { assertNever } from '../base/assert.js';
 import { KvorumError } from '../base/errors.js';
 import type { StateMachine } from '../kv/state-machine.js';
 import type { Stores } from '../kv/store.js';
 import type { Message } from '../raft/messages.js';
 import type { Raft } from '../raft/raft.js';
 import { isNoSpace } from '../storage/disk/no-space.js';
-import type { Member as ClusterMember, NodeStatus, ServerHello, TransferFrame } from '../wire/protocol.js';
+import type { Member, NodeStatus, ServerHello, TransferFrame } from '../wire/protocol.js';
 import type { ServerEnv } from './events.js';
 import { Clients } from './front/clients.js';
-import { serverHelloOf } from './life/greeting.js';
-import { guardDisk, guardNetwork, guardStores, guardTimers } from './containment.js';
-import type { Member } from './replica/replica.js';
-import { Membership } from './life/life.js';
+import { containDisk, containNetwork, containStores, containTimers } from './containment.js';
+import { Life } from './life/life.js';
+import { storeOf } from './life/standing.js';
 import type { NodeConfig } from './config/node-config.js';
 import { Peers } from './peers/peers.js';
-import type { SnapshotFigures } from './snapshots/figures.js';
-import { statusOf } from './operate/status.js';
+import type { Replica } from './replica/replica.js';
+import { figuresOf, type SnapshotFigures } from './snapshots/figures.js';
 
 export interface NodeOptions {
   readonly env: ServerEnv;
   readonly nodeId: NodeId;
   /** Of the cluster file. */
-  readonly members: readonly ClusterMember[];
+  readonly members: readonly Member[];
   readonly config: NodeConfig;
   readonly stores: Stores;
   readonly version: string;
@@ -42,16 +42,16 @@ export class ServerNode {
   private readonly env: ServerEnv;
   private readonly peers: Peers;
   private readonly clients: Clients;
-  private readonly membership: Membership;
+  private readonly life: Life;
   private phase: Phase = 'started';
   private isFlushScheduled = false;
   private readonly afterStop: (() => void)[] = [];
 
   constructor(options: NodeOptions) {
     this.options = options;
-    const guard = (run: () => void): void => this.guard(run);
+    const contain = (run: () => void): void => this.contain(run);
     const { env, nodeId, members, config } = options;
-    this.env = { ...env, timers: guardTimers(env.timers, guard), disk: guardDisk(env.disk, guard) };
+    this.env = { ...env, timers: containTimers(env.timers, contain), disk: containDisk(env.disk, contain) };
     const { network, report, timers } = this.env;
     const wake = (): void => this.wake();
     this.clients = new Clients({
@@ -60,80 +60,81 @@ export class ServerNode {
       timers,
       limits: { requestsMax: config.limits.connectionRequestsMax },
       hello: () => this.serverHello(),
-      request: (caller, frame) => this.member?.request(caller, frame),
+      request: (caller, frame) => this.replica?.request(caller, frame),
       wake,
     });
     this.peers = new Peers({
       network,
       report,
       timers,
-      hello: () => this.membership.hello(),
-      judge: (hello, isDialed) => this.membership.judge(hello, isDialed),
-      up: (peer) => this.member?.peerUp(peer),
+      hello: () => this.life.hello(),
+      judge: (hello, isDialed) => this.life.judge(hello, isDialed),
+      up: (peer) => this.replica?.peerUp(peer),
       down: (peer) => this.peerDown(peer),
       message: (message) => this.receive(message),
-      transfer: (peer, frame) => this.receiveTransfer(peer, frame),
+      snapshot: (peer, frame) => this.receiveSnapshot(peer, frame),
       wake,
     });
-    this.membership = new Membership({
+    this.life = new Life({
       env: this.env,
-      stores: guardStores(options.stores, guard),
+      stores: containStores(options.stores, contain),
       nodeId,
       members,
       config,
+      version: options.version,
+      pid: options.pid,
       clients: this.clients,
       peers: this.peers,
-      status: () => this.status(),
       fail: (error) => this.fail(error),
       wake,
-      guard,
+      contain,
     });
-    this.handler = guardNetwork(this.createHandler(), guard);
+    this.handler = containNetwork(this.createHandler(), contain);
   }
 
   /** `undefined` while the store is being opened, or is damaged. Another one in each generation. */
   get stateMachine(): StateMachine | undefined {
-    return this.membership.opened?.stateMachine;
+    return storeOf(this.life.standing)?.stateMachine;
   }
 
   /** The store in use. */
   get storeName(): string {
-    return this.membership.current.store;
+    return this.life.standing.current.store;
   }
 
   /** How often this process has replaced its store and log, by a snapshot or a repair; 0 at the start. */
   get generation(): number {
-    return this.membership.generation;
+    return this.life.generation;
   }
 
   /** The consensus core, for checkers and metrics; `undefined` until the node is part of a cluster. */
   get raft(): Raft | undefined {
-    return this.member?.raft;
+    return this.replica?.raft;
   }
 
   /** Whether requests are served: part of a cluster that has a leader, and not on the way out. */
   get isReady(): boolean {
-    return this.phase === 'started' && this.member?.isHalted === false && this.raft?.leaderId !== undefined;
+    return this.phase === 'started' && this.replica?.isHalted === false && this.raft?.leaderId !== undefined;
   }
 
   /** Figures for metrics. */
   get gauges(): { clients: number; pendingWrites: number; pendingReads: number } {
-    const { writes, reads } = this.member?.pendingRequests ?? { writes: 0, reads: 0 };
+    const { writes, reads } = this.replica?.pendingRequests ?? { writes: 0, reads: 0 };
     return { clients: this.clients.count, pendingWrites: writes, pendingReads: reads };
   }
 
   get snapshotFigures(): SnapshotFigures {
-    return this.membership.snapshotFigures;
+    return figuresOf(this.life.running);
   }
 
-  private get member(): Member | undefined {
-    return this.membership.member;
+  private get replica(): Replica | undefined {
+    return this.life.running?.replica;
   }
 
   /** Opens the disk and joins the network. Errors arrive at `onStopped`. */
   start(): void {
     this.env.timers.defer(() => {
-      if (this.phase === 'started') this.membership.open(() => this.dialPeers());
+      if (this.phase === 'started') this.life.open(() => this.dialPeers());
     });
   }
 
@@ -146,31 +147,24 @@ export class ServerNode {
     this.afterStop.push(done);
     if (this.phase === 'stopping') return;
     this.phase = 'stopping';
-    this.membership.settle(() => {
-      if (this.member === undefined) this.closeAll();
-      else this.member.handOver(() => this.closeAll());
+    this.life.settle(() => {
+      const { replica } = this;
+      if (replica === undefined) this.closeAll();
+      else replica.handOver(() => this.closeAll());
     });
   }
 
   status(): NodeStatus {
-    const { formation, standing, logBytes, opened } = this.membership;
-    const isRecovering = standing === 'recovering';
-    return statusOf(this.options, {
-      raft: this.raft,
-      formation,
-      isRecovering,
-      logBytes: logBytes(),
-      ...opened,
-    });
+    return this.life.status();
   }
 
   private closeAll(): void {
     this.flush();
     this.clients.closeAll('the node is stopping');
-    const close = (): void => this.membership.close((error) => this.end(error));
-    const { installer } = this.membership;
-    if (installer === undefined) close();
-    else installer.receiver.close(close);
+    const close = (): void => this.life.close((error) => this.end(error));
+    const { running } = this.life;
+    if (running === undefined) close();
+    else running.installer.receiver.close(close);
   }
 
   private dialPeers(): void {
@@ -186,32 +180,40 @@ export class ServerNode {
    */
   private receive(message: Message): void {
     // The answer would be that the entries before it are missing, and bring the same snapshot once more.
-    if (this.membership.isInstalling && message.kind === 'appendEntries') return;
+    const { running } = this.life;
+    if (running?.isInstalling === true && message.kind === 'appendEntries') return;
     try {
-      this.member?.receive(message);
+      running?.replica.receive(message);
     } catch (error) {
       if (KvorumError.is(error, 'PROTOCOL')) throw error;
       this.fail(error instanceof Error ? error : new Error(String(error)));
     }
   }
 
-  private receiveTransfer(peer: NodeId, frame: TransferFrame): void {
-    if (frame.kind === 'snapshotCursor' || frame.kind === 'snapshotResult') {
-      this.member?.receiveTransfer(peer, frame);
-    } else if (this.phase === 'started') {
-      this.membership.installer?.receiver.receive(peer, frame);
+  private receiveSnapshot(peer: NodeId, frame: TransferFrame): void {
+    const { running } = this.life;
+    switch (frame.kind) {
+      case 'snapshotCursor':
+      case 'snapshotResult':
+        running?.replica.receiveSnapshot(peer, frame);
+        return;
+      case 'snapshotOffer':
+      case 'snapshotChunk':
+        if (this.phase === 'started') running?.installer.receiver.receive(peer, frame);
+        return;
+      default:
+        return assertNever(frame);
     }
   }
 
   private peerDown(peer: NodeId): void {
-    this.membership.installer?.receiver.linkDown(peer);
-    this.member?.peerDown(peer);
+    const { running } = this.life;
+    running?.installer.receiver.linkDown(peer);
+    running?.replica.peerDown(peer);
   }
 
   private serverHello(): ServerHello | undefined {
-    const { formation, member } = this.membership;
-    if (formation === undefined || member?.isHalted !== false || this.phase !== 'started') return undefined;
-    return serverHelloOf(this.options.nodeId, this.options.members, formation, member);
+    return this.phase === 'started' ? this.life.serverHello() : undefined;
   }
 
   // ---- input and turns
@@ -219,9 +221,10 @@ export class ServerNode {
   private createHandler(): NetworkHandler {
     return {
       onPeerDialed: (link, peer) => this.peers.dialed(link, peer),
-      onPeerUnreachable: (peer) => this.member?.peerDown(peer),
+      onPeerUnreachable: (peer) => this.replica?.peerDown(peer),
       onPeerAccepted: (link) => {
-        if (!this.membership.hasIdentity) this.env.network.close(link, 'the node is still opening its data');
+        if (this.life.standing.kind === 'opening')
+          this.env.network.close(link, 'the node is still opening its data');
         else this.peers.accepted(link);
       },
       onClientAccepted: (link) => this.clients.accept(link),
@@ -250,12 +253,12 @@ export class ServerNode {
   }
 
   private flush(): void {
-    this.member?.flush();
+    this.replica?.flush();
     this.peers.flush();
     this.clients.flush();
   }
 
-  private guard(run: () => void): void {
+  private contain(run: () => void): void {
     if (this.phase === 'stopped') return;
     try {
       run();
@@ -269,8 +272,8 @@ export class ServerNode {
     const code = KvorumError.is(error) ? error.code : 'INTERNAL';
     const { message, stack = '' } = error;
     this.env.report({ kind: 'nodeFailed', code, message, stack, isOutOfSpace: isNoSpace(error) });
-    this.membership.noteDamage(error);
-    this.member?.halt();
+    this.life.noteDamage(error);
+    this.replica?.halt();
     this.clients.closeAll('the node stopped after an error');
     this.end(error);
   }

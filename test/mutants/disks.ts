@@ -24,9 +24,9 @@ export const diskMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'server/replica/store-writer.ts',
-        find: '    this.options.store.writeBatch(operations, (error) => {\n',
+        find: '    this.context.store.writeBatch(operations, (error) => {\n',
         replace:
-          '    const { store } = this.options;\n' +
+          '    const { store } = this.context;\n' +
           '    const data = operations.slice(0, -1);\n' +
           '    const batch = (done) => store.writeBatch(data, (failed) =>\n' +
           '      failed ? done(failed) : store.writeBatch(operations.slice(-1), done));\n' +
@@ -40,9 +40,9 @@ export const diskMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'server/replica/store-writer.ts',
-        find: '    this.options.store.writeBatch(operations, (error) => {\n',
+        find: '    this.context.store.writeBatch(operations, (error) => {\n',
         replace:
-          '    const { store } = this.options;\n' +
+          '    const { store } = this.context;\n' +
           '    const data = operations.slice(0, -1);\n' +
           '    const batch = (done) => store.writeBatch(operations.slice(-1), (failed) =>\n' +
           '      failed ? done(failed) : store.writeBatch(data, done));\n' +
@@ -182,7 +182,7 @@ export const diskMutants: readonly Mutant[] = [
       {
         file: 'server/replica/store-writer.ts',
         find: '    this.writing = true;\n',
-        replace: '    this.writing = true;\n    this.options.stateMachine.layers.resolve();\n',
+        replace: '    this.writing = true;\n    this.context.stateMachine.layers.resolve();\n',
       },
       {
         file: 'kv/state-machine.ts',
@@ -197,8 +197,8 @@ export const diskMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'server/replica/store-writer.ts',
-        find: '      if (error !== undefined) {\n        this.options.onFailure(error);',
-        replace: '      if (error !== undefined && this.halted) {\n        this.options.onFailure(error);',
+        find: '      if (error !== undefined) {\n        this.context.fail(error);',
+        replace: '      if (error !== undefined && this.halted) {\n        this.context.fail(error);',
       },
     ],
   },

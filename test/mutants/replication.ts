@@ -233,8 +233,8 @@ export const replicationMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'server/replica/loop.ts',
-        find: 'if (message.term >= this.raft.currentTerm) this.sink.sendToPeer(message);',
-        replace: 'this.sink.sendToPeer(message);',
+        find: 'if (message.term >= this.raft.currentTerm) this.peers.send(message);',
+        replace: 'this.peers.send(message);',
       },
     ],
   },
@@ -244,8 +244,8 @@ export const replicationMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'server/replica/loop.ts',
-        find: 'if (message.term >= this.raft.currentTerm) this.sink.sendToPeer(message);',
-        replace: 'this.sink.sendToPeer({ ...message, term: this.raft.currentTerm });',
+        find: 'if (message.term >= this.raft.currentTerm) this.peers.send(message);',
+        replace: 'this.peers.send({ ...message, term: this.raft.currentTerm });',
       },
     ],
   },

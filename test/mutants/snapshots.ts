@@ -38,14 +38,14 @@ export const snapshotMutants: readonly Mutant[] = [
       {
         file: install,
         find: 'log: nextLogName(current), catchingUp',
-        replace: 'log: member.lastIndex() > index ? current.log : nextLogName(current), catchingUp',
+        replace: 'log: replaced.lastIndex() > index ? current.log : nextLogName(current), catchingUp',
       },
       {
         file: install,
-        find: '      current: host.current(),\n',
+        find: '      formation,\n      current,\n',
         replace:
-          '      current: host.current(),\n' +
-          '      lastIndex: ((last) => () => last)(host.raft()?.lastIndex ?? 0),\n',
+          '      formation,\n      current,\n' +
+          '      lastIndex: ((last) => () => last)(replica.raft.lastIndex),\n',
       },
     ],
   },
@@ -54,9 +54,9 @@ export const snapshotMutants: readonly Mutant[] = [
     name: 'the log is cut to what is applied, before the store has it',
     edits: [
       {
-        file: 'server/replica/replica-parts.ts',
-        find: 'Math.min(stateMachine.durableAppliedIndex, raft.appliedIndex)',
-        replace: 'raft.appliedIndex',
+        file: 'server/space/log-retention.ts',
+        find: 'Math.min(index, stateMachine.durableAppliedIndex, raft.appliedIndex)',
+        replace: 'Math.min(index, raft.appliedIndex)',
       },
     ],
   },
@@ -106,7 +106,7 @@ export const snapshotMutants: readonly Mutant[] = [
       },
       {
         file: 'server/node.ts',
-        find: "    if (this.membership.isInstalling && message.kind === 'appendEntries') return;\n",
+        find: "    if (running?.isInstalling === true && message.kind === 'appendEntries') return;\n",
         replace: '',
       },
     ],
@@ -324,7 +324,13 @@ export const snapshotMutants: readonly Mutant[] = [
   {
     id: 'N18',
     name: 'a leader goes on from what a damaged member had acknowledged',
-    edits: [{ file: 'server/life/life.ts', find: '        this.member?.peerReset(nodeId);\n', replace: '' }],
+    edits: [
+      {
+        file: 'server/life/life.ts',
+        find: "        if (standing.kind === 'running') standing.replica.peerReset(nodeId);\n",
+        replace: '',
+      },
+    ],
   },
   {
     id: 'N19',

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Forming } from '../../src/server/life/forming.js';
+import { FirstStart } from '../../src/server/life/forming.js';
 import { refuseFormation, refusePeer, type OwnIdentity } from '../../src/server/life/identity.js';
 import { decodeFormation, encodeFormation, type Formation } from '../../src/wire/commands/entry-codec.js';
 import type { PeerHello } from '../../src/wire/protocol.js';
@@ -35,9 +35,14 @@ function hello(nodeId: string, change: Partial<PeerHello> = {}): PeerHello {
   };
 }
 
-function forming(nodeId: string): Forming {
+function forming(nodeId: string): FirstStart {
   const addressOf = new Map(memberIds.map((id) => [id, `${id}:1`]));
-  return new Forming({ own: own(nodeId), addressOf, drawClusterId: () => 'c'.repeat(32), decodeFormation });
+  return new FirstStart({
+    own: own(nodeId),
+    addressOf,
+    drawClusterId: () => 'c'.repeat(32),
+    decodeFormation,
+  });
 }
 
 describe('first start', () => {
@@ -69,7 +74,7 @@ describe('first start', () => {
   });
 
   test('an emptied member stops instead of voting under its old identity', () => {
-    const emptied = new Forming({
+    const emptied = new FirstStart({
       own: { ...own('n2'), instanceId: 'b'.repeat(32) },
       addressOf: new Map(),
       drawClusterId: () => '',
@@ -82,7 +87,7 @@ describe('first start', () => {
   });
 
   test('a cluster of one forms by itself', () => {
-    const alone = new Forming({
+    const alone = new FirstStart({
       own: { ...own('n1'), memberIds: ['n1'] },
       addressOf: new Map([['n1', 'n1:1']]),
       drawClusterId: () => 'c'.repeat(32),

@@ -2,15 +2,19 @@
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { LogRetention } from '../../src/server/space/log-retention.js';
+import type { PeerProgress } from '../../src/raft/raft.js';
+import { LogRetention, type LogRetentionContext } from '../../src/server/space/log-retention.js';
 
 interface Facts {
   readonly base: number;
   readonly last: number;
   readonly durable: number;
+  readonly applied: number;
   readonly bytes: number;
   readonly sealed: number;
   readonly matches: readonly number[];
+  /** When all of those were heard; it is 60,000 ms now, and the election timeout is 1,000 ms. */
+  readonly heardMs: number;
   readonly pinned: number | undefined;
 }
 
@@ -18,32 +22,53 @@ const quiet: Facts = {
   base: 1_000,
   last: 1_050,
   durable: 1_050,
+  applied: 10_000,
   bytes: 0,
   sealed: 0,
   matches: [],
+  heardMs: 60_000,
   pinned: undefined,
 };
+
+const followerAt = (matchIndex: number, heardMs: number): PeerProgress => ({
+  peer: 'n2',
+  mode: 'replicate',
+  matchIndex,
+  nextIndex: matchIndex + 1,
+  resetCount: 0,
+  inFlightMessages: 0,
+  inFlightBytes: 0,
+  heardMs,
+});
 
 /** Where a log with limits of 100 entries and 1,000 bytes is cut; `undefined`: it is not. */
 function cut(change: Partial<Facts>): { index: number | undefined; kept: number | undefined } {
   const facts = { ...quiet, ...change };
   let index: number | undefined;
   let kept: number | undefined;
-  new LogRetention({
-    logEntriesMax: 100,
-    logBytesMax: 1_000,
-    baseIndex: () => facts.base,
-    lastIndex: () => facts.last,
-    durableAppliedIndex: () => facts.durable,
-    logBytes: () => facts.bytes,
-    sealedThrough: (bytes) => {
-      kept = bytes;
-      return facts.sealed;
+  const context: LogRetentionContext = {
+    env: { clock: { nowMs: () => 60_000 } },
+    config: {
+      snapshot: { logEntriesMax: 100, logBytesMax: 1_000 },
+      raft: { electionTimeoutMsMax: 1_000 },
     },
-    matchIndexes: () => facts.matches,
-    pinnedIndex: () => facts.pinned,
-    truncate: (through) => (index = through),
-  }).check();
+    raft: {
+      baseIndex: facts.base,
+      lastIndex: facts.last,
+      appliedIndex: facts.applied,
+      progress: () => facts.matches.map((matchIndex) => followerAt(matchIndex, facts.heardMs)),
+    },
+    wal: {
+      logBytes: facts.bytes,
+      sealedThrough: (bytes) => {
+        kept = bytes;
+        return facts.sealed;
+      },
+    },
+    stateMachine: { durableAppliedIndex: facts.durable },
+    loop: { truncatePrefix: (through) => (index = through) },
+  };
+  new LogRetention(context, { pinnedIndex: facts.pinned }).check();
   return { index, kept };
 }
 
@@ -78,6 +103,7 @@ describe('never above what the store holds durably', () => {
   test('however far it is over', () => {
     expect(cut({ last: 9_000, durable: 1_010 }).index).toBe(1_010);
     expect(cut({ last: 9_000, durable: 1_000 }).index).toBeUndefined();
+    expect(cut({ last: 9_000, durable: 9_000, applied: 1_010 }).index).toBe(1_010);
     expect(cut({ bytes: 90_000, sealed: 1_049, durable: 1_003 }).index).toBe(1_003);
   });
 });
@@ -92,6 +118,11 @@ describe('live followers hold it back', () => {
     expect(cut({ ...followed, matches: [0] }).index).toBeUndefined();
   });
 
+  test('but not those that were not heard for an election timeout', () => {
+    expect(cut({ ...followed, matches: [1_090], heardMs: 59_000 }).index).toBe(1_090);
+    expect(cut({ ...followed, matches: [1_090], heardMs: 58_999 }).index).toBe(1_100);
+  });
+
   test('up to twice the limits', () => {
     expect(cut({ last: 1_200, durable: 1_200, matches: [1_001] }).index).toBe(1_001);
     expect(cut({ last: 1_201, durable: 1_201, matches: [1_001] }).index).toBe(1_151);
@@ -100,7 +131,7 @@ describe('live followers hold it back', () => {
   });
 });
 
-describe('transfers of snapshots hold it back', () => {
+describe('snapshots on their way hold it back', () => {
   test('to the entries after their views, up to four times the limits', () => {
     expect(cut({ last: 1_150, durable: 1_150, pinned: 1_020 }).index).toBe(1_020);
     expect(cut({ last: 1_150, durable: 1_150, pinned: 990 }).index).toBeUndefined();

@@ -4,7 +4,6 @@ import { describe, expect, it } from 'vitest';
 import type { NodeEvent } from '../../src/server/events.js';
 import { EventLog } from '../../src/server/operate/event-log.js';
 import { createMetrics } from '../../src/server/operate/metrics.js';
-import type { Member } from '../../src/server/replica/replica.js';
 import type { ServerNode } from '../../src/server/node.js';
 import { reportCatchingUp } from '../../src/server/snapshots/figures.js';
 import { VirtualTime } from './snapshot-world.js';
@@ -53,7 +52,7 @@ describe('a member that catches up', () => {
     const logger = { debug: nothing, info, warn: nothing, error: nothing };
     const log = new EventLog(logger, time.clock);
     const report = (event: NodeEvent): void => log.write(event);
-    reportCatchingUp({ timers: time.timers, report }, { raft, isHalted: false } as unknown as Member);
+    reportCatchingUp({ timers: time.timers, report }, { raft, isHalted: false });
     time.run(10_500);
     raft.leaderId = 'n2';
     time.run(10_000);

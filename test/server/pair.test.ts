@@ -4,7 +4,7 @@
 import { describe, expect, it } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
 import { openFolder } from '../../src/server/life/boot.js';
-import { installSnapshot, type InstallOutcome, type ReplacedMember } from '../../src/server/life/install.js';
+import { installSnapshot, type InstallOutcome, type Replaced } from '../../src/server/life/install.js';
 import { openStore } from '../../src/server/life/pair.js';
 import { rebuildPair } from '../../src/server/life/rebuild.js';
 import { writeFormationRecord } from '../../src/server/life/formation-record.js';
@@ -52,7 +52,7 @@ describe('a snapshot that is installed', () => {
   ): InstallOutcome['kind'] | undefined {
     let ended: InstallOutcome | undefined;
     const promised = { currentTerm, votedFor: 'n3', commitIndex: 5 };
-    const host: ReplacedMember = {
+    const host: Replaced = {
       formation: bench.formation,
       current: readCurrent(bench.world.disk) ?? firstCurrent,
       isNeeded,

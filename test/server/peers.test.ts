@@ -75,7 +75,7 @@ class Bench {
       up: (peer) => void this.up.push(peer),
       down: nothing,
       message: nothing,
-      transfer: (peer, frame) => {
+      snapshot: (peer, frame) => {
         this.received.push({ peer, frame });
         this.onTransfer();
       },
@@ -148,27 +148,27 @@ describe('a frame of a transfer arrives', () => {
 describe('a frame of a transfer is sent', () => {
   test('at once and alone, when the link is greeted', () => {
     const bench = new Bench();
-    expect(bench.peers.sendTransfer('n2', cursor)).toBe(false);
+    expect(bench.peers.sendSnapshot('n2', cursor)).toBe(false);
     bench.peers.dialed(1, 'n2');
-    expect(bench.peers.sendTransfer('n2', cursor)).toBe(false);
+    expect(bench.peers.sendSnapshot('n2', cursor)).toBe(false);
     bench.receive(1, helloOf('n2', 'c'));
     bench.sent.splice(0);
-    expect(bench.peers.sendTransfer('n2', cursor)).toBe(true);
+    expect(bench.peers.sendSnapshot('n2', cursor)).toBe(true);
     expect(bench.sent).toEqual([{ link: 1, frame: cursor }]);
-    expect(bench.peers.sendTransfer('n3', cursor)).toBe(false);
+    expect(bench.peers.sendSnapshot('n3', cursor)).toBe(false);
   });
 
   test('not to a node without a cluster, nor when the link takes no more', () => {
     const bench = new Bench();
     bench.peers.dialed(1, 'n2');
     bench.receive(1, helloOf('n2', undefined));
-    expect(bench.peers.sendTransfer('n2', cursor)).toBe(false);
+    expect(bench.peers.sendSnapshot('n2', cursor)).toBe(false);
     bench.receive(1, helloOf('n2', 'c'));
     bench.takesMore = false;
-    expect(bench.peers.sendTransfer('n2', cursor)).toBe(false);
+    expect(bench.peers.sendSnapshot('n2', cursor)).toBe(false);
     bench.takesMore = true;
     bench.peers.closed(1);
-    expect(bench.peers.sendTransfer('n2', cursor)).toBe(false);
+    expect(bench.peers.sendSnapshot('n2', cursor)).toBe(false);
   });
 });
 

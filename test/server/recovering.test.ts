@@ -2,24 +2,24 @@
 
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Raft } from '../../src/raft/raft.js';
 import { CatchUp, catchUpRequestIds } from '../../src/server/replica/catch-up.js';
+import type { LoopInput } from '../../src/server/replica/loop.js';
 import { Incarnations } from '../../src/server/peers/incarnations.js';
-import { Recovering } from '../../src/server/life/recovering.js';
+import { RecoveryRule } from '../../src/server/life/recovering.js';
 
 const three = ['n1', 'n2', 'n3'];
 const five = ['n1', 'n2', 'n3', 'n4', 'n5'];
 
 describe('a member that recovers', () => {
   test('waits for every other member, and starts in the largest term it heard', () => {
-    const recovering = new Recovering({ nodeId: 'n2', memberIds: three });
+    const recovering = new RecoveryRule({ nodeId: 'n2', memberIds: three });
     expect(recovering.missing).toEqual(['n1', 'n3']);
     expect(recovering.heard({ nodeId: 'n1', currentTerm: 9 })).toEqual({ kind: 'wait', missing: ['n3'] });
     expect(recovering.heard({ nodeId: 'n3', currentTerm: 4 })).toEqual({ kind: 'rebuild', floor: 9 });
   });
 
   test('counts nobody twice, and neither itself nor strangers', () => {
-    const recovering = new Recovering({ nodeId: 'n1', memberIds: five });
+    const recovering = new RecoveryRule({ nodeId: 'n1', memberIds: five });
     for (const nodeId of ['n2', 'n2', 'n1', 'stranger', 'n3', 'n4']) {
       expect(recovering.heard({ nodeId, currentTerm: 3 }).kind).toBe('wait');
     }
@@ -27,7 +27,7 @@ describe('a member that recovers', () => {
   });
 
   test('goes on with others that recover too, as long as a majority knows its terms', () => {
-    const recovering = new Recovering({ nodeId: 'n1', memberIds: five });
+    const recovering = new RecoveryRule({ nodeId: 'n1', memberIds: five });
     recovering.heard({ nodeId: 'n2', currentTerm: undefined });
     recovering.heard({ nodeId: 'n3', currentTerm: 5 });
     recovering.heard({ nodeId: 'n4', currentTerm: 6 });
@@ -36,14 +36,14 @@ describe('a member that recovers', () => {
   });
 
   test('waits without a majority that knows its terms, until one comes back with its own', () => {
-    const recovering = new Recovering({ nodeId: 'n1', memberIds: three });
+    const recovering = new RecoveryRule({ nodeId: 'n1', memberIds: three });
     recovering.heard({ nodeId: 'n2', currentTerm: 7 });
     expect(recovering.heard({ nodeId: 'n3', currentTerm: undefined })).toEqual({ kind: 'wait', missing: [] });
     expect(recovering.heard({ nodeId: 'n3', currentTerm: 6 })).toEqual({ kind: 'rebuild', floor: 7 });
   });
 
   test('forgets nothing that a member said, whatever it says when it is asked again', () => {
-    const recovering = new Recovering({ nodeId: 'n1', memberIds: three });
+    const recovering = new RecoveryRule({ nodeId: 'n1', memberIds: three });
     recovering.heard({ nodeId: 'n2', currentTerm: 8 });
     recovering.heard({ nodeId: 'n2', currentTerm: undefined });
     recovering.heard({ nodeId: 'n2', currentTerm: 3 });
@@ -66,7 +66,7 @@ describe('a member that recovers', () => {
         const votersNeeded = Math.floor(members / 2);
         const byOrder = others.map((_, i) => i).sort((a, b) => (order[a] ?? 0) - (order[b] ?? 0));
         const voters = new Set(byOrder.slice(0, votersNeeded));
-        const recovering = new Recovering({ nodeId: 'n1', memberIds });
+        const recovering = new RecoveryRule({ nodeId: 'n1', memberIds });
         let floor: number | undefined;
         others.forEach((nodeId, i) => {
           // Who helped to elect has the term, or a later one, on its disk; or has lost it.
@@ -145,13 +145,15 @@ describe('catching up', () => {
     const view: View = { leaderId: undefined, appliedIndex: 0, durableIndex: 0 };
     const asked: number[] = [];
     let over = 0;
-    const catchUp = new CatchUp({
-      raft: view as unknown as Raft,
-      firstRequestId: 100,
-      requestReadIndex: (requestId) => asked.push(requestId),
-      caughtUp: () => over++,
-    });
-    return { view, asked, catchUp, isOver: () => over === 1 };
+    let told = 0;
+    const step = (input: LoopInput): undefined => {
+      if (input.kind === 'readIndex') asked.push(input.requestId);
+      // Only what is durable already may be told to the core.
+      else if (input.kind === 'caughtUp' && over === 1) told++;
+      else expect.unreachable(input.kind);
+    };
+    const catchUp = new CatchUp({ raft: view, loop: { step } }, 100, () => over++);
+    return { view, asked, catchUp, isOver: () => over === 1 && told === 1 };
   }
 
   test('ends when what a leader had committed is applied and on its own disk', () => {

@@ -74,18 +74,14 @@ describe('an answer that cannot be made', () => {
     const stateMachine = openMachine(store);
     const caller = new FakeCaller();
     const failures: Error[] = [];
-    const applier = new Applier({
-      stateMachine,
-      store,
+    const fail = (error: Error): void => void failures.push(error);
+    const context = { env: time, config: { sliceMs: 2 }, stateMachine, store, fail };
+    const applier = new Applier(context, {
       proposals,
-      clock: time.clock,
-      timers: time.timers,
-      sliceMs: 2,
       mustWait: () => false,
       applied: (index, term, results) =>
         proposals.applied(index, term, results, (write, result) => requests.answerWrite(write, result)),
       reached: () => undefined,
-      onFailure: (error) => failures.push(error),
     });
     const keys = ['whole', 'broken', 'whole'];
     for (const round of [0, 1]) {

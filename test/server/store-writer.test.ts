@@ -18,21 +18,19 @@ it('writes entries without effects that were applied while a batch was under way
   };
   const stateMachine = new StateMachine(store);
   stateMachine.load(() => undefined);
-  const writer = new StoreWriter({
-    stateMachine,
-    store,
+  const env = {
     timers: {
-      set: (_delayMs, callback) => timers.push(callback),
+      set: (_delayMs: number, callback: () => void) => timers.push(callback),
       clear: () => undefined,
-      defer: (run) => run(),
+      defer: (run: () => void) => run(),
     },
-    groupBytesMax: 1_000,
-    groupIntervalMs: 100,
-    backlogBytesMax: 4_000,
-    onFailure: (error) => expect.unreachable(error.message),
-    mayFreeze: () => true,
-    onProgress: () => undefined,
-  });
+  };
+  const config = { store: { groupBytesMax: 1_000, groupIntervalMs: 100 } };
+  const fail = (error: Error): void => expect.unreachable(error.message);
+  const writer = new StoreWriter(
+    { env, config, stateMachine, store, fail },
+    { mayFreeze: () => true, onProgress: () => undefined },
+  );
   const applyNoop = (index: number): void => {
     stateMachine.applyEntry({ index, term: 1, times: undefined, commands: [] });
     writer.noteApplied();

@@ -23,7 +23,7 @@ export type FormingStep =
   | { readonly kind: 'stop'; readonly reason: string }
   | { readonly kind: 'wait' };
 
-export class Forming {
+export class FirstStart {
   private readonly options: FormingOptions;
   private readonly emptyPeers = new Map<NodeId, string>();
 

@@ -1,12 +1,11 @@
 // What this node says of itself to peers and clients when a link opens.
 
-import type { NodeId } from '../../base/env.js';
 import { encodeFormation, type Formation } from '../../wire/commands/entry-codec.js';
 import { formatLevels } from '../../kv/format-level.js';
-import type { Member as ClusterMember, PeerHello, ServerHello } from '../../wire/protocol.js';
+import type { Member, PeerHello, ServerHello } from '../../wire/protocol.js';
 import { ownVersions } from '../../wire/versions.js';
 import type { OwnIdentity } from './identity.js';
-import type { Member } from '../replica/replica.js';
+import type { Running } from './standing.js';
 
 /** `currentTerm`: undefined while the node is forming or recovering. */
 export function peerHelloOf(
@@ -33,24 +32,22 @@ export function peerHelloOf(
 
 /** `members`: of the cluster file, which says where members are now. */
 export function serverHelloOf(
-  nodeId: NodeId,
-  members: readonly ClusterMember[],
-  formation: Formation,
-  member: Member,
+  members: readonly Member[],
+  { own, formation, replica }: Pick<Running, 'own' | 'formation' | 'replica'>,
 ): ServerHello {
-  const { leaderId, currentTerm: term } = member.raft;
+  const { leaderId, currentTerm: term } = replica.raft;
   return {
     kind: 'hello',
     ...ownVersions,
     formatLevel: formatLevels.min,
     clusterId: formation.clusterId,
-    nodeId,
+    nodeId: own.nodeId,
     members: formation.members.map(({ nodeId: id, address }) => ({
       nodeId: id,
       address: members.find((candidate) => candidate.nodeId === id)?.address ?? address,
     })),
     leaderId,
     term,
-    clusterTimeMs: member.clusterTimeMs,
+    clusterTimeMs: replica.clusterTimeMs,
   };
 }

@@ -1,12 +1,12 @@
-// Puts a snapshot that arrived in full in the place of the member's own store and log, within the process.
+// Puts a snapshot that arrived in full in the place of the node's own store and log, within the process.
 // "If existing log entry has same index and term as snapshot's last included entry, retain log entries
 // following it"; otherwise "discard the entire log" (Figure 13 of the paper, §7): then a new log, which
 // begins after the snapshot, is made beside the old one, and one file changes from the old pair to the new
-// (storage/folder/current.ts). Must never stop the member before the new store was opened and looked at and
-// all room on the disk was taken, nor make a promise of the member's smaller. A crash at any step leaves the
+// (storage/folder/current.ts). Must never stop the replica before the new store was opened and looked at and
+// all room on the disk was taken, nor make a promise of its smaller. A crash at any step leaves the
 // old pair or the new one.
 
-import { assert } from '../../base/assert.js';
+import { assert, assertNever } from '../../base/assert.js';
 import { KvorumError } from '../../base/errors.js';
 import type { Raft } from '../../raft/raft.js';
 import { installedState } from '../../raft/snapshot.js';
@@ -28,21 +28,25 @@ import type { NewPair } from './rebuild.js';
 import { SnapshotReceiver, type StagedSnapshot } from '../snapshots/receiver.js';
 import { StagingRoom } from '../snapshots/staging-room.js';
 
-/** The node whose member the snapshot is for. */
+/** What takes part now: the part of it that an install looks at. */
+export interface Installed {
+  readonly formation: Formation;
+  readonly current: Current;
+  readonly replica: { readonly raft: Raft; readonly promises: HardState };
+}
+
+/** The node that the snapshot is for. */
 export interface InstallHost {
-  /** Of a member that runs; `undefined` when there is none, or it is on its way out. */
-  formation(): Formation | undefined;
-  current(): Current;
-  raft(): Raft | undefined;
+  /** It is on its way out: nothing is installed any more. */
+  isEnding(): boolean;
+  running(): Installed;
   send(peer: NodeId, frame: TransferFrame): boolean;
   /** From here until `ended` the node does not stop. */
   begun(): void;
-  /** What the member has promised so far. */
-  promised(): HardState;
-  /** Ends the member: no more steps and messages, log and store closed. Then its last promises. */
-  endMember(done: (error: Error | undefined, hardState: HardState | undefined) => void): void;
+  /** Ends the replica: no more steps and messages, log and store closed. Then its last promises. */
+  endReplica(done: EndDone): void;
   /**
-   * The pair in use from now on; absent when the member goes on as it is. `released` when all is in order.
+   * The pair in use from now on; absent when the replica goes on as it is. `released` when all is in order.
    */
   ended(pair: NewPair | undefined, released: () => void): void;
 }
@@ -68,7 +72,7 @@ export class Installer {
       timers,
       report,
       hasRoom: () => room.hasRoom(),
-      stagingName: () => stagingStoreName(host.current()),
+      stagingName: () => stagingStoreName(host.running().current),
       isNeeded: (index, term) => this.isNeeded(index, term),
       send: (peer, frame) => host.send(peer, frame),
       staged: (snapshot, released) => this.install(snapshot, released),
@@ -85,28 +89,28 @@ export class Installer {
    * included entry: retain log entries following it" (Figure 13). The own log and store have it all then.
    */
   private isNeeded(index: LogIndex, term: Term): boolean {
-    const raft = this.host.raft();
-    return raft !== undefined && index > raft.commitIndex && raft.termAt(index) !== term;
+    const { raft } = this.host.running().replica;
+    return index > raft.commitIndex && raft.termAt(index) !== term;
   }
 
   private install(staged: StagedSnapshot, released: () => void): void {
     const { host } = this;
-    const formation = host.formation();
     // The node stops: the next start finds the staging store as it is.
-    if (formation === undefined) return;
+    if (host.isEnding()) return;
     host.begun();
-    const member = {
+    const { formation, current, replica } = host.running();
+    const replaced: Replaced = {
       formation,
-      current: host.current(),
+      current,
       isNeeded: (index: LogIndex, term: Term) => this.isNeeded(index, term),
-      promised: () => host.promised(),
+      promised: () => replica.promises,
       end: (done: EndDone) => {
         this.report('snapshotInstalling', staged);
-        host.endMember(done);
+        host.endReplica(done);
       },
     };
     const { timers } = this.options.env;
-    installSnapshot(this.options, member, staged, (error, outcome) => {
+    installSnapshot(this.options, replaced, staged, (error, outcome) => {
       if (outcome === undefined) throw error ?? new KvorumError('INTERNAL', 'an install had no outcome');
       switch (outcome.kind) {
         case 'installed':
@@ -117,6 +121,8 @@ export class Installer {
           return host.ended(undefined, released);
         case 'noSpace':
           return host.ended(undefined, () => void timers.set(noSpacePauseMs, released));
+        default:
+          return assertNever(outcome);
       }
     });
   }
@@ -130,18 +136,18 @@ export class Installer {
 type InstallDone = (error: Error | undefined, outcome: InstallOutcome | undefined) => void;
 type EndDone = (error: Error | undefined, hardState: HardState | undefined) => void;
 
-/** What an install needs of the member that it replaces. */
-export interface ReplacedMember {
+/** What an install needs of the replica that it replaces. */
+export interface Replaced {
   readonly formation: Formation;
   readonly current: Current;
   /** Whether the own log neither holds the entry of this index and term nor has it behind it. */
   isNeeded(index: LogIndex, term: Term): boolean;
-  /** What the member has promised so far. */
+  /** What it has promised so far. */
   promised(): HardState;
   end(done: EndDone): void;
 }
 
-/** Unless it was installed the member goes on as it is, and the staging store was removed. */
+/** Unless it was installed the replica goes on as it is, and the staging store was removed. */
 export type InstallOutcome =
   /** `pair` is in use from now on. */
   | { readonly kind: 'installed'; readonly pair: NewPair }
@@ -151,13 +157,13 @@ export type InstallOutcome =
   | { readonly kind: 'noSpace' };
 
 /**
- * Installs what arrived if the member still needs it. The member goes on until all that can be refused is
+ * Installs what arrived if it is still needed. The replica goes on until all that can be refused is
  * behind: the store was opened, and all room on the disk is taken. An error, given to `done` or thrown, is
- * the end of the node: a store that cannot be closed, a member that lost what it wrote.
+ * the end of the node: a store that cannot be closed, a replica that lost what it wrote.
  */
 export function installSnapshot(
   options: PairOptions,
-  member: ReplacedMember,
+  replaced: Replaced,
   staged: StagedSnapshot,
   done: InstallDone,
 ): void {
@@ -175,13 +181,13 @@ export function installSnapshot(
     report({ kind: 'snapshotUnneeded', index });
     discard();
   };
-  if (!member.isNeeded(index, term)) {
+  if (!replaced.isNeeded(index, term)) {
     discardUnneeded();
     return;
   }
   openStore(stores, storeName, (error, opened) => {
     if (opened === undefined) {
-      // Nothing of the member is damaged, whatever is wrong with what was to take its place.
+      // Nothing that is in use is damaged, whatever is wrong with what was to take its place.
       if (!KvorumError.is(error)) {
         done(error, undefined);
         return;
@@ -198,29 +204,29 @@ export function installSnapshot(
     const close = (then: () => void): void => {
       opened.store.close((closeError) => (closeError === undefined ? then() : done(closeError, undefined)));
     };
-    // The member went on while the store was opened, and may have got there by itself.
-    if (!member.isNeeded(index, term)) close(discardUnneeded);
-    else replace(options, member, staged, opened, done, () => close(() => discard('noSpace')));
+    // The replica went on while the store was opened, and may have got there by itself.
+    if (!replaced.isNeeded(index, term)) close(discardUnneeded);
+    else replace(options, replaced, staged, opened, done, () => close(() => discard('noSpace')));
   });
 }
 
-/** `noRoom`: the disk is full; nothing was changed, and the member goes on. */
+/** `noRoom`: the disk is full; nothing was changed, and the replica goes on. */
 function replace(
   options: PairOptions,
-  member: ReplacedMember,
+  replaced: Replaced,
   { storeName, index, term }: StagedSnapshot,
   opened: OpenedStore,
   done: InstallDone,
   noRoom: () => void,
 ): void {
-  const { formation, current } = member;
+  const { formation, current } = replaced;
   const { disk, report } = options.env;
   const makeLog = (promised: HardState): string => {
     const { hardState } = installedState(promised, { index, term, senderTerm: term });
     return makeNextLog(options, formation, current, hardState, { index, term });
   };
   const next = { store: storeName, log: nextLogName(current), catchingUp: current.catchingUp };
-  const before = member.promised();
+  const before = replaced.promised();
   try {
     makeLog(before);
     prepareCurrent(disk, next);
@@ -231,12 +237,12 @@ function replace(
     noRoom();
     return;
   }
-  member.end((error, promised) => {
+  replaced.end((error, promised) => {
     if (promised === undefined) {
       done(error, undefined);
       return;
     }
-    // A member makes no promise on its way out. If it did, it must keep it.
+    // A replica makes no promise on its way out. If it did, it must keep it.
     if (!isSame(promised, before)) makeLog(promised);
     commitCurrent(disk);
     const pair = { current: next, opened, log: openLog(options, formation, next, index) };

@@ -1,28 +1,28 @@
-// What this node is in its cluster, from what its disk holds to a member that takes part: opens the disk,
-// forms the cluster at the first start, waits while a damaged disk is repaired, and puts a new member in the
-// place of the old one when a snapshot is installed. One file says which store and log are in use
-// (storage/folder/current.ts). Must never answer for a state that it does not understand: what is thrown here
-// stops the node.
+// What this node is in its cluster, from what its disk holds to a replica that takes part: opens the disk,
+// forms the cluster at the first start, waits while a damaged disk is repaired, and puts a new replica in the
+// place of the old one when a snapshot is installed. Every change of its standing (standing.ts) is here. One
+// file says which store and log are in use (storage/folder/current.ts). Must never answer for a state that it
+// does not understand: what is thrown here stops the node.
 
+import { assert, assertNever } from '../../base/assert.js';
 import { toHex } from '../../base/bytes.js';
 import type { NodeId } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import type { Stores } from '../../kv/store.js';
-import type { Raft } from '../../raft/raft.js';
-import { clearLog, nextLogName, writeCurrent, type Current } from '../../storage/folder/current.js';
+import { clearLog, firstCurrent, nextLogName, writeCurrent } from '../../storage/folder/current.js';
 import { damageOf, writeDamage } from '../../storage/folder/damage.js';
 import { isNoSpace } from '../../storage/disk/no-space.js';
 import { decodeFormation, type Formation } from '../../wire/commands/entry-codec.js';
-import type { Member as ClusterMember, NodeStatus, PeerHello, PeerRefusal } from '../../wire/protocol.js';
-import { formOnDisk, openFolder, reportDifferences, type OpenedLog } from './boot.js';
+import type { Member, NodeStatus, PeerHello, PeerRefusal, ServerHello } from '../../wire/protocol.js';
+import { formOnDisk, openFolder, reportDifferences, type Folder, type OpenedLog } from './boot.js';
+import type { Contain } from '../containment.js';
 import type { ServerEnv } from '../events.js';
 import type { Clients } from '../front/clients.js';
-import { Forming, type FormingStep } from './forming.js';
-import { peerHelloOf } from './greeting.js';
+import { FirstStart, type FormingStep } from './forming.js';
+import { peerHelloOf, serverHelloOf } from './greeting.js';
 import { refusePeer, type OwnIdentity } from './identity.js';
 import { Incarnations } from '../peers/incarnations.js';
 import { Installer } from './install.js';
-import { Member } from '../replica/replica.js';
 import type { NodeConfig } from '../config/node-config.js';
 import {
   openPair,
@@ -32,69 +32,54 @@ import {
   type PairOptions,
 } from './pair.js';
 import type { Peers } from '../peers/peers.js';
+import { statusOf } from '../operate/status.js';
 import { rebuildPair, unrepairable, type NewPair } from './rebuild.js';
 import { RecoveryWait } from './recovery-wait.js';
-import { figuresOf, reportCatchingUp, nothingSent, type SnapshotFigures } from '../snapshots/figures.js';
+import { Replacements } from './replacements.js';
+import { Replica } from '../replica/replica.js';
+import { reportCatchingUp, sentThrough } from '../snapshots/figures.js';
+import {
+  formationOf,
+  storeOf,
+  type Forming,
+  type Recovering,
+  type Running,
+  type Standing,
+} from './standing.js';
 
-export interface MembershipOptions {
-  /** Disk, timers and stores are guarded: what is thrown in a callback of theirs stops the node. */
+export interface LifeOptions {
+  /** Disk, timers and stores are contained: what is thrown in a callback of theirs stops the node. */
   readonly env: ServerEnv;
   readonly stores: Stores;
   readonly nodeId: NodeId;
   /** Of the cluster file. */
-  readonly members: readonly ClusterMember[];
+  readonly members: readonly Member[];
   readonly config: NodeConfig;
+  readonly version: string;
+  readonly pid: number;
   readonly clients: Clients;
   readonly peers: Peers;
-  status(): NodeStatus;
   fail(error: Error): void;
   wake(): void;
   /** Runs a piece of work; what it throws stops the node. */
-  guard(run: () => void): void;
+  readonly contain: Contain;
 }
-
-/**
- * `opening`: the disk is being read. `forming`: not part of a cluster yet. `recovering`: the disk was
- * damaged, the others have not all been heard. `member`: takes part.
- */
-export type Standing = 'opening' | 'forming' | 'recovering' | 'member';
 
 const missingMembersReportMs = 5_000;
 const idBytes = 16;
 /** Until a repair that found the disk full is tried again. */
 const noSpacePauseMs = 2_000;
 
-export class Membership {
-  standing: Standing = 'opening';
-  /** How often store and log were replaced, by a snapshot or a repair; 0 at the start. */
-  generation = 0;
-  current: Current = { store: 'db', log: 'wal', catchingUp: false };
-  formation: Formation | undefined;
-  opened: OpenedStore | undefined;
-  member: Member | undefined;
-  /** Made with the first member; outlives it. */
-  installer: Installer | undefined;
-  logBytes: () => number = () => 0;
-  /** A snapshot that has arrived is about to take the place of the log: what the log says now is void. */
-  isInstalling = false;
-  private readonly options: MembershipOptions;
+export class Life {
+  private readonly options: LifeOptions;
   private readonly env: ServerEnv;
   private readonly disk: PairOptions;
   private readonly incarnations = new Incarnations();
-  private own: OwnIdentity | undefined;
-  private forming: Forming | undefined;
-  private recovery: RecoveryWait | undefined;
-  /**
-   * How often store and log are being replaced, or what they replaced is being removed: an install may begin
-   * while the rest of a repair is still there.
-   */
-  private replacements = 0;
-  /** By members of this process that were replaced. */
-  private sentBefore = nothingSent;
-  private isEnding = false;
-  private whenReplaced: (() => void) | undefined;
+  private readonly replacements = new Replacements();
+  private now: Standing = { kind: 'opening', current: firstCurrent };
+  private generationCount = 0;
 
-  constructor(options: MembershipOptions) {
+  constructor(options: LifeOptions) {
     this.options = options;
     const { env, nodeId, config, stores } = options;
     this.env = env;
@@ -102,34 +87,38 @@ export class Membership {
     this.disk = { env, nodeId, config, onFailure, stores };
   }
 
-  get snapshotFigures(): SnapshotFigures {
-    return figuresOf(this.sentBefore, this.member?.sender, this.installer);
+  get standing(): Standing {
+    return this.now;
   }
 
-  get raft(): Raft | undefined {
-    return this.member?.raft;
+  /** The standing of a node that takes part; `undefined` in every other one. */
+  get running(): Running | undefined {
+    return this.now.kind === 'running' ? this.now : undefined;
   }
 
-  /** Whether this node knows who it is: before, it talks to nobody. */
-  get hasIdentity(): boolean {
-    return this.own !== undefined;
+  /** How often store and log were replaced, by a snapshot or a repair; 0 at the start. */
+  get generation(): number {
+    return this.generationCount;
+  }
+
+  /** This node's own view of itself. The one place that makes it, whoever asks. */
+  status(): NodeStatus {
+    return statusOf(this.options, this.now);
   }
 
   /** Reads the disk and goes on from what it holds; `opened` when links may be made. */
   open(opened: () => void): void {
     const { nodeId, members } = this.options;
     const folder = openFolder(this.disk);
+    this.now = { kind: 'opening', current: folder.current };
     const memberIds = members.map((member) => member.nodeId).sort();
     const incarnation = toHex(this.env.entropy.bytes(idBytes));
     const own = { nodeId, instanceId: folder.instanceId, incarnation, memberIds };
-    this.current = folder.current;
     removeUnusedStores(this.env, this.disk.stores, folder.current, () => {
       openPair(this.disk, folder, (error, found) => {
         if (found === undefined) throw error ?? new KvorumError('INTERNAL', 'nothing was opened');
-        this.opened = found.opened;
-        if (this.isEnding) return;
-        this.own = own;
-        this.begin(own, folder.record?.formation, found);
+        if (this.replacements.isEnding) return;
+        this.begin(own, folder, found);
         opened();
       });
     });
@@ -137,25 +126,24 @@ export class Membership {
 
   /** Calls `done` when nothing is being replaced; from then on nothing will be. */
   settle(done: () => void): void {
-    this.isEnding = true;
-    if (this.replacements > 0) this.whenReplaced = done;
-    else done();
+    this.replacements.settle(done);
   }
 
-  /** Ends the member: its log and the store are closed when `done`. */
+  /** Ends the replica: its log and the store are closed when `done`. */
   close(done: (error: Error | undefined) => void): void {
+    const opened = storeOf(this.now);
     const closeStore = (error: Error | undefined): void => {
-      if (this.opened === undefined) done(error);
-      else this.opened.store.close((closeError) => done(error ?? closeError));
+      if (opened === undefined) done(error);
+      else opened.store.close((closeError) => done(error ?? closeError));
     };
-    if (this.member === undefined) closeStore(undefined);
-    else this.member.close(closeStore);
+    if (this.now.kind === 'running') this.now.replica.close(closeStore);
+    else closeStore(undefined);
   }
 
   /** What looks whole at the next start may not be: it must know. */
   noteDamage(error: Error): void {
-    const { formation, current } = this;
-    const damage = damageOf(error, current);
+    const formation = formationOf(this.now);
+    const damage = damageOf(error, this.now.current);
     if (damage === undefined || formation === undefined || formation.members.length === 1) return;
     const { disk, report } = this.env;
     try {
@@ -166,135 +154,195 @@ export class Membership {
     }
   }
 
-  // ---- what peers say
+  // ---- what is said to peers and clients, and what peers say
 
   hello(): PeerHello {
-    const { raft, standing } = this;
-    const catchingUp = standing === 'recovering' || raft?.isCatchingUp === true;
-    return peerHelloOf(this.identity(), this.formation, raft?.currentTerm, catchingUp);
+    const standing = this.now;
+    switch (standing.kind) {
+      case 'opening':
+        throw stillOpening();
+      case 'forming':
+        return peerHelloOf(standing.own, undefined, undefined, false);
+      case 'recovering':
+        return peerHelloOf(standing.own, standing.formation, undefined, true);
+      case 'running': {
+        const { currentTerm, isCatchingUp } = standing.replica.raft;
+        return peerHelloOf(standing.own, standing.formation, currentTerm, isCatchingUp);
+      }
+      default:
+        return assertNever(standing);
+    }
+  }
+
+  /** `undefined` unless requests can be answered. */
+  serverHello(): ServerHello | undefined {
+    const { running } = this;
+    if (running === undefined || running.replica.isHalted) return undefined;
+    return serverHelloOf(this.options.members, running);
   }
 
   /** Judges a peer's hello, and learns from it (peers.ts). */
   judge(hello: PeerHello, isDialed: boolean): PeerRefusal | 'unconfirmed' | undefined {
-    const refusal = refusePeer(this.identity(), this.formation, hello);
-    if (refusal !== undefined) return refusal;
-    return this.forming === undefined
-      ? this.hearMember(hello, isDialed)
-      : this.hearUnformed(this.forming, hello, isDialed);
-  }
-
-  private identity(): OwnIdentity {
-    if (this.own === undefined) throw new KvorumError('UNAVAILABLE', 'the node is still opening its data');
-    return this.own;
+    const standing = this.now;
+    switch (standing.kind) {
+      case 'opening':
+        throw stillOpening();
+      case 'forming':
+        return refusePeer(standing.own, undefined, hello) ?? this.hearUnformed(standing, hello, isDialed);
+      case 'recovering':
+      case 'running':
+        return (
+          refusePeer(standing.own, standing.formation, hello) ?? this.hearMember(standing, hello, isDialed)
+        );
+      default:
+        return assertNever(standing);
+    }
   }
 
   private hearUnformed(forming: Forming, hello: PeerHello, isDialed: boolean): PeerRefusal | undefined {
-    const step = forming.heard(hello);
+    const step = forming.firstStart.heard(hello);
     // Only who answers at a member's address can tell this node that its data is not the cluster's; whoever
     // else says so is turned away.
     if (step.kind === 'stop' && !isDialed) return { kind: 'refusal', code: 'IDENTITY', message: step.reason };
-    // Guarded here: what goes wrong in forming is this node's own end, not a fault of the link that told it.
-    this.options.guard(() => this.takeFormingStep(step));
+    // Contained here: what goes wrong in forming is this node's own end, not a fault of the link that told of
+    // it.
+    this.options.contain(() => this.takeFormingStep(forming, step));
     return undefined;
   }
 
-  private hearMember(hello: PeerHello, isDialed: boolean): 'unconfirmed' | undefined {
+  private hearMember(
+    standing: Recovering | Running,
+    hello: PeerHello,
+    isDialed: boolean,
+  ): 'unconfirmed' | undefined {
     const { nodeId, incarnation } = hello;
     const step = this.incarnations.heard(hello, isDialed);
     if (step === 'unconfirmed') return step;
-    this.options.guard(() => {
+    this.options.contain(() => {
       if (step === 'reset') {
         this.env.report({ kind: 'peerReset', peer: nodeId });
         this.options.peers.closeEarlier(nodeId, incarnation);
-        this.member?.peerReset(nodeId);
+        if (standing.kind === 'running') standing.replica.peerReset(nodeId);
       }
       // Terms are a member's own word: whoever opens a link may claim any.
-      if (isDialed) this.recovery?.heard(hello);
+      if (isDialed && standing.kind === 'recovering') standing.wait.heard(hello);
     });
     return undefined;
   }
 
-  // ---- from the disk to a member
+  // ---- from the disk to a replica
 
-  private begin(own: OwnIdentity, formation: Formation | undefined, found: OpenedFolder): void {
-    this.formation = formation;
+  private begin(own: OwnIdentity, { record, current }: Folder, found: OpenedFolder): void {
+    const formation = record?.formation;
     if (formation !== undefined) reportDifferences(this.env.report, this.options.members, formation);
-    if (found.kind === 'damaged') this.recover(formation, found);
-    else if (formation === undefined || found.log === undefined) this.form(own);
-    else this.join(formation, found.opened, found.log);
+    if (found.kind === 'damaged') this.recover(own, formation, found);
+    else if (formation === undefined || found.log === undefined) this.form(own, found.opened);
+    else this.run(own, formation, { current, opened: found.opened, log: found.log });
   }
 
-  private form(own: OwnIdentity): void {
-    this.standing = 'forming';
+  private form(own: OwnIdentity, opened: OpenedStore): void {
+    const { current } = this.now;
     const addressOf = new Map(this.options.members.map((member) => [member.nodeId, member.address]));
     const drawClusterId = (): string => toHex(this.env.entropy.bytes(idBytes));
-    this.forming = new Forming({ own, addressOf, drawClusterId, decodeFormation });
-    this.takeFormingStep(this.forming.begin());
-    this.reportMissingMembers();
+    const firstStart = new FirstStart({ own, addressOf, drawClusterId, decodeFormation });
+    const forming: Forming = { kind: 'forming', own, current, opened, firstStart };
+    this.now = forming;
+    this.takeFormingStep(forming, firstStart.begin());
+    this.reportMissingMembers(forming);
   }
 
-  private takeFormingStep(step: FormingStep): void {
-    if (step.kind === 'wait' || this.isEnding) return;
-    if (step.kind === 'stop') throw new KvorumError('IDENTITY', step.reason);
-    const { opened } = this;
-    if (opened === undefined) throw new KvorumError('INTERNAL', 'the store is not open');
-    const { formation } = step;
-    this.forming = undefined;
-    this.join(formation, opened, formOnDisk(this.disk, formation, this.current, opened.stateMachine));
-    // All links were greeted as an unformed node: greet anew, which also tells the others of the cluster.
-    this.options.peers.reconnectAll('the cluster is formed');
+  private takeFormingStep({ own, current, opened }: Forming, step: FormingStep): void {
+    if (this.replacements.isEnding) return;
+    switch (step.kind) {
+      case 'wait':
+        return;
+      case 'stop':
+        throw new KvorumError('IDENTITY', step.reason);
+      case 'join': {
+        const { formation } = step;
+        const log = formOnDisk(this.disk, formation, current, opened.stateMachine);
+        this.run(own, formation, { current, opened, log });
+        // All links were greeted as an unformed node: greet anew, which also tells the others of the cluster.
+        this.options.peers.reconnectAll('the cluster is formed');
+        return;
+      }
+      default:
+        return assertNever(step);
+    }
   }
 
-  private reportMissingMembers(): void {
+  private reportMissingMembers(forming: Forming): void {
     this.env.timers.set(missingMembersReportMs, () => {
-      if (this.forming === undefined) return;
-      const { missing } = this.forming;
+      if (this.now !== forming) return;
+      const { missing } = forming.firstStart;
       this.env.report({ kind: 'formingWaits', missing });
-      this.reportMissingMembers();
+      this.reportMissingMembers(forming);
     });
   }
 
   private recover(
+    own: OwnIdentity,
     formation: Formation | undefined,
     { damage, opened }: Extract<OpenedFolder, { kind: 'damaged' }>,
   ): void {
     if (formation === undefined || formation.members.length === 1) {
       throw unrepairable(damage, formation !== undefined);
     }
-    this.standing = 'recovering';
     const { nodeId } = this.options;
     const { report, timers } = this.env;
-    const { current } = this;
-    const hasStore = opened !== undefined;
+    const { current } = this.now;
     const rebuild = (floor: number): void => {
-      if (this.isEnding) return;
-      this.replacements++;
+      if (this.replacements.isEnding) return;
+      this.replacements.begin();
       rebuildPair(this.disk, { formation, current, damage, opened, floor }, (error, pair) => {
         if (pair === undefined) {
           if (!isNoSpace(error)) throw error ?? new KvorumError('INTERNAL', 'nothing was rebuilt');
           report({ kind: 'repairHasNoRoom', error: error?.message ?? '', againMs: noSpacePauseMs });
           timers.set(noSpacePauseMs, () => rebuild(floor));
-          this.replaced(() => undefined);
+          this.replacements.end(() => undefined);
           return;
         }
-        this.recovery = undefined;
-        this.replacePair(formation, pair, () => undefined);
+        this.replacePair(own, formation, pair, () => undefined);
         // All links were greeted by a node without a term.
         this.options.peers.reconnectAll('the damaged disk is replaced');
       });
     };
-    this.recovery = new RecoveryWait({ nodeId, formation, damage, hasStore, report, timers, rebuild });
+    const hasStore = opened !== undefined;
+    const wait = new RecoveryWait({ nodeId, formation, damage, hasStore, report, timers, rebuild });
+    this.now = { kind: 'recovering', own, formation, current, opened, wait };
   }
 
-  private join(formation: Formation, opened: OpenedStore, { wal, recovered }: OpenedLog): void {
-    const { nodeId, config, clients, peers } = this.options;
-    this.formation = formation;
-    this.opened = opened;
-    this.logBytes = () => wal.logBytes;
-    this.standing = 'member';
+  private run(own: OwnIdentity, formation: Formation, pair: NewPair): void {
+    const before = this.running;
+    const { current, opened, log } = pair;
+    const { peers } = this.options;
     this.env.report({ kind: 'memberStarted', clusterId: formation.clusterId });
-    this.sentBefore = this.snapshotFigures;
-    this.member = new Member({
+    const replica = this.createReplica(formation, current.catchingUp, opened, log);
+    const running: Running = {
+      kind: 'running',
+      own,
+      formation,
+      current,
+      opened,
+      wal: log.wal,
+      replica,
+      installer: before?.installer ?? this.createInstaller(),
+      isInstalling: false,
+      sentBefore: sentThrough(before),
+    };
+    this.now = running;
+    for (const { nodeId } of formation.members) if (peers.isUp(nodeId)) replica.peerUp(nodeId);
+    reportCatchingUp(this.env, replica);
+  }
+
+  private createReplica(
+    formation: Formation,
+    isCatchingUp: boolean,
+    opened: OpenedStore,
+    { wal, recovered }: OpenedLog,
+  ): Replica {
+    const { nodeId, config, clients, peers } = this.options;
+    return new Replica({
       env: this.env,
       nodeId,
       config,
@@ -303,23 +351,20 @@ export class Membership {
       wal,
       recovered,
       clients,
-      isCatchingUp: this.current.catchingUp,
-      sendToPeer: (message) => peers.send(message),
-      sendTransfer: (peer, frame) => peers.sendTransfer(peer, frame),
+      peers,
+      isCatchingUp,
       caughtUp: () => this.noteCaughtUp(),
-      status: () => this.options.status(),
+      status: () => this.status(),
       fail: (error) => this.options.fail(error),
       wake: () => this.options.wake(),
     });
-    for (const member of formation.members) if (peers.isUp(member.nodeId)) this.member.peerUp(member.nodeId);
-    this.installer ??= this.createInstaller();
-    reportCatchingUp(this.env, this.member);
   }
 
   private noteCaughtUp(): void {
-    const current = { ...this.current, catchingUp: false };
+    const running = this.runningNow();
+    const current = { ...running.current, catchingUp: false };
     writeCurrent(this.env.disk, current);
-    this.current = current;
+    running.current = current;
     this.env.report({ kind: 'votesAgain' });
   }
 
@@ -328,50 +373,45 @@ export class Membership {
   private createInstaller(): Installer {
     const { peers, clients } = this.options;
     return new Installer(this.disk, {
-      formation: () => (this.isEnding ? undefined : this.formation),
-      current: () => this.current,
-      raft: () => this.raft,
-      send: (peer, frame) => peers.sendTransfer(peer, frame),
+      isEnding: () => this.replacements.isEnding,
+      running: () => this.runningNow(),
+      send: (peer, frame) => peers.sendSnapshot(peer, frame),
       begun: () => {
-        this.replacements++;
-        this.isInstalling = true;
+        this.replacements.begin();
+        this.runningNow().isInstalling = true;
       },
-      promised: () => this.runningMember().promises,
-      endMember: (done) => {
+      endReplica: (done) => {
         clients.closeAll('the node installs a snapshot');
         this.close((error) => {
           // Nothing was acknowledged of what a full disk kept the log from writing.
           const isLost = error !== undefined && !KvorumError.is(error, 'NO_SPACE');
-          done(error, isLost ? undefined : this.member?.promises);
+          done(error, isLost ? undefined : this.runningNow().replica.promises);
         });
       },
       ended: (pair, released) => {
-        const { formation } = this;
-        this.isInstalling = false;
-        if (pair !== undefined && formation !== undefined) this.replacePair(formation, pair, released);
-        else this.replaced(released);
+        const running = this.runningNow();
+        running.isInstalling = false;
+        if (pair === undefined) this.replacements.end(released);
+        else this.replacePair(running.own, running.formation, pair, released);
       },
     });
   }
 
-  private runningMember(): Member {
-    if (this.member === undefined) throw new KvorumError('INTERNAL', 'there is no member');
-    return this.member;
+  private runningNow(): Running {
+    assert(this.now.kind === 'running', `no replica runs: the node is ${this.now.kind}`);
+    return this.now;
   }
 
-  /** The member goes on with another store and log; what it had before is removed, then `done`. */
-  private replacePair(formation: Formation, pair: NewPair, done: () => void): void {
-    this.current = pair.current;
-    this.generation++;
-    this.join(formation, pair.opened, pair.log);
+  /** The node goes on with another store and log; what it had before is removed, then `done`. */
+  private replacePair(own: OwnIdentity, formation: Formation, pair: NewPair, done: () => void): void {
+    this.generationCount++;
+    this.run(own, formation, pair);
     // At once: the next pair to come puts its log there.
     clearLog(this.env.disk, nextLogName(pair.current));
-    removeUnusedStores(this.env, this.disk.stores, pair.current, () => this.replaced(done));
+    removeUnusedStores(this.env, this.disk.stores, pair.current, () => this.replacements.end(done));
   }
+}
 
-  private replaced(done: () => void): void {
-    this.replacements--;
-    done();
-    if (this.replacements === 0) this.whenReplaced?.();
-  }
+function stillOpening(): KvorumError {
+  return new KvorumError('UNAVAILABLE', 'the node is still opening its data');
 }

@@ -19,7 +19,7 @@ export interface RecoveringOptions {
 export type RecoveringStep =
   { readonly kind: 'rebuild'; readonly floor: Term } | { readonly kind: 'wait'; readonly missing: NodeId[] };
 
-export class Recovering {
+export class RecoveryRule {
   private readonly options: RecoveringOptions;
   /** Members that have answered, each with the largest term it named; `undefined`: it has none to name. */
   private readonly terms = new Map<NodeId, Term | undefined>();

@@ -8,7 +8,7 @@ import type { Damage } from '../../storage/folder/damage.js';
 import type { Formation } from '../../wire/commands/entry-codec.js';
 import type { PeerHello } from '../../wire/protocol.js';
 import type { NodeEvent } from '../events.js';
-import { Recovering } from './recovering.js';
+import { RecoveryRule } from './recovering.js';
 
 export interface RecoveryWaitOptions {
   readonly nodeId: NodeId;
@@ -26,14 +26,14 @@ const waitingReportMs = 5_000;
 
 export class RecoveryWait {
   private readonly options: RecoveryWaitOptions;
-  private readonly recovering: Recovering;
+  private readonly recovering: RecoveryRule;
   private isOver = false;
 
   constructor(options: RecoveryWaitOptions) {
     this.options = options;
     const { nodeId, formation, damage, hasStore, report } = options;
     const memberIds = formation.members.map((member) => member.nodeId);
-    this.recovering = new Recovering({ nodeId, memberIds });
+    this.recovering = new RecoveryRule({ nodeId, memberIds });
     const { missing } = this.recovering;
     report({ kind: 'damageFound', damage, keepsStore: hasStore, missing });
     this.reportWaiting();

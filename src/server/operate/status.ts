@@ -1,39 +1,30 @@
-// One node's own view of itself, for `kvorum status` and the tests: answered at once, without a quorum.
+// One node's own view of itself, for `kvorum status` and the tests: answered at once, without a quorum. Made
+// from its standing alone, and here alone.
 
-import type { StateMachine } from '../../kv/state-machine.js';
-import type { OpenStore } from '../../kv/store.js';
-import type { Raft } from '../../raft/raft.js';
-import type { Formation } from '../../wire/commands/entry-codec.js';
+import { assertNever } from '../../base/assert.js';
+import type { NodeId } from '../../base/env.js';
 import type { NodeStatus } from '../../wire/protocol.js';
-import type { NodeOptions } from '../node.js';
+import { formationOf, storeOf, type Standing } from '../life/standing.js';
 
 const hashesMax = 64;
 /** Stands for the state of a node that has none yet. */
 const noHash = '0000000000000000';
 
-export interface StatusSources {
-  readonly raft: Raft | undefined;
-  /** Both absent while they are being opened. */
-  readonly stateMachine?: StateMachine;
-  readonly store?: OpenStore;
-  readonly formation: Formation | undefined;
-  readonly isRecovering: boolean;
-  readonly logBytes: number;
+/** What does not change while a process runs. */
+export interface ProcessFacts {
+  readonly nodeId: NodeId;
+  readonly version: string;
+  readonly pid: number;
 }
 
-export function statusOf(
-  { nodeId, version, pid }: Pick<NodeOptions, 'nodeId' | 'version' | 'pid'>,
-  { raft, stateMachine, store, formation, isRecovering, logBytes }: StatusSources,
-): NodeStatus {
+export function statusOf({ nodeId, version, pid }: ProcessFacts, standing: Standing): NodeStatus {
+  const opened = storeOf(standing);
+  const stateMachine = opened?.stateMachine;
   const appliedIndex = stateMachine?.appliedIndex ?? 0;
   return {
-    clusterId: formation?.clusterId ?? '',
+    clusterId: formationOf(standing)?.clusterId ?? '',
     nodeId,
-    role: raft?.role ?? (isRecovering ? 'recovering' : 'forming'),
-    state: stateOf(raft, isRecovering),
-    leaderId: raft?.leaderId,
-    term: raft?.currentTerm ?? 0,
-    commitIndex: raft?.commitIndex ?? 0,
+    ...consensusOf(standing),
     appliedIndex,
     revision: stateMachine?.revision ?? 0,
     stateHash: stateMachine?.stateHash ?? noHash,
@@ -41,12 +32,26 @@ export function statusOf(
     stateHashes: stateMachine?.stateHashes(hashesMax) ?? [],
     version,
     pid,
-    dbBytes: store?.bytesOnDisk() ?? 0,
-    logBytes,
+    dbBytes: opened?.store.bytesOnDisk() ?? 0,
+    logBytes: standing.kind === 'running' ? standing.wal.logBytes : 0,
   };
 }
 
-function stateOf(raft: Raft | undefined, isRecovering: boolean): NodeStatus['state'] {
-  if (raft === undefined) return isRecovering ? 'recovering' : 'forming';
-  return raft.isCatchingUp ? 'catchingUp' : 'running';
+function consensusOf(
+  standing: Standing,
+): Pick<NodeStatus, 'role' | 'state' | 'leaderId' | 'term' | 'commitIndex'> {
+  const none = { leaderId: undefined, term: 0, commitIndex: 0 };
+  switch (standing.kind) {
+    case 'opening':
+    case 'forming':
+      return { role: 'forming', state: 'forming', ...none };
+    case 'recovering':
+      return { role: 'recovering', state: 'recovering', ...none };
+    case 'running': {
+      const { role, isCatchingUp, leaderId, currentTerm: term, commitIndex } = standing.replica.raft;
+      return { role, state: isCatchingUp ? 'catchingUp' : 'running', leaderId, term, commitIndex };
+    }
+    default:
+      return assertNever(standing);
+  }
 }

@@ -26,10 +26,10 @@ export interface PeersOptions {
   down(peer: NodeId): void;
   message(message: Message): void;
   /**
-   * A frame of a snapshot's transfer, from a peer that is a member of the same formed cluster. What it throws
-   * closes the link.
+   * A frame of a snapshot, from a peer that is a member of the same formed cluster. What it throws closes the
+   * link.
    */
-  transfer(peer: NodeId, frame: TransferFrame): void;
+  snapshot(peer: NodeId, frame: TransferFrame): void;
   /** There is something to send: call `flush` at the end of this turn. */
   wake(): void;
 }
@@ -132,10 +132,10 @@ export class Peers {
   }
 
   /**
-   * Sends a frame of a snapshot's transfer at once, in a message of its own. False when there is no link to
+   * Sends a frame of a snapshot at once, in a message of its own. False when there is no link to
    * the peer or it takes no more now: the frame is dropped.
    */
-  sendTransfer(peer: NodeId, frame: TransferFrame): boolean {
+  sendSnapshot(peer: NodeId, frame: TransferFrame): boolean {
     const outbound = this.outboundByPeer.get(peer);
     if (outbound?.ready !== true) return false;
     return this.options.network.send(outbound.link, encodePeerFrames([frame]));
@@ -262,7 +262,7 @@ export class Peers {
         if (inbound.peer === undefined || !inbound.isMember) {
           throw new KvorumError('PROTOCOL', `a ${frame.kind} from a node that is no member of the cluster`);
         }
-        this.options.transfer(inbound.peer, frame);
+        this.options.snapshot(inbound.peer, frame);
     }
   }
 

@@ -3,32 +3,35 @@
 // too: order is the state.
 
 import { assert } from '../../base/assert.js';
-import type { Clock, Millis, Timers } from '../../base/env.js';
+import type { NodeEnv } from '../../base/env.js';
 import type { CommandResult } from '../../kv/commands.js';
-import type { EntryToApply, StateMachine } from '../../kv/state-machine.js';
-import type { OrderedStore, StoreRange } from '../../kv/store.js';
+import type { EntryToApply } from '../../kv/state-machine.js';
+import type { StoreRange } from '../../kv/store.js';
 import type { LogEntry, LogIndex, Term } from '../../raft/types.js';
 import { decodeEntryPayload } from '../../wire/commands/entry-codec.js';
+import type { NodeConfig } from '../config/node-config.js';
 import type { Proposals } from '../front/proposals.js';
+import type { ReplicaContext } from './context.js';
 
-export interface ApplierOptions {
-  readonly stateMachine: StateMachine;
-  readonly store: OrderedStore;
+/** What the applier needs of its replica. */
+export interface ApplierHost {
   readonly proposals: Proposals;
-  readonly clock: Clock;
-  readonly timers: Timers;
-  readonly sliceMs: Millis;
   /** The store is too far behind: applying goes on with `resume`. */
   mustWait(): boolean;
   /** One entry took effect; results of its commands in order. */
   applied(index: LogIndex, term: Term, results: readonly CommandResult[]): void;
   /** A slice ended with everything up to `index` applied. */
   reached(index: LogIndex): void;
-  onFailure(error: Error): void;
+}
+
+export interface ApplierContext extends Pick<ReplicaContext, 'stateMachine' | 'store' | 'fail'> {
+  readonly env: Pick<NodeEnv, 'clock' | 'timers'>;
+  readonly config: Pick<NodeConfig, 'sliceMs'>;
 }
 
 export class Applier {
-  private readonly options: ApplierOptions;
+  private readonly context: ApplierContext;
+  private readonly host: ApplierHost;
   private queue: LogEntry[] = [];
   private position = 0;
   private current: EntryToApply | undefined;
@@ -37,8 +40,9 @@ export class Applier {
   private halted = false;
   private onSettled: (() => void) | undefined;
 
-  constructor(options: ApplierOptions) {
-    this.options = options;
+  constructor(context: ApplierContext, host: ApplierHost) {
+    this.context = context;
+    this.host = host;
   }
 
   /** Entries follow on each other without a gap; the core bounds how many are handed out at once. */
@@ -75,47 +79,48 @@ export class Applier {
   private schedule(): void {
     if (this.scheduled || this.fetching || this.halted) return;
     this.scheduled = true;
-    this.options.timers.defer(() => {
+    this.context.env.timers.defer(() => {
       this.scheduled = false;
       if (!this.halted) this.slice();
     });
   }
 
   private slice(): void {
-    const { clock, sliceMs, stateMachine } = this.options;
+    const { stateMachine, config } = this.context;
+    const { clock } = this.context.env;
     const startedMs = clock.nowMs();
     const before = stateMachine.appliedIndex;
-    while (this.position < this.queue.length && !this.fetching && !this.halted && !this.options.mustWait()) {
+    while (this.position < this.queue.length && !this.fetching && !this.halted && !this.host.mustWait()) {
       this.applyNext();
-      if (clock.nowMs() - startedMs >= sliceMs) break;
+      if (clock.nowMs() - startedMs >= config.sliceMs) break;
     }
     if (this.position >= this.queue.length) {
       this.queue = [];
       this.position = 0;
     }
-    if (!this.halted && stateMachine.appliedIndex > before) this.options.reached(stateMachine.appliedIndex);
-    if (this.position < this.queue.length && !this.options.mustWait()) this.schedule();
+    if (!this.halted && stateMachine.appliedIndex > before) this.host.reached(stateMachine.appliedIndex);
+    if (this.position < this.queue.length && !this.host.mustWait()) this.schedule();
   }
 
   private applyNext(): void {
     const entry = this.queue[this.position];
     assert(entry !== undefined, 'an entry to apply is missing from the queue');
     this.current ??= this.decode(entry);
-    const step = this.options.stateMachine.applyEntry(this.current);
+    const step = this.context.stateMachine.applyEntry(this.current);
     if (step.kind === 'needs') {
       this.fetch(step.range);
       return;
     }
     this.current = undefined;
     this.position++;
-    this.options.applied(entry.index, entry.term, step.results);
+    this.host.applied(entry.index, entry.term, step.results);
     if (this.onSettled !== undefined) this.settled();
   }
 
   private decode(entry: LogEntry): EntryToApply {
     const { index, term } = entry;
     if (entry.kind !== 'command') return { index, term, times: undefined, commands: [] };
-    const own = this.options.proposals.batchOf(index, term);
+    const own = this.host.proposals.batchOf(index, term);
     if (own !== undefined) {
       return { index, term, times: own.times, commands: own.writes.map((write) => write.command) };
     }
@@ -125,14 +130,14 @@ export class Applier {
 
   private fetch(range: StoreRange): void {
     this.fetching = true;
-    this.options.store.fetchRange(range, (error, records) => {
+    this.context.store.fetchRange(range, (error, records) => {
       this.fetching = false;
       if (this.halted) return;
       if (error !== undefined) {
-        this.options.onFailure(error);
+        this.context.fail(error);
         return;
       }
-      this.options.stateMachine.provide(range, records);
+      this.context.stateMachine.provide(range, records);
       this.schedule();
     });
   }

@@ -7,43 +7,47 @@
 import type { ConfirmedRead } from '../../raft/io.js';
 import type { Raft } from '../../raft/raft.js';
 import type { LogIndex } from '../../raft/types.js';
+import type { ReplicaContext } from './context.js';
 
-export interface CatchUpOptions {
-  readonly raft: Raft;
-  /** Apart from all other request ids of this member; random, so that late answers are recognised. */
-  readonly firstRequestId: number;
-  requestReadIndex(requestId: number): void;
-  /** The log holds all again: make that durable, then tell the core. */
-  caughtUp(): void;
+export interface CatchUpContext {
+  readonly raft: Pick<Raft, 'appliedIndex' | 'durableIndex' | 'leaderId'>;
+  readonly loop: Pick<ReplicaContext['loop'], 'step'>;
 }
 
 /** Ids from here on are of catching up, those below are of reads. */
 export const catchUpRequestIds = 2 ** 50;
 
 export class CatchUp {
-  private readonly options: CatchUpOptions;
+  private readonly context: CatchUpContext;
+  private readonly caughtUp: () => void;
   private lastRequestId: number;
   /** Asked and not answered. */
   private waitsFor: number | undefined;
   private readIndex: LogIndex | undefined;
   private isOver = false;
 
-  constructor(options: CatchUpOptions) {
-    this.options = options;
-    this.lastRequestId = catchUpRequestIds + options.firstRequestId;
+  /**
+   * `firstRequestId`: random, so that late answers are recognised. `caughtUp`: the log holds all again; makes
+   * that durable before it returns.
+   */
+  constructor(context: CatchUpContext, firstRequestId: number, caughtUp: () => void) {
+    this.context = context;
+    this.caughtUp = caughtUp;
+    this.lastRequestId = catchUpRequestIds + firstRequestId;
   }
 
   /** Asks, asks again, or finishes. Call it from time to time. */
   check(): void {
     if (this.isOver) return;
-    const { raft } = this.options;
+    const { raft, loop } = this.context;
     if (this.readIndex !== undefined) {
       if (raft.appliedIndex < this.readIndex || raft.durableIndex < this.readIndex) return;
       this.isOver = true;
-      this.options.caughtUp();
+      this.caughtUp();
+      loop.step({ kind: 'caughtUp' });
     } else if (this.waitsFor === undefined && raft.leaderId !== undefined) {
       this.waitsFor = ++this.lastRequestId;
-      this.options.requestReadIndex(this.waitsFor);
+      loop.step({ kind: 'readIndex', requestId: this.waitsFor });
     }
   }
 

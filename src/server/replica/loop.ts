@@ -25,7 +25,6 @@ export interface Leadership {
 
 /** Where the core's output goes. None of these may call `step` before it returns. */
 export interface LoopSink {
-  sendToPeer(message: Message): void;
   appended(entries: readonly LogEntry[]): void;
   commit(entries: readonly LogEntry[]): void;
   confirmReads(reads: readonly ConfirmedRead[]): void;
@@ -45,6 +44,8 @@ export interface LoopOptions {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly sink: LoopSink;
+  /** Where messages to other members go; dropped when there is no link. */
+  readonly peers: { send(message: Message): void };
   /** A timer later than this is believed only after received input was drained. */
   readonly lateTimerMs: number;
 }
@@ -55,6 +56,7 @@ export class RaftLoop {
   private readonly clock: Clock;
   private readonly timers: Timers;
   private readonly sink: LoopSink;
+  private readonly peers: LoopOptions['peers'];
   private readonly lateTimerMs: number;
   /** One list per unit given to the log and not yet durable, oldest first: the messages that wait for it. */
   private readonly unitsInFlight: Message[][] = [];
@@ -69,6 +71,7 @@ export class RaftLoop {
     this.clock = options.clock;
     this.timers = options.timers;
     this.sink = options.sink;
+    this.peers = options.peers;
     this.lateTimerMs = options.lateTimerMs;
     this.leadership = this.currentLeadership();
     this.arm(this.raft.deadlineMs);
@@ -105,7 +108,7 @@ export class RaftLoop {
   }
 
   private carryOut(output: Output): void {
-    for (const message of output.messages) this.sink.sendToPeer(message);
+    for (const message of output.messages) this.peers.send(message);
     this.persist(output);
     this.noteLeadership();
     if (output.entries.length > 0) this.sink.appended(output.entries);
@@ -122,7 +125,7 @@ export class RaftLoop {
     if (persist === undefined) {
       // "never before an earlier unit is durable": such a message may speak of what an earlier unit holds.
       const last = this.unitsInFlight.at(-1);
-      if (last === undefined) for (const message of messagesAfterPersist) this.sink.sendToPeer(message);
+      if (last === undefined) for (const message of messagesAfterPersist) this.peers.send(message);
       else last.push(...messagesAfterPersist);
       return;
     }
@@ -140,7 +143,7 @@ export class RaftLoop {
         // What was promised in a term that is over is of no use to anyone, and the log may have changed
         // since.
         for (const message of messages) {
-          if (message.term >= this.raft.currentTerm) this.sink.sendToPeer(message);
+          if (message.term >= this.raft.currentTerm) this.peers.send(message);
         }
         this.step({ kind: 'persisted', ...persist });
         if (this.unitsInFlight.length === 0) this.sink.logIdle();

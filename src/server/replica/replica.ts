@@ -1,116 +1,90 @@
-// A member of a formed cluster: the core with its loop, log, state machine, writes and reads, wired
-// together. A member has one store and one log as long as it lives; when those are replaced, another member
-// takes its place (membership.ts). What is here is wiring; every rule lives in the part it belongs to.
+// A member's copy of the replicated state: the core with its loop, log, state machine, writes and reads,
+// wired together. A replica has one store and one log as long as it lives; when those are replaced, another
+// replica takes its place (life.ts). What is here is wiring; every rule lives in the part it belongs to.
 
-import type { NodeId, TimerHandle } from '../../base/env.js';
+import type { Entropy, NodeId, TimerHandle } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import type { ClientCommand } from '../../kv/commands.js';
-import type { StateMachine } from '../../kv/state-machine.js';
-import type { OrderedStore } from '../../kv/store.js';
 import type { Message } from '../../raft/messages.js';
-import type { Raft } from '../../raft/raft.js';
+import { Raft } from '../../raft/raft.js';
 import type { HardState, LogEntry, RecoveredState } from '../../raft/types.js';
-import type { Wal } from '../../storage/wal/wal.js';
-import type { Formation } from '../../wire/commands/entry-codec.js';
-import type { NodeStatus, SnapshotCursor, SnapshotResult, TransferFrame } from '../../wire/protocol.js';
-import type { ServerEnv } from '../events.js';
+import type { SnapshotCursor, SnapshotResult } from '../../wire/protocol.js';
 import { Applier } from './applier.js';
-import { catchUpRequestIds, type CatchUp } from './catch-up.js';
+import { CatchUp, catchUpRequestIds } from './catch-up.js';
 import type { Caller } from '../front/caller.js';
-import type { Clients, RequestFrame } from '../front/clients.js';
+import type { RequestFrame } from '../front/clients.js';
 import { ClusterClock } from './cluster-clock.js';
-import { DiskSpace } from '../space/free-space.js';
+import type { ReplicaContext, ReplicaSurroundings } from './context.js';
+import { FreeSpace } from '../space/free-space.js';
 import { checkPayloads, newestTimes } from './entry-checks.js';
 import { HandOver } from './hand-over.js';
-import type { LogRetention } from '../space/log-retention.js';
+import { LogRetention } from '../space/log-retention.js';
 import { RaftLoop, type Leadership, type LoopSink } from './loop.js';
-import { createCatchUp, createExpiry, createRaft, createRetention, createSender } from './replica-parts.js';
-import type { NodeConfig } from '../config/node-config.js';
 import { Proposals } from '../front/proposals.js';
 import { Reads } from '../front/reads.js';
 import { Requests } from '../front/requests.js';
-import type { SessionExpiry } from './session-expiry.js';
-import type { SnapshotSender } from '../snapshots/sender.js';
+import { Deadlines } from './deadlines.js';
+import { SnapshotSender } from '../snapshots/sender.js';
 import { StoreWriter } from './store-writer.js';
 
-export interface MemberOptions {
-  readonly env: ServerEnv;
-  readonly nodeId: NodeId;
-  readonly config: NodeConfig;
-  readonly formation: Formation;
-  readonly stateMachine: StateMachine;
-  readonly store: OrderedStore;
-  readonly wal: Wal;
+export interface ReplicaOptions extends ReplicaSurroundings {
   readonly recovered: RecoveredState;
-  readonly clients: Clients;
   /** The disk was damaged: does not vote until `caughtUp`. */
   readonly isCatchingUp: boolean;
-  sendToPeer(message: Message): void;
-  sendTransfer(peer: NodeId, frame: TransferFrame): boolean;
   /** The log again holds everything that it may have acknowledged: makes that durable before it returns. */
   caughtUp(): void;
-  status(): NodeStatus;
-  fail(error: Error): void;
-  wake(): void;
 }
 
-export class Member implements LoopSink {
+export class Replica implements LoopSink {
   readonly raft: Raft;
   readonly reads: Reads;
   readonly proposals: Proposals;
   readonly sender: SnapshotSender;
-  private readonly options: MemberOptions;
+  private readonly context: ReplicaContext;
   private readonly loop: RaftLoop;
   private readonly applier: Applier;
   private readonly writer: StoreWriter;
   private readonly requests: Requests;
   private readonly clusterClock: ClusterClock;
-  private readonly tickTimerMs: number;
   private tickTimer: TimerHandle | undefined;
-  private readonly expiry: SessionExpiry;
+  private readonly deadlines: Deadlines;
   private readonly retention: LogRetention;
   private readonly catchUp: CatchUp | undefined;
-  private readonly diskSpace: DiskSpace;
+  private readonly freeSpace: FreeSpace;
   private handingOver: HandOver | undefined;
   private halted = false;
 
-  constructor(options: MemberOptions) {
-    this.options = options;
-    const { env, config, stateMachine, store } = options;
+  constructor(options: ReplicaOptions) {
+    const { env, config, stateMachine } = options;
     const { clock, timers } = env;
-    this.raft = createRaft(options, this.randomUint32());
-    this.clusterClock = new ClusterClock(clock, config.raft.electionTimeoutMsMin / 2);
-    this.clusterClock.observe(stateMachine.clusterTimeMs, stateMachine.wallTimeMs);
-    this.observeStamps(options.recovered.log.recentEntries);
-    this.proposals = new Proposals(config.limits);
-    this.diskSpace = new DiskSpace(env, options.wal, config.wal);
-    const fail = (error: Error): void => options.fail(error);
-    this.writer = new StoreWriter({
-      stateMachine,
-      store,
-      timers,
-      ...config.store,
-      backlogBytesMax: 4 * config.store.groupBytesMax,
-      mayFreeze: () => !this.applier.isMidEntry,
-      onFailure: fail,
-      onProgress: () => this.applier.resume(),
-    });
-    this.applier = this.createApplier(fail);
-    this.reads = this.createReads();
-    this.requests = this.createRequests();
+    this.raft = createRaft(options, randomUint32(env.entropy));
     this.loop = new RaftLoop({
       raft: this.raft,
       wal: options.wal,
       clock,
       timers,
       sink: this,
+      peers: options.peers,
       lateTimerMs: config.raft.heartbeatIntervalMs / 2,
     });
-    this.tickTimerMs = config.raft.heartbeatIntervalMs;
-    this.expiry = createExpiry(options, this.loop, this.clusterClock);
-    this.sender = createSender(options, this.loop, this.randomUint32());
-    this.retention = createRetention(options, this.loop, this.sender);
-    this.catchUp = createCatchUp(options, this.loop, this.randomUint32());
+    this.context = { ...options, raft: this.raft, loop: this.loop };
+    const { context } = this;
+    this.clusterClock = new ClusterClock(clock, config.raft.electionTimeoutMsMin / 2);
+    this.clusterClock.observe(stateMachine.clusterTimeMs, stateMachine.wallTimeMs);
+    this.observeStamps(options.recovered.log.recentEntries);
+    this.proposals = new Proposals(config.limits);
+    this.freeSpace = new FreeSpace(env, options.wal, config.wal);
+    this.writer = new StoreWriter(context, {
+      mayFreeze: () => !this.applier.isMidEntry,
+      onProgress: () => this.applier.resume(),
+    });
+    this.applier = this.createApplier();
+    this.reads = this.createReads();
+    this.requests = this.createRequests();
+    this.deadlines = new Deadlines(context, this.clusterClock);
+    this.sender = this.createSender();
+    this.retention = new LogRetention(context, this.sender);
+    this.catchUp = options.isCatchingUp ? this.createCatchUp(() => options.caughtUp()) : undefined;
     this.armTick();
     // What was committed before the restart waits to be applied: a first step brings it out.
     this.loop.step({ kind: 'timeout' });
@@ -157,7 +131,7 @@ export class Member implements LoopSink {
   }
 
   /** An answer to a snapshot that this node sends. Throws `PROTOCOL` for one that no receiver gives. */
-  receiveTransfer(peer: NodeId, frame: SnapshotCursor | SnapshotResult): void {
+  receiveSnapshot(peer: NodeId, frame: SnapshotCursor | SnapshotResult): void {
     if (!this.halted) this.sender.receive(peer, frame);
   }
 
@@ -180,19 +154,19 @@ export class Member implements LoopSink {
    * time.
    */
   handOver(done: () => void): void {
-    if (this.raft.role !== 'leader' || this.options.formation.members.length === 1) {
+    if (this.raft.role !== 'leader' || this.context.formation.members.length === 1) {
       done();
       return;
     }
-    const patienceMs = 2 * this.options.config.raft.electionTimeoutMsMax;
-    this.handingOver = new HandOver(this.options.env.timers, patienceMs, done);
+    const patienceMs = 2 * this.context.config.raft.electionTimeoutMsMax;
+    this.handingOver = new HandOver(this.context.env.timers, patienceMs, done);
     this.loop.step({ kind: 'transferLeadership' });
   }
 
   /** Stops taking part, writes what was applied to the store, closes the log, then calls `done`. */
   close(done: (error: Error | undefined) => void): void {
     this.haltProtocol();
-    this.applier.settle(() => this.writer.drain(() => this.options.wal.close(done)));
+    this.applier.settle(() => this.writer.drain(() => this.context.wal.close(done)));
   }
 
   /** Stops at once: the disk is left as it is. */
@@ -203,10 +177,6 @@ export class Member implements LoopSink {
   }
 
   // ---- LoopSink: called while a step is carried out
-
-  sendToPeer(message: Message): void {
-    this.options.sendToPeer(message);
-  }
 
   appended(entries: readonly LogEntry[]): void {
     this.observeStamps(entries);
@@ -231,7 +201,7 @@ export class Member implements LoopSink {
   }
 
   logDamaged(error: Error): void {
-    this.options.fail(error);
+    this.context.fail(error);
   }
 
   leadershipChanged(now: Leadership, before: Leadership): void {
@@ -239,37 +209,26 @@ export class Member implements LoopSink {
     if (isLeader) this.clusterClock.startLeading();
     if (before.isLeader && (!now.isLeader || now.term !== before.term)) {
       if (!now.isLeader) this.clusterClock.stopLeading();
-      this.expiry.leadershipEnded();
+      this.deadlines.leadershipEnded();
       if (!now.isLeader) this.sender.cancelAll();
       this.proposals.dropAll((write, sent) => this.requests.answerLostLeadership(write, sent));
       this.handingOver?.leadershipEnded();
     }
     if (now.leaderId !== before.leaderId) {
-      this.options.env.report({ kind: 'leaderChanged', leaderId, term, isLeader });
+      this.context.env.report({ kind: 'leaderChanged', leaderId, term, isLeader });
     }
-    this.options.clients.notifyLeader({ kind: 'leader', leaderId, term, clusterTimeMs: this.clusterTimeMs });
+    this.context.clients.notifyLeader({ kind: 'leader', leaderId, term, clusterTimeMs: this.clusterTimeMs });
   }
 
   logIdle(): void {
-    if (this.proposals.hasGathered) this.options.wake();
+    if (this.proposals.hasGathered) this.context.wake();
   }
 
   // ---- wiring
 
-  private randomUint32(): number {
-    const bytes = this.options.env.entropy.bytes(4);
-    return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0);
-  }
-
-  private createApplier(onFailure: (error: Error) => void): Applier {
-    const { env, config, stateMachine, store } = this.options;
-    return new Applier({
-      stateMachine,
-      store,
+  private createApplier(): Applier {
+    return new Applier(this.context, {
       proposals: this.proposals,
-      clock: env.clock,
-      timers: env.timers,
-      sliceMs: config.sliceMs,
       mustWait: () => this.writer.isBehind,
       applied: (index, term, results) => {
         this.proposals.applied(index, term, results, (write, result) =>
@@ -281,34 +240,57 @@ export class Member implements LoopSink {
         this.writer.noteApplied();
         this.loop.step({ kind: 'applied', index });
       },
-      onFailure,
+    });
+  }
+
+  private createCatchUp(caughtUp: () => void): CatchUp {
+    return new CatchUp(this.context, randomUint32(this.context.env.entropy) * 65_536, caughtUp);
+  }
+
+  private createSender(): SnapshotSender {
+    const { env, store, stateMachine, config, raft, loop, peers } = this.context;
+    const { clock, timers, report } = env;
+    return new SnapshotSender({
+      clock,
+      timers,
+      report,
+      firstTransferId: randomUint32(env.entropy),
+      // What the receiver needs after it must still be in the log when it begins.
+      viewEntriesMax: Math.max(1, Math.floor(config.snapshot.logEntriesMax / 2)),
+      chunkBytesMax: config.snapshot.chunkBytes,
+      openView: () => store.openView(),
+      durableAppliedIndex: () => stateMachine.durableAppliedIndex,
+      matchIndexOf: (peer) => raft.progress().find((progress) => progress.peer === peer)?.matchIndex ?? 0,
+      send: (peer, frame) => peers.sendSnapshot(peer, frame),
+      damaged: (error) => this.context.fail(error),
+      ended: (peer, installed) => loop.step({ kind: 'snapshotEnded', peer, installed }),
     });
   }
 
   private createReads(): Reads {
-    const { env, config, stateMachine } = this.options;
+    const { env, config, stateMachine } = this.context;
     return new Reads({
       stateMachine,
       clock: env.clock,
       timers: env.timers,
       pendingReadsMax: config.limits.pendingReadsMax,
       sliceMs: config.sliceMs,
-      firstRequestId: this.randomUint32() * 65_536,
+      firstRequestId: randomUint32(env.entropy) * 65_536,
       requestReadIndex: (requestId) => this.loop.step({ kind: 'readIndex', requestId }),
-      wake: () => this.options.wake(),
+      wake: () => this.context.wake(),
     });
   }
 
   private createRequests(): Requests {
-    const { stateMachine } = this.options;
+    const { stateMachine } = this.context;
     return new Requests({
       proposals: this.proposals,
       reads: this.reads,
       refuseWrite: (command) => this.refuseWrite(command),
       getAt: (key, revision) => stateMachine.getAt(key, revision),
-      status: () => this.options.status(),
-      damaged: (error) => this.options.fail(error),
-      wake: () => this.options.wake(),
+      status: () => this.context.status(),
+      damaged: (error) => this.context.fail(error),
+      wake: () => this.context.wake(),
     });
   }
 
@@ -332,7 +314,7 @@ export class Member implements LoopSink {
 
   private refuseWrite(command: ClientCommand): KvorumError | undefined {
     if (this.raft.role !== 'leader' || this.raft.isTransferring) return this.notLeader();
-    return this.diskSpace.refuse(command);
+    return this.freeSpace.refuse(command);
   }
 
   private notLeader(): KvorumError {
@@ -341,7 +323,7 @@ export class Member implements LoopSink {
       leaderId === undefined || this.raft.isTransferring
         ? 'no leader is known yet'
         : `node ${leaderId} leads`;
-    return new KvorumError('NOT_LEADER', `node ${this.options.nodeId} does not lead; ${who}`);
+    return new KvorumError('NOT_LEADER', `node ${this.context.nodeId} does not lead; ${who}`);
   }
 
   /**
@@ -354,7 +336,8 @@ export class Member implements LoopSink {
   }
 
   private armTick(): void {
-    this.tickTimer = this.options.env.timers.set(this.tickTimerMs, () => {
+    const { env, config } = this.context;
+    this.tickTimer = env.timers.set(config.raft.heartbeatIntervalMs, () => {
       if (this.halted) return;
       this.armTick();
       this.tick();
@@ -363,17 +346,17 @@ export class Member implements LoopSink {
 
   private tick(): void {
     this.clusterClock.advance();
-    this.diskSpace.check();
-    if (this.raft.role === 'leader' && this.diskSpace.claimHandOver()) this.handOverForRoom();
-    this.expiry.check();
+    this.freeSpace.check();
+    if (this.raft.role === 'leader' && this.freeSpace.claimHandOver()) this.handOverForRoom();
+    this.deadlines.check();
     this.retention.check();
     this.catchUp?.check();
   }
 
   /** Its disk is nearly full: another member, which may have room, is to lead. */
   private handOverForRoom(): void {
-    if (this.options.formation.members.length === 1) return;
-    this.options.env.report({ kind: 'handsOverForRoom' });
+    if (this.context.formation.members.length === 1) return;
+    this.context.env.report({ kind: 'handsOverForRoom' });
     this.loop.step({ kind: 'transferLeadership' });
   }
 
@@ -382,8 +365,29 @@ export class Member implements LoopSink {
     this.halted = true;
     this.loop.halt();
     this.reads.halt();
-    this.expiry.halt();
+    this.deadlines.halt();
     this.sender.close();
-    if (this.tickTimer !== undefined) this.options.env.timers.clear(this.tickTimer);
+    if (this.tickTimer !== undefined) this.context.env.timers.clear(this.tickTimer);
   }
+}
+
+function createRaft(
+  { env, nodeId, config, formation, recovered, stateMachine, isCatchingUp }: ReplicaOptions,
+  seed: number,
+): Raft {
+  return new Raft({
+    nodeId,
+    config: config.raft,
+    configuration: { voters: formation.members.map((member) => member.nodeId), learners: [] },
+    recovered,
+    appliedIndex: stateMachine.appliedIndex,
+    isCatchingUp,
+    seed,
+    now: env.clock.nowMs(),
+  });
+}
+
+function randomUint32(entropy: Entropy): number {
+  const bytes = entropy.bytes(4);
+  return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0);
 }

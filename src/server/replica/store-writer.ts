@@ -2,52 +2,57 @@
 // ending with the applied record, so that the store is at any moment exactly the state at its applied
 // index. A rejected batch stops the node: what the store holds after that is nobody's to guess.
 
-import type { Millis, TimerHandle, Timers } from '../../base/env.js';
-import type { StateMachine } from '../../kv/state-machine.js';
-import type { OrderedStore } from '../../kv/store.js';
+import type { NodeEnv, TimerHandle } from '../../base/env.js';
+import type { NodeConfig } from '../config/node-config.js';
+import type { ReplicaContext } from './context.js';
 
-export interface StoreWriterOptions {
-  readonly stateMachine: StateMachine;
-  readonly store: OrderedStore;
-  readonly timers: Timers;
-  readonly groupBytesMax: number;
-  readonly groupIntervalMs: Millis;
-  /** The active layer must not grow without bound while a batch is slow: above this, applying waits. */
-  readonly backlogBytesMax: number;
+/** The active layer must not grow without bound while a batch is slow: at so many groups applying waits. */
+const backlogGroups = 4;
+
+export interface StoreWriterContext extends Pick<ReplicaContext, 'stateMachine' | 'store' | 'fail'> {
+  readonly env: Pick<NodeEnv, 'timers'>;
+  readonly config: Pick<NodeConfig, 'store'>;
+}
+
+/** What the writer needs of its replica. */
+export interface StoreWriterHost {
   /** No entry is half applied: what has gathered is the state at an applied index. */
   mayFreeze(): boolean;
-  onFailure(error: Error): void;
   /** Applying may go on, if it waited. */
   onProgress(): void;
 }
 
 export class StoreWriter {
-  private readonly options: StoreWriterOptions;
+  private readonly context: StoreWriterContext;
+  private readonly host: StoreWriterHost;
   private writing = false;
   private timer: TimerHandle | undefined;
   private halted = false;
   private afterDrain: (() => void) | undefined;
 
-  constructor(options: StoreWriterOptions) {
-    this.options = options;
+  constructor(context: StoreWriterContext, host: StoreWriterHost) {
+    this.context = context;
+    this.host = host;
   }
 
   /** Whether applying must wait for the store to catch up. */
   get isBehind(): boolean {
-    return this.writing && this.options.stateMachine.activeBytes > this.options.backlogBytesMax;
+    const { stateMachine, config } = this.context;
+    return this.writing && stateMachine.activeBytes > backlogGroups * config.store.groupBytesMax;
   }
 
   /** Entries without effects count too: an idle node's store catches up with its applied index. */
   private get isBehindApplied(): boolean {
-    const { appliedIndex, durableAppliedIndex } = this.options.stateMachine;
+    const { appliedIndex, durableAppliedIndex } = this.context.stateMachine;
     return durableAppliedIndex < appliedIndex;
   }
 
   /** Something was applied: starts a group when it is large enough, else lets the interval gather more. */
   noteApplied(): void {
     if (this.halted || this.writing) return;
-    if (this.options.stateMachine.activeBytes >= this.options.groupBytesMax) this.write();
-    else this.timer ??= this.options.timers.set(this.options.groupIntervalMs, () => this.onInterval());
+    const { stateMachine, config, env } = this.context;
+    if (stateMachine.activeBytes >= config.store.groupBytesMax) this.write();
+    else this.timer ??= env.timers.set(config.store.groupIntervalMs, () => this.onInterval());
   }
 
   /** Writes everything applied so far, then calls `done`. Used once, when the node closes. */
@@ -69,24 +74,24 @@ export class StoreWriter {
   private write(): void {
     this.clearTimer();
     // The end of the entry calls `noteApplied` again.
-    if (!this.options.mayFreeze()) return;
-    const operations = this.options.stateMachine.freeze();
+    if (!this.host.mayFreeze()) return;
+    const operations = this.context.stateMachine.freeze();
     if (operations === undefined) {
       this.drained();
       return;
     }
     this.writing = true;
-    this.options.store.writeBatch(operations, (error) => {
+    this.context.store.writeBatch(operations, (error) => {
       this.writing = false;
       if (this.halted) return;
       if (error !== undefined) {
-        this.options.onFailure(error);
+        this.context.fail(error);
         return;
       }
-      this.options.stateMachine.writeResolved();
+      this.context.stateMachine.writeResolved();
       if (this.afterDrain !== undefined) this.write();
       else if (this.isBehindApplied) this.noteApplied();
-      this.options.onProgress();
+      this.host.onProgress();
     });
   }
 
@@ -97,7 +102,7 @@ export class StoreWriter {
   }
 
   private clearTimer(): void {
-    if (this.timer !== undefined) this.options.timers.clear(this.timer);
+    if (this.timer !== undefined) this.context.env.timers.clear(this.timer);
     this.timer = undefined;
   }
 }

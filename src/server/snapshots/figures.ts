@@ -3,9 +3,7 @@
 
 import type { Report, Timers } from '../../base/env.js';
 import type { NodeEvent } from '../events.js';
-import type { Installer } from '../life/install.js';
-import type { Member } from '../replica/replica.js';
-import type { SnapshotSender } from './sender.js';
+import type { Raft } from '../../raft/raft.js';
 
 /** Since the start of the process. */
 export interface SnapshotFigures {
@@ -17,35 +15,48 @@ export interface SnapshotFigures {
   readonly bytesReceived: number;
 }
 
+type CatchingUp = Pick<Raft, 'isCatchingUp' | 'leaderId' | 'appliedIndex' | 'lastIndex'>;
+
 const catchingUpReportMs = 10_000;
 
-/** `before`: what earlier members of the process have sent. */
-export function figuresOf(
-  before: Pick<SnapshotFigures, 'sent' | 'bytesSent'>,
-  sender: SnapshotSender | undefined,
-  installer: Installer | undefined,
-): SnapshotFigures {
+type Sent = Pick<SnapshotFigures, 'sent' | 'bytesSent'>;
+
+/** A replica that runs, and what those before it in this process have sent. */
+export interface SnapshotSource {
+  readonly sentBefore: Sent;
+  readonly replica: { readonly sender: { readonly installed: number; readonly bytesSent: number } };
+  readonly installer: { readonly installed: number; readonly receiver: { readonly bytesWritten: number } };
+}
+
+/** All that this process has sent through the replica that runs; nothing before the first one. */
+export function sentThrough(source: Omit<SnapshotSource, 'installer'> | undefined): Sent {
+  if (source === undefined) return { sent: 0, bytesSent: 0 };
+  const { sentBefore, replica } = source;
   return {
-    sent: before.sent + (sender?.installed ?? 0),
-    bytesSent: before.bytesSent + (sender?.bytesSent ?? 0),
-    installed: installer?.installed ?? 0,
-    bytesReceived: installer?.receiver.bytesWritten ?? 0,
+    sent: sentBefore.sent + replica.sender.installed,
+    bytesSent: sentBefore.bytesSent + replica.sender.bytesSent,
   };
 }
 
-export const nothingSent: Pick<SnapshotFigures, 'sent' | 'bytesSent'> = { sent: 0, bytesSent: 0 };
+export function figuresOf(source: SnapshotSource | undefined): SnapshotFigures {
+  return {
+    ...sentThrough(source),
+    installed: source?.installer.installed ?? 0,
+    bytesReceived: source?.installer.receiver.bytesWritten ?? 0,
+  };
+}
 
 /** Says every ten seconds what a member whose disk was damaged waits for, until it votes again. */
 export function reportCatchingUp(
   env: { readonly timers: Timers; readonly report: Report<NodeEvent> },
-  member: Pick<Member, 'raft' | 'isHalted'>,
+  replica: { readonly raft: CatchingUp; readonly isHalted: boolean },
 ): void {
-  if (!member.raft.isCatchingUp) return;
+  if (!replica.raft.isCatchingUp) return;
   env.timers.set(catchingUpReportMs, () => {
-    const { raft, isHalted } = member;
+    const { raft, isHalted } = replica;
     if (isHalted || !raft.isCatchingUp) return;
     const { leaderId, appliedIndex, lastIndex } = raft;
     env.report({ kind: 'catchingUp', leaderId, appliedIndex, lastIndex });
-    reportCatchingUp(env, member);
+    reportCatchingUp(env, replica);
   });
 }

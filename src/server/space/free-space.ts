@@ -9,49 +9,42 @@ import type { ClientCommand } from '../../kv/commands.js';
 import type { Wal } from '../../storage/wal/wal.js';
 import type { ServerEnv } from '../events.js';
 import type { WalConfig } from '../config/node-config.js';
+import { LowDisk } from './low-disk.js';
 
-const checkIntervalMs = 500;
+const lookIntervalMs: Millis = 500;
 /** Deletes get this much more log than puts: they are how an operator makes room. */
 const quotaSlackFraction = 0.1;
-/** Free bytes below which puts, and below which all writes, are refused, in segments of the log. */
-export const lowSegments = 4;
+/** Free bytes below which all writes are refused, in segments of the log. */
 const fullSegments = 2;
-/** Room again only above this multiple of the mark, so that the verdict does not flicker. */
-export const recoveredFactor = 1.25;
 /** From one attempt to hand over to the next: soon at first, rarely where all disks are full. */
 const handOverIntervalMsMin = 1_000;
 const handOverIntervalMsMax = 300_000;
 
-export class DiskSpace {
+export class FreeSpace {
   private readonly env: ServerEnv;
-  private readonly wal: Wal;
+  private readonly wal: Pick<Wal, 'isOverQuota' | 'logBytes'>;
   private readonly config: WalConfig;
-  private freeBytes = Infinity;
-  private isLow = false;
-  private nextCheckMs: Millis = 0;
+  private readonly disk: LowDisk;
   private nextHandOverMs: Millis = 0;
   private handOverIntervalMs = handOverIntervalMsMin;
 
-  constructor(env: ServerEnv, wal: Wal, config: WalConfig) {
+  constructor(env: ServerEnv, wal: Pick<Wal, 'isOverQuota' | 'logBytes'>, config: WalConfig) {
     this.env = env;
     this.wal = wal;
     this.config = config;
+    this.disk = new LowDisk({
+      env,
+      segmentBytes: config.segmentBytes,
+      intervalMs: lookIntervalMs,
+      looked: (isLow, wasLow) => {
+        if (isLow !== wasLow) this.turned(isLow);
+      },
+    });
   }
 
   /** Looks at the disk when it is time to. Called once per heartbeat. */
   check(): void {
-    const { clock, disk, report } = this.env;
-    if (clock.nowMs() < this.nextCheckMs) return;
-    this.nextCheckMs = clock.nowMs() + checkIntervalMs;
-    disk.freeBytes((error, freeBytes) => {
-      if (error !== undefined) return;
-      this.freeBytes = freeBytes;
-      const mark = lowSegments * this.config.segmentBytes * (this.isLow ? recoveredFactor : 1);
-      if (freeBytes < mark === this.isLow) return;
-      this.isLow = !this.isLow;
-      this.handOverIntervalMs = handOverIntervalMsMin;
-      report({ kind: this.isLow ? 'diskNearlyFull' : 'diskHasRoom', freeBytes });
-    });
+    this.disk.look();
   }
 
   /**
@@ -60,7 +53,7 @@ export class DiskSpace {
    */
   claimHandOver(): boolean {
     const nowMs = this.env.clock.nowMs();
-    if (!this.isLow || nowMs < this.nextHandOverMs) return false;
+    if (!this.disk.isLow || nowMs < this.nextHandOverMs) return false;
     this.nextHandOverMs = nowMs + this.handOverIntervalMs;
     this.handOverIntervalMs = Math.min(2 * this.handOverIntervalMs, handOverIntervalMsMax);
     return true;
@@ -68,17 +61,24 @@ export class DiskSpace {
 
   /** Why a write cannot be taken: `NO_SPACE`, or `undefined` when it can. */
   refuse(command: ClientCommand): KvorumError | undefined {
-    if (!this.isLow && !this.wal.isOverQuota) return undefined;
+    const { isLow } = this.disk;
+    if (!isLow && !this.wal.isOverQuota) return undefined;
     if (command.operation.kind !== 'put' && this.hasRoomToDelete()) return undefined;
-    const place = this.isLow
+    const place = isLow
       ? 'the disk of the leader is nearly full'
       : 'the log of the leader is at wal.quotaBytes or short of disk';
     return new KvorumError('NO_SPACE', `${place}: delete data, free the disk, or raise the quota`);
   }
 
+  private turned(isLow: boolean): void {
+    this.handOverIntervalMs = handOverIntervalMsMin;
+    const { freeBytes } = this.disk;
+    this.env.report({ kind: isLow ? 'diskNearlyFull' : 'diskHasRoom', freeBytes });
+  }
+
   private hasRoomToDelete(): boolean {
     const { quotaBytes, segmentBytes } = this.config;
-    if (this.freeBytes < fullSegments * segmentBytes) return false;
+    if (this.disk.freeBytes < fullSegments * segmentBytes) return false;
     return this.wal.logBytes < quotaBytes * (1 + quotaSlackFraction);
   }
 }

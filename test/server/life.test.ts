@@ -5,7 +5,7 @@ import type { Done } from '../../src/base/env.js';
 import { appliedKey } from '../../src/kv/records/schema.js';
 import type { OpenStore } from '../../src/kv/store.js';
 import type { Clients } from '../../src/server/front/clients.js';
-import { Membership } from '../../src/server/life/life.js';
+import { Life } from '../../src/server/life/life.js';
 import type { Peers } from '../../src/server/peers/peers.js';
 import { writeDamage } from '../../src/storage/folder/damage.js';
 import type { PeerHello, TransferFrame } from '../../src/wire/protocol.js';
@@ -37,7 +37,7 @@ class Bench {
   readonly stores: HeldStores;
   readonly sent: TransferFrame[] = [];
   readonly failures: Error[] = [];
-  readonly membership: Membership;
+  readonly life: Life;
   settled = 0;
 
   constructor() {
@@ -50,28 +50,29 @@ class Bench {
     const peers = {
       isUp: () => false,
       send: nothing,
-      sendTransfer: (_peer: string, frame: TransferFrame) => this.sent.push(frame) > 0,
+      sendSnapshot: (_peer: string, frame: TransferFrame) => this.sent.push(frame) > 0,
       reconnectAll: nothing,
       closeEarlier: nothing,
     };
     const clients = { closeAll: nothing, notifyLeader: nothing };
-    this.membership = new Membership({
+    this.life = new Life({
       env,
       stores: this.stores,
       nodeId: 'n1',
       members: pair.formation.members,
       config,
+      version: '0.0.0',
+      pid: 1,
       clients: clients as unknown as Clients,
       peers: peers as unknown as Peers,
-      status: () => expect.unreachable('nobody asks'),
       fail: (error) => this.failures.push(error),
       wake: nothing,
-      guard: (run) => run(),
+      contain: (run) => run(),
     });
   }
 
   open(): void {
-    this.membership.open(() => undefined);
+    this.life.open(() => undefined);
     this.run();
   }
 
@@ -95,13 +96,13 @@ class Bench {
       currentTerm: 7,
       catchingUp: false,
     };
-    expect(this.membership.judge(hello, true)).toBeUndefined();
+    expect(this.life.judge(hello, true)).toBeUndefined();
     this.run();
   }
 
   /** n2 sends a snapshot of an empty history; `beforeEnd`: it is not yet whole. */
   sendSnapshot(appliedIndex: number, appliedTerm: number, beforeEnd = (): void => undefined): void {
-    const receiver = this.membership.installer?.receiver;
+    const receiver = this.life.running?.installer.receiver;
     const transferId = 1;
     receiver?.receive('n2', { kind: 'snapshotOffer', transferId, appliedIndex, appliedTerm, revision: 0 });
     this.run();
@@ -115,13 +116,13 @@ class Bench {
   }
 
   settle(): void {
-    this.membership.settle(() => this.settled++);
+    this.life.settle(() => this.settled++);
     this.run();
   }
 
   close(): void {
     let closed: Parameters<Done>[0] | 'no' = 'no';
-    this.membership.close((error) => (closed = error));
+    this.life.close((error) => (closed = error));
     this.run();
     expect(closed).toBeUndefined();
     expect(this.failures).toEqual([]);
@@ -136,11 +137,11 @@ describe('a node that stops while a snapshot is installed and the rest of a repa
     const bench = new Bench();
     writeDamage(bench.pair.world.disk, { what: 'log', name: 'wal', message: 'bad' });
     bench.open();
-    expect(bench.membership.standing).toBe('recovering');
+    expect(bench.life.standing.kind).toBe('recovering');
     bench.stores.holdsLists = true;
     bench.answer('n2');
     bench.answer('n3');
-    expect(bench.membership.standing).toBe('member');
+    expect(bench.life.standing.kind).toBe('running');
     expect(bench.stores.lists).toHaveLength(1);
     return bench;
   }
@@ -158,7 +159,7 @@ describe('a node that stops while a snapshot is installed and the rest of a repa
     expect(bench.settled).toBe(0);
     release(bench.stores.lists);
     bench.run();
-    expect(bench.membership.current.store).toBe('db-2');
+    expect(bench.life.standing.current.store).toBe('db-2');
     expect(bench.settled).toBe(1);
     bench.close();
   });
@@ -166,7 +167,7 @@ describe('a node that stops while a snapshot is installed and the rest of a repa
   it('waits for the rest when the install is done first', () => {
     const bench = repaired();
     bench.sendSnapshot(90, 8);
-    expect(bench.membership.current.store).toBe('db-2');
+    expect(bench.life.standing.current.store).toBe('db-2');
     const [ofRepair, ofInstall] = bench.stores.lists.splice(0);
     ofInstall?.();
     bench.run();
@@ -189,11 +190,11 @@ describe('a full disk', () => {
     bench.answer('n2');
     bench.answer('n3');
     world.advance(25_000);
-    expect(bench.membership.standing).toBe('recovering');
+    expect(bench.life.standing.kind).toBe('recovering');
     world.disk.capacityBytes = Number.POSITIVE_INFINITY;
     world.advance(10_000);
-    expect(bench.membership.standing).toBe('member');
-    expect(bench.membership.current).toEqual({ store: 'db', log: 'wal-2', catchingUp: true });
+    expect(bench.life.standing.kind).toBe('running');
+    expect(bench.life.standing.current).toEqual({ store: 'db', log: 'wal-2', catchingUp: true });
     bench.settle();
     expect(bench.settled).toBe(1);
     bench.close();
@@ -203,13 +204,13 @@ describe('a full disk', () => {
     const bench = new Bench();
     bench.open();
     const { world } = bench.pair;
-    const { member } = bench.membership;
+    const replica = bench.life.running?.replica;
     bench.sendSnapshot(90, 8, () => (world.disk.capacityBytes = 0));
-    expect(bench.membership.current.store).toBe('db');
-    expect(bench.membership.member).toBe(member);
-    expect(member?.isHalted).toBe(false);
+    expect(bench.life.standing.current.store).toBe('db');
+    expect(replica?.isHalted).toBe(false);
+    expect(bench.life.running?.replica).toBe(replica);
     world.disk.capacityBytes = Number.POSITIVE_INFINITY;
-    const { receiver } = bench.membership.installer ?? expect.unreachable();
+    const { receiver } = bench.life.running?.installer ?? expect.unreachable();
     receiver.receive('n2', {
       kind: 'snapshotOffer',
       transferId: 2,
@@ -220,7 +221,7 @@ describe('a full disk', () => {
     expect(bench.sent.at(-1)).toMatchObject({ kind: 'snapshotResult', state: 'refused' });
     world.advance(10_000);
     bench.sendSnapshot(90, 8);
-    expect(bench.membership.current.store).toBe('db-2');
+    expect(bench.life.standing.current.store).toBe('db-2');
     bench.settle();
     expect(bench.settled).toBe(1);
     bench.close();
