@@ -7,7 +7,7 @@ import type { ErrorCode, Outcome } from '../../src/base/errors.js';
 import { kvLimits, type ClientCommand, type KeyRecord } from '../../src/kv/commands.js';
 import { decodeClientCommand } from '../../src/wire/commands/command-codec.js';
 import type { ClientFrame, NodeStatus, ServerFrame, WriteRequest } from '../../src/wire/protocol.js';
-import { ownVersions } from '../../src/wire/versions.js';
+import { ownVersions, type Versions } from '../../src/wire/versions.js';
 import type { FakeLink } from './fake-world.js';
 import { type FakeNode, type FakeWorld } from './fake-world.js';
 
@@ -178,6 +178,11 @@ export class FakeCluster {
   }
 }
 
+export type StreamRequestFrame = Extract<
+  ClientFrame,
+  { kind: 'openStream' | 'streamCredit' | 'closeStream' }
+>;
+
 export class ClusterNode implements FakeNode {
   readonly nodeId: string;
   readonly address: string;
@@ -185,6 +190,12 @@ export class ClusterNode implements FakeNode {
   /** Receives and does not react: what arrives is handled when it thaws. */
   isFrozen = false;
   pageRecordsMax = 1_000;
+  /** What its hello says of the protocol. */
+  versions: Partial<Versions> = {};
+  /** Serves streams. */
+  streams: (link: FakeLink, frame: StreamRequestFrame) => void = (_link, { kind }) => {
+    throw new Error(`this node has no streams, and got ${kind}`);
+  };
   /** Frames of all links, for asserts. */
   readonly received: ClientFrame[] = [];
   private readonly cluster: FakeCluster;
@@ -272,7 +283,7 @@ export class ClusterNode implements FakeNode {
     } else if (frame.kind === 'write') {
       this.write(link, frame);
     } else if (frame.kind === 'openStream' || frame.kind === 'streamCredit' || frame.kind === 'closeStream') {
-      throw new Error(`the fake cluster has no streams, and got ${frame.kind}`);
+      this.streams(link, frame);
     } else if (cluster.leader === undefined && frame.consistency.kind === 'linearizable') {
       this.answer(link, errorFrame(frame.requestId, 'NOT_LEADER', 'none'));
     } else {
@@ -320,6 +331,7 @@ export class ClusterNode implements FakeNode {
       kind: 'hello',
       ...ownVersions,
       formatLevel: 1,
+      ...this.versions,
       clusterId,
       nodeId: this.nodeId,
       members: nodes.map(({ nodeId, address }) => ({ nodeId, address })),

@@ -15,6 +15,7 @@ import { Outbox } from './outbox.js';
 import type { PendingRequest, RequestCarrier, SentRequest } from './pending-request.js';
 import { ReadStanding } from './read-standing.js';
 import type { EngineResult } from './requests.js';
+import { StreamTable, type StreamHandle, type StreamReader, type StreamRequest } from './streams.js';
 import { Alarm } from './timer-queue.js';
 
 /**
@@ -33,6 +34,8 @@ export interface ConnectionEvents {
   onUnsent(requests: readonly SentRequest[]): void;
   /** The connection is gone, or a dial failed. These were sent and not answered. */
   onLost(connection: Connection, requests: readonly SentRequest[]): void;
+  /** Frames of streams wait to be flushed. */
+  onGathered(): void;
   /** Its cluster time was refreshed, or could not be. */
   onClusterTime(): void;
 }
@@ -65,6 +68,7 @@ export class Connection implements LinkOwner, RequestCarrier {
   private link: LinkId | undefined;
   /** Sent and not answered, by request number. */
   private readonly outstanding = new Map<number, SentRequest>();
+  private readonly streams: StreamTable;
   private readonly outbox: Outbox;
   private readonly liveness: Liveness;
   private blockedUntilMs = -Infinity;
@@ -83,10 +87,22 @@ export class Connection implements LinkOwner, RequestCarrier {
       send: (message) => this.link !== undefined && context.env.network.send(this.link, message),
       left: (request, nowMs) => this.left(request, nowMs),
     });
-    const { outstanding } = this;
+    this.streams = new StreamTable({
+      nextRequestId: () => context.nextRequestId(),
+      send: (frame) => {
+        // What is said while the streams of a lost link are ending has nobody to go to.
+        if (this.state !== 'ready') return;
+        this.outbox.add(frame, undefined, frame.kind === 'openStream' ? frame.argument.length : 0);
+        events.onGathered();
+      },
+    });
+    const { outstanding, streams } = this;
     this.liveness = new Liveness(context, {
       get isWaiting() {
         return outstanding.size > 0;
+      },
+      get isListening() {
+        return streams.size > 0;
       },
       ping: (nowMs) => this.ping(nowMs),
       silent: (silentMs) =>
@@ -180,6 +196,25 @@ export class Connection implements LinkOwner, RequestCarrier {
     if (unsent.length > 0) this.events.onUnsent(unsent);
   }
 
+  // ---- streams
+
+  /** Whether a further stream may be opened now, as far as this side is concerned. */
+  get hasRoomForStream(): boolean {
+    return this.streams.hasRoom && this.outbox.count < this.context.limits.connectionRequestsMax;
+  }
+
+  /** Opens a stream on a connection that is ready and has room for it. */
+  openStream(request: StreamRequest, reader: StreamReader): StreamHandle {
+    const isFirst = this.outstanding.size === 0 && this.streams.size === 0;
+    if (isFirst) this.liveness.waits(this.context.env.clock.nowMs());
+    return this.streams.add(request, reader);
+  }
+
+  /** Nobody reads them any more. */
+  endStreams(error: KvorumError): void {
+    this.streams.endAll(error);
+  }
+
   // ---- the link
 
   linkOpened(): void {
@@ -240,7 +275,8 @@ export class Connection implements LinkOwner, RequestCarrier {
         return;
       case 'streamData':
       case 'streamEnd':
-        throw new KvorumError('PROTOCOL', 'the node sent a frame of a stream that was never opened');
+        this.streams.receive(frame);
+        return;
       default:
         assertNever(frame);
     }
@@ -326,6 +362,8 @@ export class Connection implements LinkOwner, RequestCarrier {
     const { reconnectMsMin, reconnectMsMax } = this.context.limits;
     this.dialAlarm.set(nowMs + this.context.backOffMs(this.failures, reconnectMsMin, reconnectMsMax));
     this.events.onLost(this, requests);
+    const message = `the stream's connection to ${this.address} is lost: ${error.message}`;
+    this.streams.endAll(new KvorumError('UNAVAILABLE', message, { cause: error }));
   }
 
   private reset(): void {

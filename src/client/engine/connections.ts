@@ -7,8 +7,9 @@ import type { Member, ServerHello } from '../../wire/protocol.js';
 import { agreedProtocol, ownVersions } from '../../wire/versions.js';
 import { Connection, type ConnectionEvents } from './connection.js';
 import type { EngineContext } from './context.js';
-import { addressesMax } from './limits.js';
+import { addressesMax, streamsMax } from './limits.js';
 import type { PendingRequest } from './pending-request.js';
+import type { ReadFrom } from './requests.js';
 import { Alarm } from './timer-queue.js';
 
 export interface Addresses {
@@ -109,6 +110,28 @@ export class Connections {
       if (best === undefined || isBetter(connection, best, request, nearest, nowMs)) best = connection;
     }
     return best;
+  }
+
+  /** The connection for a new stream, or why there is none. */
+  forStream(readFrom: ReadFrom): Connection | KvorumError {
+    const { leader } = this;
+    if (readFrom !== 'nearest' && leader?.hasRoomForStream === true) return leader;
+    let best: Connection | undefined;
+    let isConnected = false;
+    for (const connection of this.byAddress.values()) {
+      if (connection.state !== 'ready' || (readFrom === 'leaderOnly' && connection !== leader)) continue;
+      isConnected = true;
+      if (connection.hasRoomForStream && (best === undefined || isNearer(connection, best))) {
+        best = connection;
+      }
+    }
+    if (best !== undefined) return best;
+    if (isConnected) {
+      const message = `a connection has at most ${streamsMax} streams; close some of them`;
+      return new KvorumError('OVERLOADED', message, { details: { streamsMax } });
+    }
+    const what = readFrom === 'leaderOnly' ? 'no leader' : 'no node';
+    return new KvorumError('UNAVAILABLE', `${what} is connected (${this.describe()})`);
   }
 
   /** What every address is doing, for messages to people. */
@@ -276,4 +299,9 @@ function isBetter(
   const [aMay, bMay] = [a.reads.mayAnswer(request, nowMs), b.reads.mayAnswer(request, nowMs)];
   if (aMay !== bMay) return aMay;
   return nearest ? a.latencyMs < b.latencyMs : a.readsOutstanding < b.readsOutstanding;
+}
+
+/** Not a silent one, then the nearest. */
+function isNearer(a: Connection, b: Connection): boolean {
+  return a.isSuspect === b.isSuspect ? a.latencyMs < b.latencyMs : b.isSuspect;
 }

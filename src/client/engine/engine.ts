@@ -23,6 +23,13 @@ import {
 } from './pending-request.js';
 import type { EngineDone, EngineRequest, EngineResult } from './requests.js';
 import { Sessions, type StampEnd } from './sessions.js';
+import {
+  refusedStream,
+  streamRefusal,
+  type StreamHandle,
+  type StreamReader,
+  type StreamRequest,
+} from './streams.js';
 import { TimerQueue } from './timer-queue.js';
 import { errorOf, judge } from './verdict.js';
 
@@ -118,6 +125,22 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
   }
 
   /**
+   * Opens a stream on a node that is connected now. `reader` is not called before this returns; a stream that
+   * cannot be opened, or whose connection is lost, ends with an error: going on elsewhere is the reader's
+   * matter.
+   */
+  openStream(request: StreamRequest, reader: StreamReader): StreamHandle {
+    const connection =
+      this.closedError() ??
+      streamRefusal(request) ??
+      this.connections.forStream(request.readFrom ?? 'nearest');
+    if (connection instanceof KvorumError) {
+      return refusedStream(connection, reader, (callback) => this.context.env.timers.defer(callback));
+    }
+    return connection.openStream(request, reader);
+  }
+
+  /**
    * Ends the session, fails what waits with CLOSED, closes all connections. `done` is called when all is
    * closed.
    */
@@ -132,6 +155,8 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
     for (const request of this.deadlines.items()) {
       this.giveUp(request, givenUp(request, 'CLOSED', 'the client was closed', undefined));
     }
+    const closed = new KvorumError('CLOSED', 'the client was closed');
+    for (const connection of this.connections.all) connection.endStreams(closed);
     const session = this.connections.leader === undefined ? undefined : this.sessions.closable();
     if (session === undefined) {
       this.context.env.timers.defer(() => this.finishClose());
@@ -161,10 +186,14 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
     for (const callback of this.closeCallbacks.splice(0)) callback();
   }
 
+  private closedError(): KvorumError | undefined {
+    if (this.phase !== 'closing' && this.phase !== 'closed') return undefined;
+    return new KvorumError('CLOSED', 'the client is closed; connect again');
+  }
+
   private refusal(request: PendingRequest): KvorumError | undefined {
-    if (this.phase === 'closing' || this.phase === 'closed') {
-      return new KvorumError('CLOSED', 'the client is closed; connect again');
-    }
+    const closed = this.closedError();
+    if (closed !== undefined) return closed;
     const { requestsMax, requestBytesMax } = this.context.limits;
     if (this.deadlines.size >= requestsMax) {
       const message = `${requestsMax} requests of this client wait already, its limit; wait for some of them`;
@@ -212,6 +241,10 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
 
   onLeaderNotice(_connection: Connection, notice: LeaderNotice): void {
     this.connections.noticed(notice.leaderId);
+  }
+
+  onGathered(): void {
+    this.dispatcher.schedule();
   }
 
   onClusterTime(): void {

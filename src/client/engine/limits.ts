@@ -22,6 +22,9 @@ export const sessionWindow = 2_048;
 /** Addresses the client dials at most: endpoints and members together. */
 export const addressesMax = 64;
 
+/** Streams open on one connection. More are refused with OVERLOADED. */
+export const streamsMax = 1_000;
+
 /** Sessions that may have writes waiting besides the current one. */
 export const retiredSessionsMax = 8;
 

@@ -6,15 +6,17 @@ import type { EngineContext } from './context.js';
 import { Alarm } from './timer-queue.js';
 
 export interface LivenessOwner {
-  /** Something of the node is waited for. */
+  /** An answer of the node is waited for. */
   readonly isWaiting: boolean;
+  /** The node may have something to say at any time, and would be missed. */
+  readonly isListening: boolean;
   ping(nowMs: number): void;
   /** It has not answered the ping. */
   silent(silentMs: number): void;
 }
 
 export class Liveness {
-  /** Silent although it was pinged while something was waited for. */
+  /** Silent although it was pinged while an answer was waited for. */
   isSuspect = false;
   private readonly context: EngineContext;
   private readonly owner: LivenessOwner;
@@ -68,9 +70,9 @@ export class Liveness {
       return;
     }
     this.pingedAtMs = undefined;
-    const { isWaiting } = this.owner;
+    const { isWaiting, isListening } = this.owner;
     const silentSinceMs = isWaiting ? Math.max(this.receivedAtMs, this.waitingSinceMs) : this.receivedAtMs;
-    const pingAtMs = silentSinceMs + (isWaiting ? pingAfterMs : idlePingMs);
+    const pingAtMs = silentSinceMs + (isWaiting || isListening ? pingAfterMs : idlePingMs);
     if (nowMs < pingAtMs) {
       this.checkAlarm.set(pingAtMs);
       return;
