@@ -8,6 +8,7 @@ import { storeLimits } from '../../src/client/engine/limits.js';
 import { decodeClientFrames } from '../../src/wire/clients/request-codec.js';
 import { decodeClientCommand } from '../../src/wire/commands/command-codec.js';
 import { wireLimits, type ClientFrame } from '../../src/wire/protocol.js';
+import { ownVersions } from '../../src/wire/versions.js';
 import type { EngineRequest } from '../../src/client/engine/requests.js';
 import { FakeCluster, type ClusterNode } from './fake-cluster.js';
 import { getRequest, Harness, putRequest, type Call } from './harness.js';
@@ -296,6 +297,34 @@ describe('connections', () => {
     harness.world.run(1_000);
     expect(call.verdict).toBe('UNAVAILABLE none');
     expect(call.error.message).toContain('belongs to cluster c2, this client to c1');
+  });
+
+  test.each([
+    [{ protocolMin: 7, protocolMax: 9 }, 'the node speaks protocol versions 7 .. 9', 'upgrade this client'],
+    [{ protocolMin: 1, protocolMax: 2 }, 'the node speaks protocol versions 1 .. 2', 'upgrade the node'],
+  ])(
+    'a node that speaks other versions is left alone, and it is said whom to upgrade: %o',
+    (range, ...words) => {
+      const harness = new Harness();
+      for (const each of harness.cluster.nodes) each.versions = range;
+      const call = harness.put('a', 'a', 1_000);
+      harness.world.run(1_000);
+      expect(call.verdict).toBe('UNAVAILABLE none');
+      const { protocolMin, protocolMax } = ownVersions;
+      for (const word of [...words, `this client ${protocolMin} .. ${protocolMax}`]) {
+        expect(call.error.message).toContain(word);
+      }
+      expect(harness.cluster.effects.size).toBe(0);
+    },
+  );
+
+  test('a node that speaks more versions, and writes newer formats, is as good as any', () => {
+    const harness = new Harness();
+    const newer = { protocolMin: 1, protocolMax: ownVersions.protocolMax + 5, formatLevelMax: 99 };
+    for (const each of harness.cluster.nodes) each.versions = newer;
+    const call = harness.put('a', 'a');
+    harness.world.run(50);
+    expect(call.verdict).toBe('OK');
   });
 
   test('a message that is not of the protocol costs the connection, not the request', () => {
