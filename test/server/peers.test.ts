@@ -37,7 +37,7 @@ class Bench {
   readonly received: { readonly peer: string; readonly frame: TransferFrame }[] = [];
   clusterId: string | undefined = 'c';
   takesMore = true;
-  onTransfer: () => void = () => undefined;
+  onSnapshot: () => void = () => undefined;
   readonly peers: Peers;
   readonly time = new VirtualTime();
   readonly resets: string[] = [];
@@ -77,7 +77,7 @@ class Bench {
       message: nothing,
       snapshot: (peer, frame) => {
         this.received.push({ peer, frame });
-        this.onTransfer();
+        this.onSnapshot();
       },
       wake: nothing,
     });
@@ -137,7 +137,7 @@ describe('a frame of a transfer arrives', () => {
   test('and closes the link when it breaks the rules', () => {
     const bench = new Bench();
     bench.accept(1);
-    bench.onTransfer = () => {
+    bench.onSnapshot = () => {
       throw new KvorumError('PROTOCOL', 'too many chunks');
     };
     bench.receive(1, cursor);

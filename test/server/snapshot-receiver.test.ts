@@ -151,7 +151,7 @@ describe('an offer', () => {
     expect(stage.take()).toEqual(['cursor 0.0', 'written 1', refused, 'cursor 6.0']);
     // A late chunk of the first transfer.
     stage.chunk('history', stage.history().slice(6, 8), { sequence: 3 });
-    expect(stage.take()).toEqual(['refused 3 this transfer is over']);
+    expect(stage.take()).toEqual(['refused 3 this snapshot is over']);
     stage.transferId = 77;
     stage.sequence = 0;
     stage.chunk('history', stage.history().slice(6), {}, 'n3');
@@ -320,7 +320,7 @@ describe('a sender that does not keep to the rules', () => {
       'refused 2 the record V/1.0 of a snapshot comes after sessions',
     ]);
     stage.chunk('history', stage.history());
-    expect(stage.take()).toEqual(['refused 3 this transfer is over']);
+    expect(stage.take()).toEqual(['refused 3 this snapshot is over']);
     stage.begin();
     stage.sendAll();
     stage.expectStaged();
@@ -329,7 +329,7 @@ describe('a sender that does not keep to the rules', () => {
   test('chunks of no transfer at all', () => {
     const stage = new Stage();
     stage.chunk('history', stage.history());
-    expect(stage.take()).toEqual(['refused 1 this transfer is over']);
+    expect(stage.take()).toEqual(['refused 1 this snapshot is over']);
     stage.run(100);
     expect([...stage.target.stores.stores.keys()]).toEqual([]);
   });

@@ -172,7 +172,7 @@ export function installSnapshot(
   const { report } = options.env;
   const discard = (kind: 'discarded' | 'noSpace' = 'discarded'): void => {
     stores.remove(storeName, (error) => {
-      // What is left of it is where the next transfer goes on, or is removed at the next start.
+      // What is left of it is where the next snapshot goes on, or is removed at the next start.
       if (error !== undefined) report({ kind: 'snapshotNotRemoved', error: error.message });
       done(undefined, { kind });
     });

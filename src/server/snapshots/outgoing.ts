@@ -20,12 +20,12 @@ const chunkRecordsMax = 512;
 /** Chunks sent and not answered. Both sides keep to it. */
 export const windowChunks = 2;
 
-/** Without any progress for this long a transfer ends. */
+/** Without any progress for this long it is given up. */
 const patienceMs = 10_000;
 /** Until a full link, or the own store that is behind the receiver's, is tried again. */
 const retryMs = 100;
 /**
- * Views of one transfer. Beyond, writes are nearly as fast as the transfer: a newer view gains next to
+ * Views of one snapshot. Beyond, writes are nearly as fast as its sending: a newer view gains next to
  * nothing.
  */
 const viewsMax = 16;
@@ -34,7 +34,7 @@ export interface OutgoingOptions {
   readonly peer: NodeId;
   readonly transferId: number;
   readonly timers: Timers;
-  /** A view older than this many entries is followed by a newer one before the transfer ends. */
+  /** A view older than this many entries is followed by a newer one before the snapshot ends. */
   readonly viewEntriesMax: number;
   /** Bytes of keys and values of one chunk, or one larger record. */
   readonly chunkBytesMax: number;
@@ -46,10 +46,10 @@ export interface OutgoingOptions {
   /** The store gave back other bytes than were written to it. Comes after `ended`. */
   damaged(error: Error): void;
   /** Called once, never before `start` returns. */
-  ended(outcome: TransferOutcome): void;
+  ended(outcome: SendOutcome): void;
 }
 
-export interface TransferOutcome {
+export interface SendOutcome {
   readonly installed: boolean;
   /** By the peer, which may refuse again. */
   readonly refused: boolean;
@@ -206,7 +206,7 @@ export class OutgoingSnapshot {
     }
     if (this.part === 'history') {
       const lag = this.options.durableAppliedIndex() - this.viewIndex;
-      // Each view takes less time than the one before, unless writes are faster than the transfer: then it
+      // Each view takes less time than the one before, unless writes are faster than the sending: then it
       // ends.
       if (lag > this.options.viewEntriesMax && lag < this.lag && this.views < viewsMax) {
         this.lag = lag;
@@ -313,7 +313,7 @@ export class OutgoingSnapshot {
     this.end({ installed: false, refused: false, unreadable, reason });
   }
 
-  private end(outcome: TransferOutcome): void {
+  private end(outcome: SendOutcome): void {
     if (this.state === 'over') return;
     this.cancel();
     this.options.ended(outcome);

@@ -1,6 +1,6 @@
 // Takes a snapshot from another member into a staging store, chunk by chunk, each durable before it is
 // answered, and hands the store over when it is whole and verified. Must never touch the store and the log
-// that are in use, nor stop the node: whatever goes wrong here ends the transfer, and the next one goes on
+// that are in use, nor stop the node: whatever goes wrong here gives the snapshot up, and the next one goes on
 // after what is durable, or begins from nothing when that cannot be trusted.
 
 import type { Clock, Done, Millis, NodeId, Report, TimerHandle, Timers } from '../../base/env.js';
@@ -60,7 +60,7 @@ interface Incoming {
 export class SnapshotReceiver {
   private readonly options: SnapshotReceiverOptions;
   private readonly staging: StagingStore;
-  private transfer: Incoming | undefined;
+  private incoming: Incoming | undefined;
   /** The newest snapshot that was offered and needed. */
   private wanted: SnapshotOffer | undefined;
   /** What is to be done with the staging store as soon as nothing is asked of it. */
@@ -82,7 +82,7 @@ export class SnapshotReceiver {
     this.watch();
   }
 
-  /** Transfers begun, and how they ended, since the start. */
+  /** Snapshots begun, and how they ended, since the start. */
   get begun(): number {
     return this.begunCount;
   }
@@ -103,11 +103,11 @@ export class SnapshotReceiver {
   /** Keys and values that arrived and are not yet durable, bytes. */
   get bytesHeld(): number {
     let bytes = 0;
-    for (const chunk of this.transfer?.queue ?? []) bytes += recordsBytes(chunk.records);
+    for (const chunk of this.incoming?.queue ?? []) bytes += recordsBytes(chunk.records);
     return bytes;
   }
 
-  /** Throws `PROTOCOL`, and ends the transfer, for a sender that does not keep to the window. */
+  /** Throws `PROTOCOL`, and gives the snapshot up, for a sender that does not keep to the window. */
   receive(peer: NodeId, frame: SnapshotOffer | SnapshotChunk): void {
     if (this.closed) return;
     if (frame.kind === 'snapshotOffer') this.receiveOffer(peer, frame);
@@ -115,14 +115,14 @@ export class SnapshotReceiver {
     this.advance();
   }
 
-  /** The link to the peer is gone; what has arrived stays for the next transfer. */
+  /** The link to the peer is gone; what has arrived stays for the next incoming. */
   linkDown(peer: NodeId): void {
-    if (this.transfer?.peer === peer) this.abandon(`the link to node ${peer} is down`);
+    if (this.incoming?.peer === peer) this.abandon(`the link to node ${peer} is down`);
   }
 
-  /** Ends the transfer and closes the staging store, which stays for the next start. Once. */
+  /** Gives up what arrives and closes the staging store, which stays for the next start. Once. */
   close(done: Done): void {
-    this.transfer = undefined;
+    this.incoming = undefined;
     this.closed = true;
     this.whenClosed = done;
     this.ending ??= 'close';
@@ -138,75 +138,75 @@ export class SnapshotReceiver {
       return this.answer(peer, transferId, 0, 'refused', 'this node does not need it');
     }
     if (!this.options.hasRoom()) return this.answer(peer, transferId, 0, 'refused', noRoom);
-    if (this.transfer !== undefined) this.replace(this.transfer, peer);
+    if (this.incoming !== undefined) this.replace(this.incoming, peer);
     this.noteActivity();
     this.begunCount++;
     this.wanted = offer;
-    this.transfer = { peer, offer, isReady: false, next: 1, queue: [] };
+    this.incoming = { peer, offer, isReady: false, next: 1, queue: [] };
     this.options.report({ kind: 'snapshotOffered', peer, transferId, index: appliedIndex });
   }
 
   private receiveChunk(peer: NodeId, chunk: SnapshotChunk): void {
-    const { transfer } = this;
+    const { incoming } = this;
     const { transferId, sequence } = chunk;
-    if (transfer?.peer !== peer || transfer.offer.transferId !== transferId) {
-      // Late, of a transfer that is over here: nothing comes of it, and its sender need not wait to learn it.
-      this.answer(peer, transferId, sequence, 'refused', 'this transfer is over');
+    if (incoming?.peer !== peer || incoming.offer.transferId !== transferId) {
+      // Late, of a snapshot that is over here: nothing comes of it, and its sender need not wait to learn it.
+      this.answer(peer, transferId, sequence, 'refused', 'this snapshot is over');
       return;
     }
     this.noteActivity();
-    if (!transfer.isReady || transfer.queue.length >= windowChunks) {
+    if (!incoming.isReady || incoming.queue.length >= windowChunks) {
       const fact = `node ${peer} sends chunk ${sequence} of a snapshot without waiting for answers`;
       this.abandon(fact);
       throw new KvorumError('PROTOCOL', fact);
     }
-    if (sequence !== transfer.next) {
-      this.refuse(transfer, sequence, `chunk ${sequence} came where ${transfer.next} was due`);
+    if (sequence !== incoming.next) {
+      this.refuse(incoming, sequence, `chunk ${sequence} came where ${incoming.next} was due`);
       return;
     }
-    // What has arrived stays: once there is room, the next transfer goes on after it.
-    if (!this.options.hasRoom()) return this.refuse(transfer, sequence, noRoom);
-    transfer.next++;
-    transfer.queue.push(chunk);
+    // What has arrived stays: once there is room, the next snapshot goes on after it.
+    if (!this.options.hasRoom()) return this.refuse(incoming, sequence, noRoom);
+    incoming.next++;
+    incoming.queue.push(chunk);
   }
 
   /** Does what is to be done next, if nothing is under way. */
   private advance(): void {
     if (this.staging.isBusy) return;
     if (this.ending !== undefined) return this.endStaging(this.ending);
-    const { transfer, whenClosed } = this;
+    const { incoming, whenClosed } = this;
     if (whenClosed !== undefined) {
       this.whenClosed = undefined;
       whenClosed(undefined);
     }
-    if (transfer === undefined || this.handedOver) return;
-    const chunk = transfer.queue[0];
-    if (!transfer.isReady) this.prepare(transfer);
-    else if (chunk !== undefined) this.write(transfer, chunk);
+    if (incoming === undefined || this.handedOver) return;
+    const chunk = incoming.queue[0];
+    if (!incoming.isReady) this.prepare(incoming);
+    else if (chunk !== undefined) this.write(incoming, chunk);
   }
 
-  private prepare(transfer: Incoming): void {
+  private prepare(incoming: Incoming): void {
     this.staging.prepare((error) => {
       const { writer } = this.staging;
       if (writer === undefined) {
         this.onStoreFailure(error ?? new KvorumError('DISK', 'the staging store cannot be prepared'));
-      } else if (this.transfer === transfer) {
-        const { transferId } = transfer.offer;
-        transfer.isReady = true;
-        this.options.send(transfer.peer, { kind: 'snapshotCursor', transferId, ...writer.place });
+      } else if (this.incoming === incoming) {
+        const { transferId } = incoming.offer;
+        incoming.isReady = true;
+        this.options.send(incoming.peer, { kind: 'snapshotCursor', transferId, ...writer.place });
       }
       this.advance();
     });
   }
 
-  private write(transfer: Incoming, chunk: SnapshotChunk): void {
+  private write(incoming: Incoming, chunk: SnapshotChunk): void {
     let taken: Taken;
     try {
       taken = take(this.staging.writer, chunk);
     } catch (error) {
       if (!KvorumError.is(error)) throw error;
       // `PROTOCOL`: the chunk is wrong, what was there before is not.
-      if (error.code === 'PROTOCOL') this.refuse(transfer, chunk.sequence, error.message);
+      if (error.code === 'PROTOCOL') this.refuse(incoming, chunk.sequence, error.message);
       else this.onStoreFailure(error);
       this.advance();
       return;
@@ -215,28 +215,28 @@ export class SnapshotReceiver {
       if (error !== undefined) {
         this.onStoreFailure(error);
       } else {
-        transfer.queue.shift();
+        incoming.queue.shift();
         this.writtenBytes += recordsBytes(chunk.records);
-        if (this.transfer === transfer) this.onWritten(transfer, chunk.sequence, taken.end);
+        if (this.incoming === incoming) this.onWritten(incoming, chunk.sequence, taken.end);
       }
       this.advance();
     });
   }
 
-  private onWritten(transfer: Incoming, sequence: number, end: SnapshotEnd | undefined): void {
-    if (end === undefined) this.answer(transfer.peer, transfer.offer.transferId, sequence, 'written', '');
-    else this.handOver(transfer, sequence, end);
+  private onWritten(incoming: Incoming, sequence: number, end: SnapshotEnd | undefined): void {
+    if (end === undefined) this.answer(incoming.peer, incoming.offer.transferId, sequence, 'written', '');
+    else this.handOver(incoming, sequence, end);
   }
 
-  private handOver(transfer: Incoming, sequence: number, end: SnapshotEnd): void {
+  private handOver(incoming: Incoming, sequence: number, end: SnapshotEnd): void {
     const { appliedIndex: index, term } = end.applied;
-    const { peer, offer } = transfer;
+    const { peer, offer } = incoming;
     this.handedOver = true;
-    this.transfer = undefined;
+    this.incoming = undefined;
     this.wanted = undefined;
     this.staging.close((error, storeName) => {
       if (error !== undefined || this.closed) {
-        // It is whole all the same: the next transfer goes on at its end.
+        // It is whole all the same: the next snapshot goes on at its end.
         this.handedOver = false;
         this.answer(peer, offer.transferId, sequence, 'refused', error?.message ?? 'the node stops');
       } else {
@@ -254,7 +254,7 @@ export class SnapshotReceiver {
     const { report } = this.options;
     const { message } = error;
     const failure = { error: message, details: KvorumError.is(error) ? error.details : {} };
-    // A store that refused once is not asked again: the next transfer opens it anew.
+    // A store that refused once is not asked again: the next snapshot opens it anew.
     this.ending = 'remove';
     if (KvorumError.is(error, 'CORRUPT')) {
       report({ kind: 'stagingDamaged', ...failure });
@@ -264,7 +264,7 @@ export class SnapshotReceiver {
       this.ending = 'close';
       report({ kind: 'stagingFailed', ...failure });
     }
-    if (this.transfer !== undefined) this.refuse(this.transfer, this.transfer.next - 1, message);
+    if (this.incoming !== undefined) this.refuse(this.incoming, this.incoming.next - 1, message);
   }
 
   private endStaging(how: 'close' | 'remove'): void {
@@ -277,24 +277,24 @@ export class SnapshotReceiver {
     else this.staging.close(done);
   }
 
-  private refuse(transfer: Incoming, sequence: number, message: string): void {
-    this.answer(transfer.peer, transfer.offer.transferId, sequence, 'refused', message);
-    if (this.transfer === transfer) this.abandon(message);
+  private refuse(incoming: Incoming, sequence: number, message: string): void {
+    this.answer(incoming.peer, incoming.offer.transferId, sequence, 'refused', message);
+    if (this.incoming === incoming) this.abandon(message);
   }
 
   /** Another sender would wait out its patience for an answer, with its log kept for it. */
-  private replace(transfer: Incoming, offering: NodeId): void {
+  private replace(incoming: Incoming, offering: NodeId): void {
     const reason = `node ${offering} offers another one`;
-    if (transfer.peer === offering) this.abandon(reason);
-    else this.refuse(transfer, transfer.next - 1, reason);
+    if (incoming.peer === offering) this.abandon(reason);
+    else this.refuse(incoming, incoming.next - 1, reason);
   }
 
   private abandon(reason: string): void {
-    if (this.transfer === undefined) return;
-    const { peer, offer } = this.transfer;
+    if (this.incoming === undefined) return;
+    const { peer, offer } = this.incoming;
     this.options.report({ kind: 'snapshotReceiveFailed', peer, transferId: offer.transferId, reason });
     this.failedCount++;
-    this.transfer = undefined;
+    this.incoming = undefined;
   }
 
   private answer(
@@ -328,7 +328,7 @@ export class SnapshotReceiver {
   private removeUnused(why: EventOf<'stagingRemoved'>['why']): void {
     this.noteActivity();
     this.wanted = undefined;
-    if (this.transfer !== undefined) this.refuse(this.transfer, this.transfer.next - 1, whyRemoved[why]);
+    if (this.incoming !== undefined) this.refuse(this.incoming, this.incoming.next - 1, whyRemoved[why]);
     this.staging.removeLeftOver((error, removed) => {
       if (error !== undefined) this.options.report({ kind: 'stagingNotEnded', error: error.message });
       else if (removed) this.options.report({ kind: 'stagingRemoved', why });

@@ -1,20 +1,20 @@
 // The snapshots that this node, as the leader, sends to members whose entries are gone from its log: at most
 // two at once, one to each peer. Must never let the log go on without what a running or just finished
-// transfer needs (`pinnedIndex`), nor hold it for one that is over.
+// snapshot needs (`pinnedIndex`), nor hold it for one that is over.
 
 import type { Clock, Millis, NodeId, Report, TimerHandle, Timers } from '../../base/env.js';
 import type { StoreView } from '../../kv/store.js';
 import type { SnapshotCursor, SnapshotResult, TransferFrame } from '../../wire/protocol.js';
 import type { NodeEvent } from '../events.js';
-import { chunkBytesDefault, OutgoingSnapshot, type TransferOutcome } from './outgoing.js';
+import { chunkBytesDefault, OutgoingSnapshot, type SendOutcome } from './outgoing.js';
 
 export interface SnapshotSenderOptions {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly report: Report<NodeEvent>;
-  /** Random, so that an answer meant for an earlier process is recognised. Grows by one per transfer. */
+  /** Random, so that an answer meant for an earlier process is recognised. Grows by one per outgoing. */
   readonly firstTransferId: number;
-  /** A view older than this many entries is followed by a newer one before its transfer ends. */
+  /** A view older than this many entries is followed by a newer one before its snapshot ends. */
   readonly viewEntriesMax: number;
   /** Bytes of keys and values of one chunk, or one larger record. Default 200 KiB; 1 or more. */
   readonly chunkBytesMax?: number;
@@ -27,11 +27,11 @@ export interface SnapshotSenderOptions {
   send(peer: NodeId, frame: TransferFrame): boolean;
   /** The store gave back other bytes than were written to it: the node must stop. */
   damaged(error: Error): void;
-  /** A transfer is over; the snapshot is durable at the peer or not. Never called while `start` runs. */
+  /** A snapshot is over; it is durable at the peer or not. Never called while `start` runs. */
   ended(peer: NodeId, installed: boolean): void;
 }
 
-const transfersMax = 2;
+const sendsMax = 2;
 /** A peer that refuses is not asked again at once: its disk may be full. */
 const refusedPauseMs: Millis = 1_000;
 /** Nor is an own disk that could not be read: it gets this long, then twice as long, up to a bound. */
@@ -43,7 +43,7 @@ const finishedPinMs: Millis = 60_000;
 export class SnapshotSender {
   private readonly options: SnapshotSenderOptions;
   private readonly running = new Map<NodeId, OutgoingSnapshot>();
-  /** Peers whose transfer begins when another one ends, in order. At most one entry per member. */
+  /** Peers whose snapshot begins when another one ends, in order. At most one entry per member. */
   private readonly waiting = new Set<NodeId>();
   /** Peers that refused, or for whom the own store could not be read, until they may be tried again. */
   private readonly paused = new Map<NodeId, TimerHandle>();
@@ -62,7 +62,7 @@ export class SnapshotSender {
     this.nextTransferId = options.firstTransferId;
   }
 
-  /** Transfers begun, and how they ended, since the start. */
+  /** Snapshots begun, and how they ended, since the start. */
   get begun(): number {
     return this.begunCount;
   }
@@ -78,24 +78,24 @@ export class SnapshotSender {
   /** Keys and values sent since the start, bytes. */
   get bytesSent(): number {
     let bytes = this.endedBytes;
-    for (const transfer of this.running.values()) bytes += transfer.bytesSent;
+    for (const outgoing of this.running.values()) bytes += outgoing.bytesSent;
     return bytes;
   }
 
   /** Keys and values read and not yet sent, bytes. */
   get bytesHeld(): number {
     let bytes = 0;
-    for (const transfer of this.running.values()) bytes += transfer.bytesHeld;
+    for (const outgoing of this.running.values()) bytes += outgoing.bytesHeld;
     return bytes;
   }
 
-  /** Entries after this index must stay in the log for these transfers; `undefined`: for none. */
+  /** Entries after this index must stay in the log for these snapshots; `undefined`: for none. */
   get pinnedIndex(): number | undefined {
     let pinned: number | undefined;
     const pin = (index: number): void => {
       if (pinned === undefined || index < pinned) pinned = index;
     };
-    for (const transfer of this.running.values()) pin(transfer.pinnedIndex);
+    for (const outgoing of this.running.values()) pin(outgoing.pinnedIndex);
     const nowMs = this.options.clock.nowMs();
     for (const [peer, { index, untilMs }] of this.finished) {
       if (nowMs >= untilMs || this.options.matchIndexOf(peer) >= index) this.finished.delete(peer);
@@ -104,17 +104,17 @@ export class SnapshotSender {
     return pinned;
   }
 
-  /** The peer needs a snapshot. `ended` follows; nothing happens if a transfer to it is under way. */
+  /** The peer needs a snapshot. `ended` follows; nothing happens if one to it is under way. */
   start(peer: NodeId): void {
     if (this.running.has(peer) || this.waiting.has(peer) || this.paused.has(peer)) return;
     this.waiting.add(peer);
     this.beginNext();
   }
 
-  /** An answer of a receiver. Throws `PROTOCOL` for one that no receiver gives; the transfer is over then. */
+  /** An answer of a receiver. Throws `PROTOCOL` for one that no receiver gives; the snapshot is over then. */
   receive(peer: NodeId, frame: SnapshotCursor | SnapshotResult): void {
-    const transfer = this.running.get(peer);
-    if (transfer?.transferId === frame.transferId) transfer.receive(frame);
+    const outgoing = this.running.get(peer);
+    if (outgoing?.transferId === frame.transferId) outgoing.receive(frame);
   }
 
   /** The link to the peer is gone, and with it what was on its way. */
@@ -137,7 +137,7 @@ export class SnapshotSender {
     });
   }
 
-  /** Ends all transfers without telling anyone. */
+  /** Ends all snapshots without telling anyone. */
   close(): void {
     for (const peer of [...this.running.keys(), ...this.waiting, ...this.paused.keys()]) this.drop(peer);
     this.finished.clear();
@@ -149,7 +149,7 @@ export class SnapshotSender {
 
   private beginNext(): void {
     for (const peer of this.waiting) {
-      if (this.running.size >= transfersMax) return;
+      if (this.running.size >= sendsMax) return;
       this.waiting.delete(peer);
       this.begin(peer);
     }
@@ -158,7 +158,7 @@ export class SnapshotSender {
   private begin(peer: NodeId): void {
     const { timers, viewEntriesMax, chunkBytesMax = chunkBytesDefault } = this.options;
     const transferId = this.nextTransferId++;
-    const transfer = new OutgoingSnapshot({
+    const outgoing = new OutgoingSnapshot({
       peer,
       transferId,
       timers,
@@ -168,17 +168,17 @@ export class SnapshotSender {
       durableAppliedIndex: () => this.options.durableAppliedIndex(),
       send: (frame) => this.options.send(peer, frame),
       damaged: (error) => this.options.damaged(error),
-      ended: (outcome) => this.onEnded(peer, transfer, outcome),
+      ended: (outcome) => this.onEnded(peer, outgoing, outcome),
     });
-    this.running.set(peer, transfer);
+    this.running.set(peer, outgoing);
     this.begunCount++;
     this.options.report({ kind: 'snapshotSendBegun', peer, transferId });
-    transfer.start();
+    outgoing.start();
   }
 
-  private onEnded(peer: NodeId, transfer: OutgoingSnapshot, outcome: TransferOutcome): void {
+  private onEnded(peer: NodeId, outgoing: OutgoingSnapshot, outcome: SendOutcome): void {
     const { clock, report, timers } = this.options;
-    const { transferId, bytesSent, pinnedIndex } = transfer;
+    const { transferId, bytesSent, pinnedIndex } = outgoing;
     const pauseMs = this.pauseAfter(outcome);
     this.drop(peer);
     if (outcome.installed) {
@@ -201,7 +201,7 @@ export class SnapshotSender {
   }
 
   /** How long the peer is not tried again. */
-  private pauseAfter({ installed, refused, unreadable }: TransferOutcome): Millis | undefined {
+  private pauseAfter({ installed, refused, unreadable }: SendOutcome): Millis | undefined {
     if (installed) this.unreadablePauseMs = unreadablePauseMsMin;
     if (refused) return refusedPauseMs;
     if (!unreadable) return undefined;
@@ -213,10 +213,10 @@ export class SnapshotSender {
   /** Ends what there is for a peer from outside. Whether there was anything. */
   private forget(peer: NodeId): boolean {
     if (!this.isUnderWay(peer)) return false;
-    const transfer = this.running.get(peer);
-    if (transfer !== undefined) {
+    const outgoing = this.running.get(peer);
+    if (outgoing !== undefined) {
       this.failedCount++;
-      const { transferId, bytesSent } = transfer;
+      const { transferId, bytesSent } = outgoing;
       const reason = 'the link is down';
       this.options.report({ kind: 'snapshotSendFailed', peer, transferId, bytesSent, reason });
     }
@@ -226,10 +226,10 @@ export class SnapshotSender {
   }
 
   private drop(peer: NodeId): void {
-    const transfer = this.running.get(peer);
-    if (transfer !== undefined) {
-      transfer.cancel();
-      this.endedBytes += transfer.bytesSent;
+    const outgoing = this.running.get(peer);
+    if (outgoing !== undefined) {
+      outgoing.cancel();
+      this.endedBytes += outgoing.bytesSent;
       this.running.delete(peer);
     }
     const timer = this.paused.get(peer);

@@ -1,4 +1,4 @@
-// The store that a snapshot is received into: opened when first needed, prepared for each transfer, closed
+// The store that a snapshot is received into: opened when first needed, prepared for each snapshot, closed
 // when it has failed. Must never have two things asked of it at once: what follows waits until `isBusy` is
 // over.
 
@@ -33,7 +33,7 @@ export class StagingStore {
   }
 
   /**
-   * Opens the store if it is not open, and makes it ready for a transfer. `CORRUPT`, or the store's errors.
+   * Opens the store if it is not open, and makes it ready for a snapshot. `CORRUPT`, or the store's errors.
    */
   prepare(done: Done): void {
     this.preparedWriter = undefined;
