@@ -87,7 +87,11 @@ export interface EntryTimes {
  */
 export interface CommandResult {
   readonly code:
-    'OK' | Extract<ErrorCode, 'CONFLICT' | 'STALE' | 'SESSION_EXPIRED' | 'SESSION_LIMIT' | 'TOO_LARGE'>;
+    | 'OK'
+    | Extract<
+        ErrorCode,
+        'CONFLICT' | 'STALE' | 'SESSION_EXPIRED' | 'SESSION_LIMIT' | 'TOO_LARGE' | 'UNSUPPORTED'
+      >;
   readonly revision: Revision;
   /**
    * Keys deleted by a delete; 0 for others. For TOO_LARGE: the keys found in the range, at least the limit.

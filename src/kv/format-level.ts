@@ -3,6 +3,7 @@
 // member's software must know by then. A level that was released never changes what it means, and the level
 // of a command never changes: replicas of different versions judge by both.
 
+import { KvorumError } from '../base/errors.js';
 import type { ClientOperation, Command } from './commands.js';
 
 /** What can be refused for the level of the state: the operations of clients, the commands of leaders. */
@@ -29,3 +30,16 @@ export interface Software {
 }
 
 export const thisSoftware: Software = { formatLevelMax: formatLevels.max, commandLevels };
+
+/**
+ * Throws `FORMAT` for a level above the software's: no damage, and nothing is repaired. `what`: the part of
+ * the message before the level.
+ */
+export function checkKnownLevel(level: number, { formatLevelMax }: Software, what: string): void {
+  if (level <= formatLevelMax) return;
+  throw new KvorumError(
+    'FORMAT',
+    `${what} format level ${level}; this version of kvorum knows ${formatLevelMax}: upgrade this node`,
+    { details: { formatLevel: level, formatLevelMax } },
+  );
+}

@@ -5,7 +5,7 @@
 
 import { assert } from '../base/assert.js';
 import type { ByteString } from '../base/bytes.js';
-import type { Revision, SessionId } from './commands.js';
+import type { Revision } from './commands.js';
 import {
   decodeLive,
   decodeTombstone,
@@ -57,11 +57,9 @@ const versionOverheadBytes = 160;
 export class Layer {
   /** Newest version or tombstone per key. */
   readonly heads = new Map<ByteString, Version>();
-  /** Sessions changed by this group. */
-  readonly sessions = new Set<SessionId>();
   /** `V/` records of the group, in the order of history, until they are taken. */
   private operations: StoreOperation[] = [];
-  /** Estimated bytes of the batch that this layer becomes. */
+  /** Estimated bytes of this layer's part of the batch. */
   bytes = 0;
   /** The hold number from which on fetches may do without this layer; set when its batch is durable. */
   neededBefore: Hold = 0;
@@ -83,16 +81,6 @@ export class Layer {
       value: encodeVersion(version),
     });
     this.bytes += versionOverheadBytes + 2 * key.length + version.valueBytes;
-  }
-
-  /**
-   * Notes that a session changed. `recordBytes`: length of its record; `addedBytes`: what this change added
-   * to it.
-   */
-  touchSession(id: SessionId, recordBytes: number, addedBytes: number): void {
-    const sizeBefore = this.sessions.size;
-    this.sessions.add(id);
-    this.bytes += this.sessions.size > sizeBefore ? recordBytes : addedBytes;
   }
 
   versionAt(revision: Revision, sub: number): Version | undefined {

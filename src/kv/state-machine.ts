@@ -6,10 +6,10 @@
 import { assert, defined } from '../base/assert.js';
 import type { ByteString } from '../base/bytes.js';
 import type { Done } from '../base/env.js';
-import { KvorumError } from '../base/errors.js';
-import { Writer } from './apply.js';
+import { Change } from './change.js';
 import type { Command, CommandResult, KeyRecord, Revision } from './commands.js';
-import { beginRun, Executor, provideTo, type EntryToApply, type Run } from './execute.js';
+import { Executor } from './execute.js';
+import { checkKnownLevel, formatLevels, thisSoftware, type Software } from './format-level.js';
 import { Layers } from './layers.js';
 import {
   countKeys,
@@ -21,21 +21,22 @@ import {
 } from './reading/pages.js';
 import { futureRevision, readAt } from './reading/reads.js';
 import type { ScanSource } from './reading/scan.js';
+import { failureOf } from './records/failure.js';
 import {
   appliedKey,
   corrupt,
   decodeApplied,
   encodeApplied,
   historyStart,
-  sessionKey,
-  sessionRange,
-  withoutPrefix,
+  type AppliedRecord,
 } from './records/schema.js';
-import { decodeSession, encodeSession, SessionTable } from './tables/sessions.js';
+import { beginRun, provideTo, type EntryToApply, type Run } from './run.js';
 import { hashHex, StateHashes } from './state-hash.js';
 import type { OrderedStore, StoreOperation, StoreRange, StoreRecord } from './store.js';
+import { tableKinds, Tables, type TableKinds, type TableName } from './tables/index.js';
+import { loadTables } from './tables/load.js';
 
-export type { EntryToApply } from './execute.js';
+export type { EntryToApply } from './run.js';
 export type { Counted, CountQuery, RangePage, RangeQuery } from './reading/pages.js';
 
 /** `done`: one result per command. `needs`: fetch the range, `provide` it, and apply the same entry again. */
@@ -43,16 +44,15 @@ export type ApplyStep =
   | { readonly kind: 'done'; readonly results: readonly CommandResult[] }
   | { readonly kind: 'needs'; readonly range: StoreRange };
 
-const sessionPageRecords = 256;
-
 /**
  * One replica's state. All calls are synchronous; reads that take a callback see the state as of the call.
  */
 export class StateMachine {
   private readonly store: OrderedStore;
   private readonly layers: Layers;
-  private readonly writer: Writer;
-  private readonly sessions = new SessionTable();
+  private readonly change: Change;
+  private readonly tables: Tables;
+  private readonly software: Software;
   private readonly executor: Executor;
   private readonly hashes = new StateHashes();
   private readonly scanSource: ScanSource;
@@ -64,7 +64,7 @@ export class StateMachine {
   private visibleRevision: Revision = 0;
   private visibleClusterTimeMs = 0;
   private visibleWallTimeMs = 0;
-  private visibleSessionCount = 0;
+  private visibleFormatLevel: number = formatLevels.min;
   private stateHigh = 0;
   private stateLow = 0;
   private contentHigh = 0;
@@ -73,12 +73,18 @@ export class StateMachine {
   private frozenIndex = 0;
   private durableIndex = 0;
 
-  /** `load` must have succeeded before anything else is called. */
-  constructor(store: OrderedStore) {
+  /**
+   * `load` must have succeeded before anything else is called. What the software knows, and a table more,
+   * are for tests to name.
+   */
+  constructor(store: OrderedStore, software: Software = thisSoftware, kinds: TableKinds = tableKinds) {
     this.store = store;
+    this.software = software;
     this.layers = new Layers(store);
-    this.writer = new Writer(this.layers);
-    this.executor = new Executor(this.layers, this.writer, this.sessions);
+    this.change = new Change(this.layers);
+    this.tables = new Tables(kinds);
+    const { layers, change, tables } = this;
+    this.executor = new Executor({ layers, change, tables, software });
     this.scanSource = { store, layers: this.layers, newestRevision: () => this.visibleRevision };
   }
 
@@ -104,6 +110,11 @@ export class StateMachine {
     return this.visibleWallTimeMs;
   }
 
+  /** Of the state: commands of a higher one have no effect. Before the formation, the lowest. */
+  get formatLevel(): number {
+    return this.visibleFormatLevel;
+  }
+
   /** Hash of the way to the state at `appliedIndex`, 16 hexadecimal digits. */
   get stateHash(): string {
     return hashHex(this.stateHigh, this.stateLow);
@@ -114,21 +125,22 @@ export class StateMachine {
     return hashHex(this.contentHigh, this.contentLow);
   }
 
-  /** Open sessions. */
-  get sessionCount(): number {
-    return this.visibleSessionCount;
+  /** How much a table holds: open sessions. */
+  sizeOf(table: TableName): number {
+    return this.tables.visibleSizeOf(table);
   }
 
   /**
-   * No session ends before this cluster time. May be early, never late; exact after each `expireSessions`.
+   * Nothing in any table is over before this cluster time. May be early, never late; exact after each
+   * `expireSessions`.
    */
-  get nextSessionDeadlineMs(): number | undefined {
-    return this.sessions.nextDeadlineMs;
+  get nextDeadlineMs(): number | undefined {
+    return this.tables.nextDeadlineMs;
   }
 
   /** Estimated bytes of the group that `freeze` would return now. */
   get activeBytes(): number {
-    return this.layers.active.bytes;
+    return this.layers.active.bytes + this.tables.groupBytes;
   }
 
   /**
@@ -154,17 +166,23 @@ export class StateMachine {
   }
 
   /**
-   * Reads what the store is the state of, and the sessions. CORRUPT for damaged records and for a newer
-   * format.
+   * Reads what the store is the state of, and the tables. CORRUPT for damaged records and for a newer layout
+   * of records; FORMAT for a state of a level above the software's, which is no damage.
    */
   load(done: Done): void {
     assert(!this.loaded, 'the state machine is loaded twice');
     this.loaded = true;
     this.store.fetchRange(historyStart, (error, records) => {
       if (error !== undefined) return done(error);
-      const failure = corruption(() => this.loadApplied(records.length > 0));
+      let applied: AppliedRecord | undefined;
+      const failure = failureOf(() => {
+        applied = this.loadApplied(records.length > 0);
+      });
       if (failure !== undefined) return done(failure);
-      this.loadSessions('', done);
+      loadTables(this.store, this.tables, (loadError) => {
+        this.tables.showSizes();
+        done(loadError ?? failureOf(() => this.checkTables(applied)));
+      });
     });
   }
 
@@ -228,12 +246,8 @@ export class StateMachine {
     if (this.visibleIndex === this.frozenIndex) return undefined;
     const layer = this.layers.freeze();
     const operations = layer.takeOperations();
-    for (const id of layer.sessions) {
-      const session = this.sessions.get(id);
-      const key = sessionKey(id);
-      if (session === undefined) operations.push({ type: 'delete', key });
-      else operations.push({ type: 'put', key, value: encodeSession(session) });
-    }
+    for (const table of this.tables.all) table.takeOperations(operations);
+    const tables = this.tables.hash();
     operations.push({
       type: 'put',
       key: appliedKey,
@@ -247,6 +261,9 @@ export class StateMachine {
         revision: this.visibleRevision,
         clusterTimeMs: this.visibleClusterTimeMs,
         wallTimeMs: this.visibleWallTimeMs,
+        formatLevel: this.visibleFormatLevel,
+        tablesHigh: tables.high,
+        tablesLow: tables.low,
       }),
     });
     this.frozenIndex = this.visibleIndex;
@@ -259,12 +276,13 @@ export class StateMachine {
     this.durableIndex = this.frozenIndex;
   }
 
-  private loadApplied(hasHistory: boolean): void {
+  private loadApplied(hasHistory: boolean): AppliedRecord | undefined {
     const record = this.store.getSync(appliedKey);
-    if (record === undefined) {
+    const applied = record === undefined ? undefined : decodeApplied(record);
+    if (applied === undefined) {
       if (hasHistory) throw corrupt(appliedKey, 'is missing although there is data');
     } else {
-      const applied = decodeApplied(record);
+      checkKnownLevel(applied.formatLevel, this.software, 'the store is of');
       this.visibleIndex = applied.appliedIndex;
       this.visibleTerm = applied.term;
       this.visibleRevision = applied.revision;
@@ -274,28 +292,23 @@ export class StateMachine {
       this.stateLow = applied.stateLow;
       this.contentHigh = applied.contentHigh;
       this.contentLow = applied.contentLow;
-      this.writer.revision = applied.revision;
-      this.writer.content.set(applied.contentHigh, applied.contentLow);
+      this.visibleFormatLevel = applied.formatLevel;
+      this.change.revision = applied.revision;
+      this.change.content.set(applied.contentHigh, applied.contentLow);
     }
     this.frozenIndex = this.visibleIndex;
     this.durableIndex = this.visibleIndex;
     this.hashes.push(this.visibleIndex, this.stateHigh, this.stateLow);
+    return applied;
   }
 
-  private loadSessions(after: ByteString, done: Done): void {
-    this.store.fetchRange(sessionRange(after, sessionPageRecords), (error, records) => {
-      if (error !== undefined) return done(error);
-      let last = after;
-      const failure = corruption(() => {
-        for (const record of records) {
-          last = withoutPrefix(record.key);
-          this.sessions.restore(decodeSession(last, record.value));
-        }
-      });
-      this.visibleSessionCount = this.sessions.size;
-      if (failure !== undefined || records.length < sessionPageRecords) return done(failure);
-      this.loadSessions(last, done);
-    });
+  /** A record of a table that is missing would show in no other way. */
+  private checkTables(applied: AppliedRecord | undefined): void {
+    const { high, low } = this.tables.hash();
+    const found = hashHex(high, low);
+    const expected = hashHex(applied?.tablesHigh ?? 0, applied?.tablesLow ?? 0);
+    if (found === expected) return;
+    throw corrupt(appliedKey, `says that the tables have hash ${expected}, but their records have ${found}`);
   }
 
   private beginRun(entry: EntryToApply): Run {
@@ -303,9 +316,13 @@ export class StateMachine {
       entry.index === this.visibleIndex + 1,
       `entry ${entry.index} is applied after ${this.visibleIndex}, not after ${entry.index - 1}`,
     );
+    if (entry.formatLevel !== undefined) {
+      checkKnownLevel(entry.formatLevel, this.software, 'the cluster was formed at');
+    }
     return beginRun(entry, {
       clusterTimeMs: this.visibleClusterTimeMs,
       wallTimeMs: this.visibleWallTimeMs,
+      formatLevel: this.visibleFormatLevel,
       stateHigh: this.stateHigh,
       stateLow: this.stateLow,
     });
@@ -315,14 +332,15 @@ export class StateMachine {
     const [high, low] = run.effects.words();
     this.stateHigh = high;
     this.stateLow = low;
-    this.contentHigh = this.writer.content.high;
-    this.contentLow = this.writer.content.low;
+    this.contentHigh = this.change.content.high;
+    this.contentLow = this.change.content.low;
     this.visibleIndex = run.index;
     this.visibleTerm = run.term;
-    this.visibleRevision = this.writer.revision;
+    this.visibleRevision = this.change.revision;
     this.visibleClusterTimeMs = run.clusterTimeMs;
     this.visibleWallTimeMs = run.wallTimeMs;
-    this.visibleSessionCount = this.sessions.size;
+    this.visibleFormatLevel = run.formatLevel;
+    this.tables.showSizes();
     this.hashes.push(run.index, high, low);
     this.run = undefined;
   }
@@ -330,15 +348,4 @@ export class StateMachine {
 
 function waitingStep(run: Run): ApplyStep {
   return { kind: 'needs', range: defined(run.needed, 'the needed range') };
-}
-
-/** Runs `work` and returns the CORRUPT it threw; anything else is a bug and goes through. */
-function corruption(work: () => void): KvorumError | undefined {
-  try {
-    work();
-    return undefined;
-  } catch (error) {
-    if (!KvorumError.is(error, 'CORRUPT')) throw error;
-    return error;
-  }
 }

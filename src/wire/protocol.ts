@@ -95,7 +95,7 @@ export interface SnapshotCursor extends Transfer {
 }
 
 /** What a chunk holds: records of history, client sessions, or the one applied record that ends all. */
-export type SnapshotPart = 'history' | 'sessions' | 'end';
+export type SnapshotPart = 'history' | 'tables' | 'end';
 
 export interface SnapshotChunk extends Transfer {
   readonly kind: 'snapshotChunk';

@@ -84,8 +84,9 @@ describe('a flipped bit in any record of the store', () => {
     const reads = ['a', 'b', 'c', 'd'].flatMap((key) =>
       Array.from({ length: machine.revision + 1 }, (_, revision) => machine.getAt(key, revision)),
     );
-    const { appliedIndex, revision, stateHash, contentHash, sessionCount, clusterTimeMs } = machine;
-    const deadline = machine.nextSessionDeadlineMs;
+    const { appliedIndex, revision, stateHash, contentHash, clusterTimeMs } = machine;
+    const sessionCount = machine.sizeOf('sessions');
+    const deadline = machine.nextDeadlineMs;
     return { reads, appliedIndex, revision, stateHash, contentHash, sessionCount, clusterTimeMs, deadline };
   }
 

@@ -4,7 +4,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { kvLimits, type Command } from '../../src/kv/commands.js';
-import { decodeSession, encodeSession, SessionTable } from '../../src/kv/tables/sessions.js';
+import { Hash64 } from '../../src/base/hash.js';
+import { sessionKey } from '../../src/kv/records/schema.js';
+import { sessionRecord, SessionTable, type Session } from '../../src/kv/tables/sessions.js';
 import {
   Bench,
   closeSession,
@@ -97,7 +99,7 @@ describe('sequences', () => {
       expect(bench.one(command(put('a', 'x'), 1, { session: 'new', created: number }))).toEqual(stale);
     }
     expect(bench.one(command(put('a', 'x'), 1, { session: 'new', created: -1 })).code).toBe('STALE');
-    expect(bench.machine.sessionCount).toBe(1);
+    expect(bench.machine.sizeOf('sessions')).toBe(1);
     expect(bench.one(command(put('a', '1'), 1))).toMatchObject({ code: 'OK', revision: 1 });
     expect(bench.one(command(put('a', '2'), 2))).toMatchObject({ code: 'OK', revision: 2 });
   });
@@ -128,9 +130,9 @@ describe('opening', () => {
   it('takes sequence 1 only', () => {
     const bench = new Bench();
     expect(bench.one(command(put('a', '1'), 2))).toEqual({ code: 'SESSION_EXPIRED', revision: 0, count: 0 });
-    expect(bench.machine.sessionCount).toBe(0);
+    expect(bench.machine.sizeOf('sessions')).toBe(0);
     expect(bench.one(command(put('a', '1'), 1)).code).toBe('OK');
-    expect(bench.machine.sessionCount).toBe(1);
+    expect(bench.machine.sizeOf('sessions')).toBe(1);
   });
 
   it('refuses an id as old as a session’s life, and one from too far ahead', () => {
@@ -173,7 +175,7 @@ describe('opening', () => {
     expect(bench.one(open(10_000))).toEqual({ code: 'SESSION_LIMIT', revision, count: 0 });
     bench.write();
     bench.restart();
-    expect(bench.machine.sessionCount).toBe(kvLimits.sessionsMax);
+    expect(bench.machine.sizeOf('sessions')).toBe(kvLimits.sessionsMax);
     expect(bench.one(open(10_000)).code).toBe('SESSION_LIMIT');
     expect(bench.one(command(put('a', ''), 2, { session: 's5' })).code).toBe('OK');
     bench.one(command(closeSession, 3, { session: 's5' }));
@@ -217,7 +219,7 @@ describe('opening', () => {
     expect(table.judge(stamp(name, sequence), 0, true)).toBe('execute');
     table.enter(stamp(name, sequence, sequence - 1), 0, 'SESSION_LIMIT');
     expect(table.judge(stamp(name, sequence), 0, false)).toBe('execute');
-    table.expire(life);
+    table.expire(life, new Hash64());
     expect(table.size).toBe(0);
     [name, sequence] = [0, 1];
     openSmall(life);
@@ -231,15 +233,15 @@ describe('ending', () => {
     bench.one(command(put('a', '1'), 1));
     bench.nowMs = 50_000;
     bench.one(command(put('a', '1'), 1));
-    expect(bench.machine.nextSessionDeadlineMs).toBeLessThanOrEqual(50_000 + life);
+    expect(bench.machine.nextDeadlineMs).toBeLessThanOrEqual(50_000 + life);
     bench.nowMs = 50_000 + life - 1;
     bench.one(expireSessions);
-    expect(bench.machine.sessionCount).toBe(1);
-    expect(bench.machine.nextSessionDeadlineMs).toBe(50_000 + life);
+    expect(bench.machine.sizeOf('sessions')).toBe(1);
+    expect(bench.machine.nextDeadlineMs).toBe(50_000 + life);
     bench.nowMs = 50_000 + life;
     bench.one(expireSessions);
-    expect(bench.machine.sessionCount).toBe(0);
-    expect(bench.machine.nextSessionDeadlineMs).toBeUndefined();
+    expect(bench.machine.sizeOf('sessions')).toBe(0);
+    expect(bench.machine.nextDeadlineMs).toBeUndefined();
     expect(bench.one(command(put('a', '2'), 2)).code).toBe('SESSION_EXPIRED');
     expect(bench.machine.revision).toBe(1);
   });
@@ -266,13 +268,13 @@ describe('ending', () => {
     const bench = new Bench();
     bench.one(command(put('a', '1'), 1));
     expect(bench.one(command(closeSession, 3))).toEqual({ code: 'OK', revision: 1, count: 0 });
-    expect(bench.machine.sessionCount).toBe(0);
+    expect(bench.machine.sizeOf('sessions')).toBe(0);
     bench.write();
     bench.restart();
     for (const sequence of [1, 2, 3, 4]) {
       expect(bench.one(command(put('a', 'x'), sequence)).code).toBe('SESSION_EXPIRED');
     }
-    expect(bench.machine.nextSessionDeadlineMs).toBe(life);
+    expect(bench.machine.nextDeadlineMs).toBe(life);
     bench.nowMs = life;
     bench.one(expireSessions);
     bench.write();
@@ -285,7 +287,7 @@ describe('ending', () => {
     bench.one(command(put('a', '1'), 1));
     bench.nowMs = life;
     bench.one(command(closeSession, 2));
-    expect(bench.machine.nextSessionDeadlineMs).toBeUndefined();
+    expect(bench.machine.nextDeadlineMs).toBeUndefined();
     expect(bench.one(command(put('a', 'x'), 1)).code).toBe('SESSION_EXPIRED');
   });
 });
@@ -301,9 +303,9 @@ describe('session records', () => {
     );
     bench.entry(command(put('a', '9'), 9, { acknowledged: 2 }));
     bench.write();
-    const before = bench.machine.nextSessionDeadlineMs;
+    const before = bench.machine.nextDeadlineMs;
     bench.restart();
-    expect(bench.machine.nextSessionDeadlineMs).toBe(before);
+    expect(bench.machine.nextDeadlineMs).toBe(before);
     expect(bench.one(command(put('a', 'x'), 2)).code).toBe('STALE');
     expect(bench.one(command(put('a', 'x'), 3))).toEqual({ code: 'CONFLICT', revision: 1, count: 0 });
     expect(bench.one(command(put('a', 'x'), 4_096))).toEqual({ code: 'OK', revision: 2, count: 1 });
@@ -317,12 +319,13 @@ describe('session records', () => {
     const session = table.enter(stamp, 0, 'execute');
     if (session === undefined) throw new Error('not opened');
     table.keep(session, 1, { code: 'OK', revision: 1, count: 0 });
-    const record = encodeSession(session);
-    expect(decodeSession(id, record)).toEqual(session);
-    expect(() => decodeSession(id, record.subarray(1))).toThrow(/outcomes/);
-    expect(() => decodeSession(id, record.subarray(0, 20))).toThrow(/20 bytes/);
+    const record = sessionRecord.encode(session);
+    const decode = (bytes: Uint8Array): Session => sessionRecord.decode(sessionKey(id), bytes);
+    expect(decode(record)).toEqual(session);
+    expect(() => decode(record.subarray(1))).toThrow(/outcomes/);
+    expect(() => decode(record.subarray(0, 20))).toThrow(/20 bytes/);
     const unknown = new Uint8Array(record);
     unknown[31] = 9;
-    expect(() => decodeSession(id, unknown)).toThrow(/unknown outcome/);
+    expect(() => decode(unknown)).toThrow(/unknown outcome/);
   });
 });

@@ -4,7 +4,7 @@
 import fc from 'fast-check';
 import { defined } from '../../src/base/assert.js';
 import type { ClientOperation, Command } from '../../src/kv/commands.js';
-import { placeOf } from '../../src/kv/records/schema.js';
+import { appliedKey, placeOf } from '../../src/kv/records/schema.js';
 import { SnapshotReader, type ChunkLimits } from '../../src/kv/snapshot/reader.js';
 import { prepareStaging } from '../../src/kv/snapshot/staging.js';
 import type { SnapshotWriter } from '../../src/kv/snapshot/writer.js';
@@ -178,8 +178,8 @@ export function runLeg(staging: FakeStore, { source, chunksMax, limits }: Leg): 
   };
   const isHistorySent = eachChunk(source, reader, (records) => write(writer.takeHistory(records)));
   if (!isHistorySent) return false;
-  reader.beginSessions();
-  if (!eachChunk(source, reader, (records) => write(writer.takeSessions(records)))) return false;
+  reader.beginTables();
+  if (!eachChunk(source, reader, (records) => write(writer.takeTables(records)))) return false;
   if (!write(writer.takeEnd([record]).operations)) return false;
   reader.close();
   return true;
@@ -191,4 +191,8 @@ export function historyOf(store: FakeStore): StoreRecord[] {
     .filter(([key]) => placeOf(key) !== undefined)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([key, value]) => ({ key, value }));
+}
+
+export function appliedOf(store: FakeStore): StoreRecord {
+  return { key: appliedKey, value: store.records.get(appliedKey) ?? new Uint8Array(0) };
 }

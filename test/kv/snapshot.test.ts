@@ -4,6 +4,7 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { defined } from '../../src/base/assert.js';
 import { KvorumError } from '../../src/base/errors.js';
 import { sealRecord } from '../../src/kv/records/record-check.js';
 import {
@@ -27,6 +28,7 @@ import { FakeStore } from './fake-store.js';
 import { Bench, bytes, command, del, deleteRange, put, sessionId } from './helpers.js';
 import {
   dump,
+  appliedOf,
   eachChunk,
   entriesOf,
   historyOf,
@@ -42,6 +44,13 @@ const limitsOf = fc.record({
 });
 const wide = { bytesMax: 100_000, recordsMax: 1_000 };
 
+function sessionsOf(store: FakeStore): StoreRecord[] {
+  return [...store.records]
+    .filter(([key]) => key.startsWith('S/'))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, value]) => ({ key, value }));
+}
+
 /** A store with keys that live, died, came again, and came and went within one group. */
 function sampleStore(): FakeStore {
   const bench = new Bench();
@@ -55,10 +64,6 @@ function sampleStore(): FakeStore {
   bench.runAll([deleteRange('c', 'e'), put('d', '9')]);
   bench.write();
   return bench.store;
-}
-
-function appliedOf(store: FakeStore): StoreRecord {
-  return { key: appliedKey, value: store.records.get(appliedKey) ?? new Uint8Array(0) };
 }
 
 function errorOf(action: () => unknown): KvorumError {
@@ -115,9 +120,9 @@ describe('a snapshot', () => {
           writeTo(staging, writer.takeHistory(records));
           return true;
         });
-        reader.beginSessions();
+        reader.beginTables();
         eachChunk(newest, reader, (records) => {
-          writeTo(staging, writer.takeSessions(records));
+          writeTo(staging, writer.takeTables(records));
           return true;
         });
         writeTo(staging, writer.takeEnd([appliedOf(newest)]).operations);
@@ -174,6 +179,7 @@ describe('the writer refuses', () => {
     expect(writer.place).toEqual({ revision: 0, sub: 0 });
     writeTo(staging, writer.takeHistory(historyOf(sampleStore())));
     expect(errorOf(() => writer.takeEnd([])).code).toBe('PROTOCOL');
+    writeTo(staging, writer.takeTables(sessionsOf(sampleStore())));
     writer.takeEnd([appliedOf(sampleStore())]);
     return error;
   };
@@ -258,10 +264,7 @@ describe('the writer refuses', () => {
 
   it('sessions in the wrong order, of the wrong kind or malformed, and history after them', () => {
     const source = sampleStore();
-    const sessions = [...source.records]
-      .filter(([key]) => key.startsWith('S/'))
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, value]) => ({ key, value }));
+    const sessions = sessionsOf(source);
     expect(sessions).toHaveLength(2);
     const writer = new SnapshotWriter(new FakeStore(), {
       revision: 0,
@@ -269,14 +272,14 @@ describe('the writer refuses', () => {
       contentHigh: 0,
       contentLow: 0,
     });
-    expect(errorOf(() => writer.takeSessions(sessions.toReversed())).message).toMatch(/does not come after/);
+    expect(errorOf(() => writer.takeTables(sessions.toReversed())).message).toMatch(/does not come after/);
     const other = [{ key: 'T/x', value: bytes('') }];
-    expect(errorOf(() => writer.takeSessions(other)).message).toMatch(/"T\/x" .* is no session/);
+    expect(errorOf(() => writer.takeTables(other)).message).toMatch(/"T\/x" .* is of no table/);
     const damaged = [{ key: sessionKey(sessionId('x')), value: bytes('short') }];
-    expect(errorOf(() => writer.takeSessions(damaged)).message).toMatch(/cannot be read: .* only 5 bytes/);
-    writer.takeSessions(sessions);
-    expect(errorOf(() => writer.takeSessions(sessions)).code).toBe('PROTOCOL');
-    expect(errorOf(() => writer.takeHistory(historyOf(source))).message).toMatch(/comes after sessions/);
+    expect(errorOf(() => writer.takeTables(damaged)).message).toMatch(/cannot be read: .* only 5 bytes/);
+    writer.takeTables(sessions);
+    expect(errorOf(() => writer.takeTables(sessions)).code).toBe('PROTOCOL');
+    expect(errorOf(() => writer.takeHistory(historyOf(source))).message).toMatch(/comes after tables/);
   });
 
   it('an end that is not what its records add up to, naming both hashes', () => {
@@ -291,6 +294,17 @@ describe('the writer refuses', () => {
     };
     const writer = prepared(new FakeStore());
     writer.takeHistory(history);
+    const [first, ...others] = sessionsOf(source);
+    writer.takeTables([defined(first, 'a session')]);
+    // One record of a table is not there yet.
+    const missing = errorOf(() => writer.takeEnd([applied]));
+    expect(missing.code).toBe('CORRUPT');
+    expect(missing.message).toMatch(/revision 13 and hash of its tables [0-9a-f]{16}, its records have/);
+    writer.takeTables(others);
+    const tooHigh = { key: appliedKey, value: encodeApplied({ ...rest, contentHigh, formatLevel: 2 }) };
+    const format = errorOf(() => writer.takeEnd([tooHigh]));
+    expect(format.code).toBe('FORMAT');
+    expect(format.message).toMatch(/format level 2; .* knows 1: upgrade this node/);
     const error = errorOf(() => writer.takeEnd([otherHash]));
     const { expected, found } = error.details as { expected: string; found: string };
     expect(error.code).toBe('CORRUPT');

@@ -244,11 +244,11 @@ class World {
 
   private visible(): unknown {
     const { machine } = this;
-    const { appliedIndex, revision, stateHash, contentHash, clusterTimeMs, wallTimeMs, sessionCount } =
-      machine;
+    const { appliedIndex, revision, stateHash, contentHash, clusterTimeMs, wallTimeMs } = machine;
+    const others = { formatLevel: machine.formatLevel, sessionCount: machine.sizeOf('sessions') };
     const records = keys.map((key) => plain(machine.get(key)));
     const hashes = { stateHash, contentHash, stateHashes: machine.stateHashes(3) };
-    return { appliedIndex, revision, ...hashes, clusterTimeMs, wallTimeMs, sessionCount, records };
+    return { appliedIndex, revision, ...hashes, clusterTimeMs, wallTimeMs, ...others, records };
   }
 
   private applied(entry: EntryToApply, results: readonly CommandResult[]): void {
@@ -363,8 +363,8 @@ class World {
     }
     expect(machine.contentHash).toBe(hashHex(content.high, content.low));
     const open = [...twin.sessions.values()].filter((session) => !session.closed);
-    expect(machine.sessionCount).toBe(open.length);
-    const bound = machine.nextSessionDeadlineMs;
+    expect(machine.sizeOf('sessions')).toBe(open.length);
+    const bound = machine.nextDeadlineMs;
     const first = twin.firstDeadline();
     expect(bound === undefined).toBe(first === undefined);
     if (bound !== undefined && first !== undefined) expect(bound).toBeLessThanOrEqual(first);

@@ -27,8 +27,8 @@ export const serviceMutants: readonly Mutant[] = [
     edits: [
       {
         file: sessions,
-        find: 'return expired.sort((a, b) => (a.id < b.id ? -1 : 1));',
-        replace: 'return expired;',
+        find: '    expired.sort((a, b) => (a.id < b.id ? -1 : 1));\n',
+        replace: '',
       },
     ],
   },
@@ -51,9 +51,9 @@ export const serviceMutants: readonly Mutant[] = [
     name: 'sessions are not written to the store',
     edits: [
       {
-        file: 'kv/state-machine.ts',
-        find: "      else operations.push({ type: 'put', key, value: encodeSession(session) });\n",
-        replace: '',
+        file: sessions,
+        find: "operations.push({ type: 'put', key, value });\n      this.noteStored(session, key, value);",
+        replace: 'void [key, value];',
       },
     ],
   },
@@ -124,9 +124,9 @@ export const serviceMutants: readonly Mutant[] = [
     name: 'a condition is not judged',
     edits: [
       {
-        file: 'kv/apply.ts',
-        find: "return this.result('CONFLICT', 0);\n    this.revision++;\n    const { revision } = this;",
-        replace: 'void 0;\n    this.revision++;\n    const { revision } = this;',
+        file: 'kv/operations/keys/put.ts',
+        find: "if (!holds(condition, existingOf(previous))) return change.result('CONFLICT', 0);",
+        replace: 'void [condition, holds, existingOf];',
       },
     ],
   },

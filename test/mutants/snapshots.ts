@@ -15,7 +15,7 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'server/snapshots/outgoing.ts',
-        find: "      this.part = 'sessions';\n      reader.beginSessions();\n      return this.cut();\n",
+        find: "      this.part = 'tables';\n      reader.beginTables();\n      return this.cut();\n",
         replace: '',
       },
     ],
@@ -223,8 +223,8 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'kv/snapshot/staging.ts',
-        find: 'if (error !== undefined || records.length === 0) return done(error);',
-        replace: 'if (error !== undefined || records.length >= 0) return done(error);',
+        find: '    if (records.length === 0) {\n      left.shift();',
+        replace: '    if (records.length >= 0) {\n      left.shift();',
       },
     ],
   },

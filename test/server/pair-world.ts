@@ -75,7 +75,9 @@ export class MemoryStores implements Stores {
 
 export const appliedAt = (appliedIndex: number, term: number): StoreSnapshot => {
   const hashes = { stateHigh: 1, stateLow: 2, contentHigh: 0, contentLow: 0 };
-  const record = { appliedIndex, term, ...hashes, revision: 0, clusterTimeMs: 0, wallTimeMs: 0 };
+  const tables = { tablesHigh: 0, tablesLow: 0 };
+  const times = { clusterTimeMs: 0, wallTimeMs: 0 };
+  const record = { appliedIndex, term, ...hashes, ...tables, revision: 0, ...times, formatLevel: 1 };
   return [{ key: appliedKey, value: encodeApplied(record) }];
 };
 

@@ -75,7 +75,7 @@ class Stage {
   sendAll(): void {
     this.chunk('history', this.history());
     this.run(20);
-    this.chunk('sessions', this.sessions());
+    this.chunk('tables', this.sessions());
     this.run(20);
     this.chunk('end', this.applied());
     this.run(20);
@@ -283,7 +283,7 @@ describe('a sender that does not keep to the rules', () => {
       (stage) => stage.chunk('history', stage.history(), { hash: '0'.repeat(16) }),
       /has hash/,
     ],
-    ['another part', (stage) => stage.chunk('history', stage.history(), { part: 'sessions' }), /has hash/],
+    ['another part', (stage) => stage.chunk('history', stage.history(), { part: 'tables' }), /has hash/],
     [
       'a gap',
       (stage) => stage.chunk('history', stage.history().slice(2)),
@@ -311,13 +311,13 @@ describe('a sender that does not keep to the rules', () => {
   test('history after sessions, and anything after a refusal', () => {
     const stage = new Stage();
     stage.begin();
-    stage.chunk('sessions', stage.sessions());
+    stage.chunk('tables', stage.sessions());
     stage.chunk('history', stage.history());
     stage.run(20);
     expect(stage.take()).toEqual([
       'cursor 0.0',
       'written 1',
-      'refused 2 the record V/1.0 of a snapshot comes after sessions',
+      'refused 2 the record V/1.0 of a snapshot comes after tables',
     ]);
     stage.chunk('history', stage.history());
     expect(stage.take()).toEqual(['refused 3 this snapshot is over']);
@@ -363,6 +363,7 @@ describe('the stores refuse', () => {
     expect(stage.take()).toEqual([isRemoved ? 'cursor 0.0' : 'cursor 5.0']);
     stage.chunk('history', stage.history().slice(isRemoved ? 0 : 5));
     stage.run(20);
+    stage.chunk('tables', stage.sessions());
     stage.chunk('end', stage.applied());
     stage.run(20);
     expect(stage.target.staged).toHaveLength(1);
@@ -461,7 +462,7 @@ describe('close', () => {
       const steps: [number, () => void][] = [
         [0, () => stage.offer()],
         [6, () => stage.chunk('history', stage.history())],
-        [8, () => stage.chunk('sessions', stage.sessions())],
+        [8, () => stage.chunk('tables', stage.sessions())],
         [10, () => stage.chunk('end', stage.applied())],
       ];
       for (const [dueMs, run] of steps) stage.world.time.after(dueMs, run);
@@ -475,7 +476,7 @@ describe('close', () => {
       expect(['cursor 0.0', `cursor ${stage.source.stateMachine.revision}.0`]).toContain(cursor);
       if (cursor === 'cursor 0.0') stage.chunk('history', stage.history());
       stage.run(20);
-      stage.chunk('sessions', stage.sessions());
+      stage.chunk('tables', stage.sessions());
       stage.run(20);
       stage.chunk('end', stage.applied());
       stage.run(20);

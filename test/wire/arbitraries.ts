@@ -144,7 +144,7 @@ const transferFrame: fc.Arbitrary<TransferFrame> = fc.oneof(
     kind: fc.constant('snapshotChunk' as const),
     transferId: uint,
     sequence: positive,
-    part: fc.constantFrom('history' as const, 'sessions' as const, 'end' as const),
+    part: fc.constantFrom('history' as const, 'tables' as const, 'end' as const),
     records: fc.array(
       fc.record({
         key: fc.uint8Array({ minLength: 1, maxLength: wireLimits.chunkKeyBytesMax }).map(toByteString),

@@ -22,7 +22,7 @@ describe('the hash of a chunk', () => {
   it('covers part, sequence, and every key and value with its place', () => {
     const hashes = [
       hashChunk('history', 1, [record('a'), record('b')]),
-      hashChunk('sessions', 1, [record('a'), record('b')]),
+      hashChunk('tables', 1, [record('a'), record('b')]),
       hashChunk('history', 2, [record('a'), record('b')]),
       hashChunk('history', 1, [record('b'), record('a')]),
       hashChunk('history', 1, [record('a')]),

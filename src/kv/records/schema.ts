@@ -15,7 +15,7 @@ import { checkBytes, isSealed, sealRecord } from './record-check.js';
 import type { StoreRange } from '../store.js';
 
 /** Raised when the meaning of any record changes. A store of a newer version is refused. */
-export const storeFormatVersion = 2;
+export const storeFormatVersion = 3;
 
 /** The newest state of a key, or of its deletion: all that `L/` or `T/` tells. */
 export interface Head {
@@ -61,6 +61,11 @@ export interface AppliedRecord {
   /** The newest stamps among the entries applied. */
   readonly clusterTimeMs: number;
   readonly wallTimeMs: number;
+  /** Of the state: decides which commands have an effect (format-level.ts). */
+  readonly formatLevel: number;
+  /** The sum of the hashes of all records of tables. */
+  readonly tablesHigh: number;
+  readonly tablesLow: number;
 }
 
 /** How much of a snapshot has arrived, and what its current records add up to. */
@@ -78,9 +83,10 @@ export interface HistoryPlace {
 export const appliedKey: ByteString = 'M/applied';
 export const stagingKey: ByteString = 'M/staging';
 
-const livePrefix = 'L/';
-const tombstonePrefix = 'T/';
-const sessionPrefix = 'S/';
+export const livePrefix = 'L/';
+export const tombstonePrefix = 'T/';
+export const versionPrefix = 'V/';
+export const sessionPrefix = 'S/';
 // '0' follows '/', so these are the exclusive ends of the folders.
 const liveEnd = 'L0';
 const tombstoneEnd = 'T0';
@@ -88,7 +94,7 @@ const tombstoneEnd = 'T0';
 const prefixLength = 2;
 const liveBytes = 48 + checkBytes;
 const tombstoneBytes = 12 + checkBytes;
-const appliedBytes = 60 + checkBytes;
+const appliedBytes = 72 + checkBytes;
 const stagingBytes = 24 + checkBytes;
 const versionKeyLength = 14;
 
@@ -160,10 +166,10 @@ export function tombstoneRange(
   return { start: tombstonePrefix + start, end: last, limit, reverse };
 }
 
-/** Sessions after `sessionId` (all with an empty one). */
-export function sessionRange(sessionId: ByteString, limit: number): StoreRange {
-  const start = sessionId === '' ? sessionPrefix : `${sessionPrefix}${sessionId}\x00`;
-  return { start, end: 'S0', limit, reverse: false };
+/** Records whose keys begin with `prefix`, which ends in `/`: those after the key `after`, all with ''. */
+export function folderRange(prefix: ByteString, after: ByteString, limit: number): StoreRange {
+  const start = after === '' ? prefix : `${after}\x00`;
+  return { start, end: `${prefix.slice(0, -1)}0`, limit, reverse: false };
 }
 
 /** History after a place; from its end back in reverse. */
@@ -263,7 +269,7 @@ export function decodeStaging(record: Uint8Array): StagingRecord {
 
 /**
  * u32 format, u64 appliedIndex, u64 term, 2 × u32 state hash, 2 × u32 content hash, u64 revision, u64
- * clusterTimeMs, u64 wallTimeMs.
+ * clusterTimeMs, u64 wallTimeMs, u32 formatLevel, 2 × u32 hash of the tables.
  */
 export function encodeApplied(record: AppliedRecord): Uint8Array {
   const bytes = Buffer.allocUnsafe(appliedBytes);
@@ -277,6 +283,9 @@ export function encodeApplied(record: AppliedRecord): Uint8Array {
   writeNumber(bytes, record.revision, 36);
   writeNumber(bytes, record.clusterTimeMs, 44);
   writeNumber(bytes, record.wallTimeMs, 52);
+  bytes.writeUInt32BE(record.formatLevel, 60);
+  bytes.writeUInt32BE(record.tablesHigh, 64);
+  bytes.writeUInt32BE(record.tablesLow, 68);
   return sealRecord(bytes);
 }
 
@@ -306,6 +315,9 @@ export function decodeApplied(record: Uint8Array): AppliedRecord {
     revision: readNumber(bytes, 36, appliedKey),
     clusterTimeMs: readNumber(bytes, 44, appliedKey),
     wallTimeMs: readNumber(bytes, 52, appliedKey),
+    formatLevel: bytes.readUInt32BE(60),
+    tablesHigh: bytes.readUInt32BE(64),
+    tablesLow: bytes.readUInt32BE(68),
   };
 }
 

@@ -1,25 +1,25 @@
-// Reads one view of a store as chunks of a snapshot: history after a place, then sessions. Pages are asked
+// Reads one view of a store as chunks of a snapshot: history after a place, then the tables. Pages are asked
 // for with as many records as are likely to fill the chunk. Must never hold more than one page beyond the
 // chunk that it fills, and must not read what nobody asked for.
 
-import { assert } from '../../base/assert.js';
+import { assert, defined } from '../../base/assert.js';
 import type { ByteString } from '../../base/bytes.js';
 import type { Done } from '../../base/env.js';
-import { KvorumError } from '../../base/errors.js';
 import {
   appliedKey,
   corrupt,
   decodeApplied,
+  folderRange,
   historyAfter,
   placeOf,
-  sessionRange,
-  withoutPrefix,
   type AppliedRecord,
   type HistoryPlace,
 } from '../records/schema.js';
-import { decodeSession } from '../tables/sessions.js';
+import { failureOf } from '../records/failure.js';
+import { recordKinds } from '../records/kinds.js';
 import type { StoreRange, StoreRecord, StoreView } from '../store.js';
-import { decodeVersion, keyOfVersion } from '../records/version-record.js';
+import { orderedKinds, tableKinds, type TableKinds } from '../tables/index.js';
+import type { TableKind } from '../tables/table.js';
 
 export interface ChunkLimits {
   /** Bytes of keys and values, or one larger record. */
@@ -40,17 +40,21 @@ export class SnapshotReader {
   private waiting: StoreRecord[] = [];
   private waitingBytes = 0;
   private place: HistoryPlace = { revision: 0, sub: 0 };
-  private lastSession: ByteString = '';
-  private part: 'history' | 'sessions' = 'history';
+  private part: 'history' | 'tables' = 'history';
+  private readonly kinds: readonly TableKind[];
+  /** Of the table that is read, and the last key that was read of it. */
+  private tablePosition = 0;
+  private lastKey: ByteString = '';
   private atEnd = false;
   private fetching = false;
   /** Records of the last page, and their average size in bytes. */
   private pageRecords = 1;
   private recordBytes = 1;
 
-  constructor(view: StoreView, limits: ChunkLimits) {
+  constructor(view: StoreView, limits: ChunkLimits, kinds: TableKinds = tableKinds) {
     this.view = view;
     this.limits = limits;
+    this.kinds = orderedKinds(kinds);
   }
 
   /** Bytes of keys and values read and not yet taken. */
@@ -70,13 +74,11 @@ export class SnapshotReader {
       const [record] = records;
       if (error !== undefined) return done(error, undefined);
       if (record === undefined) return done(corrupt(appliedKey, 'is missing'), undefined);
-      let applied: AppliedRecord;
-      try {
+      let applied: AppliedRecord | undefined;
+      const failure = failureOf(() => {
         applied = decodeApplied(record.value);
-      } catch (failure) {
-        if (!KvorumError.is(failure)) throw failure;
-        return done(failure, undefined);
-      }
+      });
+      if (applied === undefined) return done(failure, undefined);
       done(undefined, { applied, record });
     });
   }
@@ -86,10 +88,10 @@ export class SnapshotReader {
     this.place = place;
   }
 
-  /** Sessions come next. History has ended. */
-  beginSessions(): void {
-    assert(this.part === 'history' && this.take() === 'end', 'sessions are read before the end of history');
-    this.part = 'sessions';
+  /** The tables come next. History has ended. */
+  beginTables(): void {
+    assert(this.part === 'history' && this.take() === 'end', 'tables are read before the end of history');
+    this.part = 'tables';
     this.atEnd = false;
     this.pageRecords = 1;
   }
@@ -123,17 +125,10 @@ export class SnapshotReader {
     this.view.fetchRange(this.nextRange(limit), (error, records) => {
       this.fetching = false;
       if (error !== undefined) return done(error);
-      const damage = damageIn(records);
+      const damage = failureOf(() => this.checkAll(records));
       if (damage !== undefined) return done(damage);
-      const last = records.at(-1);
-      if (last !== undefined) {
-        const place = placeOf(last.key);
-        if (this.part === 'sessions') this.lastSession = withoutPrefix(last.key);
-        else if (place === undefined) return done(corrupt(last.key, 'is not of history'));
-        else this.place = place;
-      }
       this.hold(records);
-      this.atEnd = records.length < limit;
+      this.goOn(records, limit);
       done(undefined);
     });
   }
@@ -145,7 +140,36 @@ export class SnapshotReader {
   }
 
   private nextRange(limit: number): StoreRange {
-    return this.part === 'history' ? historyAfter(this.place, limit) : sessionRange(this.lastSession, limit);
+    if (this.part === 'history') return historyAfter(this.place, limit);
+    return folderRange(this.kind().record.keys, this.lastKey, limit);
+  }
+
+  private kind(): TableKind {
+    return defined(this.kinds[this.tablePosition], 'the table that a snapshot reads');
+  }
+
+  /** What of the part comes after a page. */
+  private goOn(records: readonly StoreRecord[], limit: number): void {
+    const last = records.at(-1);
+    const isLastPage = records.length < limit;
+    if (this.part === 'history') {
+      if (last !== undefined) this.place = defined(placeOf(last.key), 'the place of a record of history');
+      this.atEnd = isLastPage;
+      return;
+    }
+    if (last !== undefined) this.lastKey = last.key;
+    if (!isLastPage) return;
+    this.tablePosition++;
+    this.lastKey = '';
+    this.atEnd = this.tablePosition === this.kinds.length;
+  }
+
+  /** Throws CORRUPT for the first record that is not as it was written, or not of its folder. */
+  private checkAll(records: readonly StoreRecord[]): void {
+    const kind = this.part === 'history' ? recordKinds.version : this.kind().record;
+    for (const { key, value } of records) {
+      kind.decode(key, value);
+    }
   }
 
   /** By the size of the records read last, and never many times more than last time. */
@@ -169,19 +193,4 @@ export class SnapshotReader {
 
 function bytesOf({ key, value }: StoreRecord): number {
   return key.length + value.length;
-}
-
-/** What is wrong with the first record that is not as it was written. */
-function damageIn(records: readonly StoreRecord[]): KvorumError | undefined {
-  try {
-    for (const { key, value } of records) {
-      const place = placeOf(key);
-      if (place === undefined) decodeSession(withoutPrefix(key), value);
-      else decodeVersion(value, keyOfVersion(value, key), place.revision, place.sub);
-    }
-    return undefined;
-  } catch (error) {
-    if (!KvorumError.is(error, 'CORRUPT')) throw error;
-    return error;
-  }
 }

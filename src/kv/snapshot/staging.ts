@@ -1,29 +1,32 @@
 // Finds out what a staging store holds and makes it ready to go on: history through some place with its
-// content hash, no sessions, and no applied record, whoever left it and wherever a crash cut it short. Must
-// never trust a place in history that the store's own last record does not bear out.
+// content hash, no records of tables, and no applied record, whoever left it and wherever a crash cut it
+// short. Must never trust a place in history that the store's own last record does not bear out.
 
 import type { Done } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
+import { thisSoftware, type Software } from '../format-level.js';
 import {
   appliedKey,
   corrupt,
   decodeApplied,
   decodeStaging,
   encodeStaging,
+  folderRange,
   historyAfter,
   placeOf,
-  sessionRange,
   stagingKey,
   type HistoryPlace,
   type StagingRecord,
 } from '../records/schema.js';
 import { SnapshotWriter } from './writer.js';
 import type { OrderedStore, StoreOperation, StoreRecord } from '../store.js';
+import { orderedKinds, tableKinds, type TableKinds } from '../tables/index.js';
+import type { TableKind } from '../tables/table.js';
 
 const nothing: HistoryPlace = { revision: 0, sub: 0 };
 
-/** Sessions removed at a time. The largest session record has 61 KB, and reading brings the values along. */
-const sessionPageRecords = 64;
+/** Records removed at a time. The largest of a session has 61 KB, and reading brings the values along. */
+const pageRecords = 64;
 
 /**
  * Prepares a store for a transfer: `done` gets the writer that continues it. Nobody else uses the store. Ends
@@ -32,6 +35,8 @@ const sessionPageRecords = 64;
 export function prepareStaging(
   store: OrderedStore,
   done: (error: Error | undefined, writer: SnapshotWriter | undefined) => void,
+  software: Software = thisSoftware,
+  kinds: TableKinds = tableKinds,
 ): void {
   store.fetchRange(historyAfter(nothing, 1, true), (error, records) => {
     if (error !== undefined) return done(error, undefined);
@@ -42,15 +47,16 @@ export function prepareStaging(
       if (!KvorumError.is(failure)) throw failure;
       return done(failure, undefined);
     }
-    // In this order, so that a crash in between leaves no applied record over a part of the sessions.
+    // In this order, so that a crash in between leaves no applied record over a part of the tables.
     const operations: StoreOperation[] = [
       { type: 'put', key: stagingKey, value: encodeStaging(staging) },
       { type: 'delete', key: appliedKey },
     ];
     store.writeBatch(operations, (writeError) => {
       if (writeError !== undefined) return done(writeError, undefined);
-      removeSessions(store, (failure) => {
-        done(failure, failure === undefined ? new SnapshotWriter(store, staging) : undefined);
+      removeTables(store, [...orderedKinds(kinds)], (failure) => {
+        if (failure !== undefined) done(failure, undefined);
+        else done(undefined, new SnapshotWriter(store, staging, software, kinds));
       });
     });
   });
@@ -77,14 +83,21 @@ function readStaging(store: OrderedStore, last: StoreRecord | undefined): Stagin
   return found;
 }
 
-/** Sessions of another view must not mix with those to come. */
-function removeSessions(store: OrderedStore, done: Done): void {
-  store.fetchRange(sessionRange('', sessionPageRecords), (error, records) => {
-    if (error !== undefined || records.length === 0) return done(error);
+/** Tables of another view must not mix with those to come. */
+function removeTables(store: OrderedStore, left: TableKind[], done: Done): void {
+  const [kind] = left;
+  if (kind === undefined) return done(undefined);
+  store.fetchRange(folderRange(kind.record.keys, '', pageRecords), (error, records) => {
+    if (error !== undefined) return done(error);
+    if (records.length === 0) {
+      left.shift();
+      removeTables(store, left, done);
+      return;
+    }
     const operations = records.map(({ key }): StoreOperation => ({ type: 'delete', key }));
     store.writeBatch(operations, (writeError) => {
       if (writeError !== undefined) return done(writeError);
-      removeSessions(store, done);
+      removeTables(store, left, done);
     });
   });
 }

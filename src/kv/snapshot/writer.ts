@@ -1,14 +1,15 @@
 // What makes a store out of a snapshot. A snapshot is the history (`V/`) of a store in ascending order, then
-// its sessions (`S/`), then its applied record. `L/` and `T/` are not sent: they follow from history, and
-// come out here as the groups of a state machine would have left them. Must never take a record that does not
-// continue what is there: as long as nothing is compacted, revisions follow on each other without a gap, and
-// each version names the one before it. Must never end a snapshot whose current records do not add up to the
-// content hash of its applied record.
+// the records of its tables, then its applied record. `L/` and `T/` are not sent: they follow from history,
+// and come out here as the groups of a state machine would have left them. Must never take a record that does
+// not continue what is there: as long as nothing is compacted, revisions follow on each other without a gap,
+// and each version names the one before it. Must never end a snapshot whose current records do not add up to
+// the content hash of its applied record, and the records of its tables to the hash of those.
 
 import { assert } from '../../base/assert.js';
 import type { ByteString } from '../../base/bytes.js';
 import { KvorumError } from '../../base/errors.js';
 import { kvLimits } from '../commands.js';
+import { checkKnownLevel, thisSoftware, type Software } from '../format-level.js';
 import {
   appliedKey,
   decodeApplied,
@@ -19,19 +20,18 @@ import {
   encodeTombstone,
   liveKey,
   placeOf,
-  sessionKey,
   stagingKey,
   tombstoneKey,
-  withoutPrefix,
   type AppliedRecord,
   type Head,
   type HistoryPlace,
   type StagingRecord,
   type Version,
 } from '../records/schema.js';
-import { decodeSession } from '../tables/sessions.js';
 import { ContentHash, hashHex } from '../state-hash.js';
 import type { OrderedStore, StoreOperation, StoreRecord } from '../store.js';
+import { kindOf, orderedKinds, tableKinds, type TableKinds } from '../tables/index.js';
+import { hashTableRecord, type TableKind } from '../tables/table.js';
 import { decodeVersion, keyOfVersion } from '../records/version-record.js';
 
 /** A snapshot that has arrived in full. */
@@ -53,15 +53,25 @@ interface Change {
  */
 export class SnapshotWriter {
   private readonly store: Pick<OrderedStore, 'getSync'>;
+  private readonly software: Software;
+  private readonly kinds: readonly TableKind[];
   private readonly content = new ContentHash();
+  private readonly tables = new ContentHash();
   private through: HistoryPlace;
-  /** Key of the last session record; `undefined` while history comes. */
-  private lastSession: ByteString | undefined;
+  /** Key of the last record of a table; `undefined` while history comes. */
+  private lastOfTables: ByteString | undefined;
   private ended = false;
 
-  /** `staging`: of the store, which holds no sessions. */
-  constructor(store: Pick<OrderedStore, 'getSync'>, staging: StagingRecord) {
+  /** `staging`: of the store, which holds no records of tables. */
+  constructor(
+    store: Pick<OrderedStore, 'getSync'>,
+    staging: StagingRecord,
+    software: Software = thisSoftware,
+    kinds: TableKinds = tableKinds,
+  ) {
     this.store = store;
+    this.software = software;
+    this.kinds = orderedKinds(kinds);
     this.through = { revision: staging.revision, sub: staging.sub };
     this.content.set(staging.contentHigh, staging.contentLow);
   }
@@ -74,7 +84,7 @@ export class SnapshotWriter {
   /** Records of `V/`, ascending, the first one right after `place`. */
   takeHistory(records: readonly StoreRecord[]): StoreOperation[] {
     assert(!this.ended, 'history comes after the end of the snapshot');
-    if (this.lastSession !== undefined) throw refused(records[0]?.key ?? '', 'comes after sessions');
+    if (this.lastOfTables !== undefined) throw refused(records[0]?.key ?? '', 'comes after tables');
     const operations: StoreOperation[] = [];
     const changes = new Map<ByteString, Change>();
     const content = new ContentHash();
@@ -93,26 +103,30 @@ export class SnapshotWriter {
     return operations;
   }
 
-  /** Records of `S/`, ascending, all of one view. */
-  takeSessions(records: readonly StoreRecord[]): StoreOperation[] {
-    assert(!this.ended, 'sessions come after the end of the snapshot');
+  /** Records of tables, ascending, all of one view. */
+  takeTables(records: readonly StoreRecord[]): StoreOperation[] {
+    assert(!this.ended, 'tables come after the end of the snapshot');
     const operations: StoreOperation[] = [];
-    let last = this.lastSession ?? '';
+    const sum = new ContentHash();
+    let last = this.lastOfTables ?? '';
     for (const { key, value } of records) {
-      const id = withoutPrefix(key);
-      if (key !== sessionKey(id) || id === '') throw refused(key, 'is no session');
-      if (key <= last) throw refused(key, 'does not come after the session before it');
-      wellFormed(key, () => decodeSession(id, value));
+      const kind = kindOf(this.kinds, key);
+      if (kind === undefined) throw refused(key, 'is of no table that this version knows');
+      if (key <= last) throw refused(key, 'does not come after the record of a table before it');
+      wellFormed(key, () => kind.record.decode(key, value));
+      sum.add(...hashTableRecord(key, value));
       operations.push({ type: 'put', key, value });
       last = key;
     }
-    this.lastSession = last;
+    this.lastOfTables = last;
+    this.tables.add(sum.high, sum.low);
     return operations;
   }
 
   /**
-   * The applied record of the view that sent the last of history and all sessions. Throws `CORRUPT`, with
-   * `details.expected` and `details.found`, when what was taken is not the state that it names.
+   * The applied record of the view that sent the last of history and all tables. Throws `CORRUPT`, with
+   * `details.expected` and `details.found`, when what was taken is not the state that it names; `FORMAT` when
+   * that is of a level above the software's.
    */
   takeEnd(records: readonly StoreRecord[]): SnapshotEnd {
     const [record] = records;
@@ -120,11 +134,18 @@ export class SnapshotWriter {
       throw refused(record?.key ?? '', 'does not end a snapshot: its one applied record does');
     }
     const applied = wellFormed(appliedKey, () => decodeApplied(record.value));
-    const expected = hashHex(applied.contentHigh, applied.contentLow);
-    const found = hashHex(this.content.high, this.content.low);
+    checkKnownLevel(applied.formatLevel, this.software, 'the snapshot is of');
+    let what = 'content hash';
+    let expected = hashHex(applied.contentHigh, applied.contentLow);
+    let found = hashHex(this.content.high, this.content.low);
+    if (expected === found) {
+      what = 'hash of its tables';
+      expected = hashHex(applied.tablesHigh, applied.tablesLow);
+      found = hashHex(this.tables.high, this.tables.low);
+    }
     if (applied.revision !== this.through.revision || expected !== found) {
       const facts =
-        `the snapshot of index ${applied.appliedIndex} has revision ${applied.revision} and content hash ` +
+        `the snapshot of index ${applied.appliedIndex} has revision ${applied.revision} and ${what} ` +
         `${expected}, its records have revision ${this.through.revision} and ${found}`;
       throw new KvorumError('CORRUPT', `${facts}: they are not used`, { details: { expected, found } });
     }

@@ -9,13 +9,25 @@ import type { ErrorCode } from '../../base/errors.js';
 import { Hash64 } from '../../base/hash.js';
 import { kvLimits, type CommandResult, type SessionId, type SessionStamp } from '../commands.js';
 import { checkBytes, isSealed, sealRecord } from '../records/record-check.js';
-import { corrupt, readNumber, rotten, sessionKey, writeNumber } from '../records/schema.js';
+import type { RecordKind } from '../records/record-kind.js';
+import {
+  corrupt,
+  readNumber,
+  rotten,
+  sessionKey,
+  sessionPrefix,
+  withoutPrefix,
+  writeNumber,
+} from '../records/schema.js';
+import { ContentHash } from '../state-hash.js';
+import type { StoreOperation } from '../store.js';
+import { hashTableRecord, type ReplicatedTable, type TableKind } from './table.js';
 
 /**
  * Results that only tell the state of the session; they are not kept, so the same request may meet another
  * verdict.
  */
-export type Refusal = Extract<ErrorCode, 'STALE' | 'SESSION_EXPIRED' | 'SESSION_LIMIT'>;
+export type Refusal = Extract<ErrorCode, 'STALE' | 'SESSION_EXPIRED' | 'SESSION_LIMIT' | 'UNSUPPORTED'>;
 
 /** `execute`: the command is new; a result: it was executed before and that was its outcome. */
 export type Verdict = 'execute' | Refusal | CommandResult;
@@ -38,6 +50,11 @@ export interface Session {
   closed: boolean;
   /** Sequence to outcome; all sequences are above acknowledgedThrough and within the window. */
   readonly outcomes: Map<number, CommandResult>;
+  /** Changed since the last group. */
+  isTouched: boolean;
+  /** Hash of its record as the last group left it; 0, 0 when it has none. */
+  storedHigh: number;
+  storedLow: number;
 }
 
 // What a session and an outcome count for in the bound of the table. Part of the format: replicas must agree.
@@ -46,12 +63,16 @@ const outcomeBytes = 96;
 
 const storedHeaderBytes = 29;
 /** Length of one outcome within a session's record, bytes. */
-export const storedOutcomeBytes = 15;
+const storedOutcomeBytes = 15;
 /** Stored as the place in this list. */
 const storedCodes = ['OK', 'CONFLICT', 'TOO_LARGE'] as const satisfies readonly CommandResult['code'][];
 
-export class SessionTable {
+export class SessionTable implements ReplicatedTable {
+  readonly hash = new ContentHash();
   private readonly sessions = new Map<SessionId, Session>();
+  /** Changed since the last group, in the order of their first change. */
+  private touched: Session[] = [];
+  private touchedBytes = 0;
   /** Sum of the estimates of all sessions and outcomes. */
   private bytes = 0;
   private openCount = 0;
@@ -68,8 +89,8 @@ export class SessionTable {
     return this.sessions.size === 0 ? undefined : this.deadlineBoundMs;
   }
 
-  get(id: SessionId): Session | undefined {
-    return this.sessions.get(id);
+  get groupBytes(): number {
+    return this.touchedBytes;
   }
 
   /**
@@ -127,8 +148,20 @@ export class SessionTable {
     else this.deadlineBoundMs = Math.min(this.deadlineBoundMs, session.deadlineMs);
   }
 
-  /** Forgets all sessions whose deadline has come; returns them. */
-  expire(nowMs: number): Session[] {
+  /** After a command of a session that is known: what has become of the session goes into the state hash. */
+  note(session: Session, sequence: number, effects: Hash64): void {
+    effects
+      .number(session.idHigh)
+      .number(session.idLow)
+      .number(sequence)
+      .number(session.acknowledgedThrough)
+      .number(session.deadlineMs)
+      .number(session.closed ? 1 : 0);
+    this.touch(session, storedSessionBytes(session));
+  }
+
+  /** Forgets all sessions whose deadline has come. */
+  expire(nowMs: number, effects: Hash64): void {
     const expired: Session[] = [];
     let earliest = Infinity;
     for (const session of this.sessions.values()) {
@@ -142,14 +175,54 @@ export class SessionTable {
     }
     this.deadlineBoundMs = earliest;
     // The table's order is the order of opening, which after a restart is the order of ids instead.
-    return expired.sort((a, b) => (a.id < b.id ? -1 : 1));
+    expired.sort((a, b) => (a.id < b.id ? -1 : 1));
+    for (const session of expired) {
+      effects.number(session.idHigh).number(session.idLow);
+      this.touch(session, storedOutcomeBytes);
+    }
   }
 
-  /** Adds a session read from the store. */
-  restore(session: Session): void {
+  takeOperations(operations: StoreOperation[]): void {
+    for (const session of this.touched) {
+      session.isTouched = false;
+      const key = sessionKey(session.id);
+      this.hash.subtract(session.storedHigh, session.storedLow);
+      if (this.sessions.get(session.id) !== session) {
+        operations.push({ type: 'delete', key });
+        continue;
+      }
+      const value = encodeSession(session);
+      operations.push({ type: 'put', key, value });
+      this.noteStored(session, key, value);
+    }
+    this.touched = [];
+    this.touchedBytes = 0;
+  }
+
+  restore(storeKey: ByteString, record: Uint8Array): void {
+    const session = decodeSession(withoutPrefix(storeKey), record);
+    this.noteStored(session, storeKey, record);
     this.add(session);
     this.bytes += outcomeBytes * session.outcomes.size;
     if (session.closed) this.openCount--;
+  }
+
+  private noteStored(session: Session, storeKey: ByteString, record: Uint8Array): void {
+    const [high, low] = hashTableRecord(storeKey, record);
+    session.storedHigh = high;
+    session.storedLow = low;
+    this.hash.add(high, low);
+  }
+
+  /** `recordBytes`: what the session's record takes in the group when it is not in it yet. */
+  private touch(session: Session, recordBytes: number): void {
+    if (session.isTouched) {
+      this.touchedBytes += storedOutcomeBytes;
+      return;
+    }
+    session.isTouched = true;
+    this.touched.push(session);
+    this.touchedBytes += recordBytes;
   }
 
   private judgeFirst(stamp: SessionStamp, nowMs: number): Verdict {
@@ -226,15 +299,18 @@ function newSession(id: SessionId, createdMs: number, nowMs: number): Session {
     acknowledgedThrough: 0,
     closed: false,
     outcomes: new Map(),
+    isTouched: false,
+    storedHigh: 0,
+    storedLow: 0,
   };
 }
 
 /** Length of the session's record, bytes. */
-export function storedSessionBytes(session: Session): number {
+function storedSessionBytes(session: Session): number {
   return storedHeaderBytes + storedOutcomeBytes * session.outcomes.size + checkBytes;
 }
 
-export function encodeSession(session: Session): Uint8Array {
+function encodeSession(session: Session): Uint8Array {
   const bytes = Buffer.allocUnsafe(storedSessionBytes(session));
   writeNumber(bytes, session.createdMs, 0);
   writeNumber(bytes, session.deadlineMs, 8);
@@ -253,7 +329,7 @@ export function encodeSession(session: Session): Uint8Array {
 }
 
 /** Throws CORRUPT. */
-export function decodeSession(id: ByteString, record: Uint8Array): Session {
+function decodeSession(id: ByteString, record: Uint8Array): Session {
   const bytes = asBuffer(record);
   const storeKey = sessionKey(id);
   const end = bytes.length - checkBytes;
@@ -279,3 +355,15 @@ export function decodeSession(id: ByteString, record: Uint8Array): Session {
   if (!isSealed(bytes)) throw rotten(storeKey);
   return session;
 }
+
+export const sessionRecord: RecordKind<Session> = {
+  keys: sessionPrefix,
+  inSnapshot: 'table',
+  encode: encodeSession,
+  decode: (storeKey, record) => decodeSession(withoutPrefix(storeKey), record),
+};
+
+export const sessionTable: TableKind<SessionTable> = {
+  record: sessionRecord,
+  create: () => new SessionTable(),
+};

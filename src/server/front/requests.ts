@@ -6,6 +6,7 @@ import { assertNever } from '../../base/assert.js';
 import { KvorumError } from '../../base/errors.js';
 import type { ByteString } from '../../base/bytes.js';
 import { kvLimits, type ClientCommand, type CommandResult, type KeyRecord } from '../../kv/commands.js';
+import { soleKeyOf } from '../../kv/operations/index.js';
 import { decodeCommand } from '../../wire/commands/command-codec.js';
 import type { ErrorAnswer, NodeStatus, WriteAnswer, WriteRequest } from '../../wire/protocol.js';
 import { errorAnswer, type Caller } from './caller.js';
@@ -120,7 +121,8 @@ export class Requests {
       case 'CONFLICT': {
         const { operation } = command;
         // Judged at `revision`: the same answer for the first and for every repeated request.
-        const current = 'key' in operation ? this.options.getAt(operation.key, revision) : undefined;
+        const key = soleKeyOf(operation);
+        const current = key === undefined ? undefined : this.options.getAt(key, revision);
         return { kind: 'written', requestId, code, revision, count, current };
       }
       case 'TOO_LARGE': {
@@ -144,6 +146,12 @@ export class Requests {
         );
       case 'STALE':
         return errorAnswer(requestId, code, 'the client has acknowledged this write already');
+      case 'UNSUPPORTED': {
+        const message =
+          `the format level of the cluster does not know the operation ${command.operation.kind} yet: run ` +
+          'kvorum upgrade once every member runs the newer version';
+        return errorAnswer(requestId, code, message);
+      }
       default:
         return assertNever(code);
     }

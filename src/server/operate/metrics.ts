@@ -64,7 +64,7 @@ export const metrics: Readonly<Record<MetricName, Metric>> = {
   kvorum_sessions: {
     type: 'gauge',
     help: 'Open client sessions.',
-    read: ({ stateMachine }) => stateMachine?.sessionCount ?? 0,
+    read: ({ stateMachine }) => stateMachine?.sizeOf('sessions') ?? 0,
   },
   kvorum_clients: {
     type: 'gauge',

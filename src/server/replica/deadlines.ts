@@ -35,7 +35,7 @@ export class Deadlines {
   check(): void {
     const { raft, stateMachine } = this.context;
     if (raft.role !== 'leader' || raft.isTransferring || this.proposed) return;
-    const deadlineMs = stateMachine.nextSessionDeadlineMs;
+    const deadlineMs = stateMachine.nextDeadlineMs;
     if (deadlineMs === undefined || deadlineMs > this.clusterClock.timeMs) return;
     const command = encodeCommand({ kind: 'expireSessions' });
     const index = this.propose(encodeEntryPayload(this.clusterClock.stamp(), [command]));

@@ -213,8 +213,8 @@ export class OutgoingSnapshot {
         this.continueOnNewView();
         return false;
       }
-      this.part = 'sessions';
-      reader.beginSessions();
+      this.part = 'tables';
+      reader.beginTables();
       return this.cut();
     }
     if (this.applied === undefined) return false;

@@ -353,8 +353,8 @@ function take(writer: SnapshotWriter | undefined, { part, sequence, records, has
   switch (part) {
     case 'history':
       return { end: undefined, operations: writer.takeHistory(records) };
-    case 'sessions':
-      return { end: undefined, operations: writer.takeSessions(records) };
+    case 'tables':
+      return { end: undefined, operations: writer.takeTables(records) };
     case 'end': {
       const end = writer.takeEnd(records);
       return { end, operations: end.operations };

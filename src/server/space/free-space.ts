@@ -6,6 +6,7 @@
 import type { Millis } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import type { ClientCommand } from '../../kv/commands.js';
+import { operationRules } from '../../kv/operations/index.js';
 import type { Wal } from '../../storage/wal/wal.js';
 import type { ServerEnv } from '../events.js';
 import type { WalConfig } from '../config/node-config.js';
@@ -63,7 +64,7 @@ export class FreeSpace {
   refuse(command: ClientCommand): KvorumError | undefined {
     const { isLow } = this.disk;
     if (!isLow && !this.wal.isOverQuota) return undefined;
-    if (command.operation.kind !== 'put' && this.hasRoomToDelete()) return undefined;
+    if (!operationRules[command.operation.kind].growsStore && this.hasRoomToDelete()) return undefined;
     const place = isLow
       ? 'the disk of the leader is nearly full'
       : 'the log of the leader is at wal.quotaBytes or short of disk';

@@ -29,7 +29,7 @@ export const transferNumbers = {
 } as const;
 
 /** Words in the order of their numbers on the wire. */
-const parts: readonly SnapshotPart[] = ['history', 'sessions', 'end'];
+const parts: readonly SnapshotPart[] = ['history', 'tables', 'end'];
 const resultStates: readonly SnapshotResult['state'][] = ['written', 'staged', 'refused'];
 
 /** Positions in a chunk's list that each record takes: key, value. */

@@ -1,10 +1,12 @@
 // Replicas that applied the same entries are the same, byte for byte: history, heads, tombstones, sessions
 // and what they say of themselves. And each one is what it says: its content hash, kept up to date write by
-// write, equals the hash of what is there, and every key's head is its newest version. Looked at in the
+// write, equals the hash of what is there, that of its tables too, and every key's head is its newest
+// version; every record is of a kind that belongs in a store. Looked at in the
 // stores' own records, at the end of a run; while it lasts, committed.ts compares the state hash of each
 // index.
 
 import type { ByteString } from '../../../base/bytes.js';
+import { recordKindOf } from '../../../kv/records/kinds.js';
 import {
   appliedKey,
   decodeApplied,
@@ -17,6 +19,7 @@ import {
 } from '../../../kv/records/schema.js';
 import { ContentHash, hashHex, hashRecord } from '../../../kv/state-hash.js';
 import type { StoreRecord } from '../../../kv/store.js';
+import { hashTableRecord } from '../../../kv/tables/table.js';
 import { decodeVersion, keyOfVersion } from '../../../kv/records/version-record.js';
 import type { Violations } from '../violations.js';
 
@@ -80,9 +83,15 @@ function problemOf({ records }: Replica): string | undefined {
 function contradictionOf(records: readonly StoreRecord[]): string | undefined {
   const newest = new Map<ByteString, Version>();
   const byKey = new Map<ByteString, Uint8Array>();
+  const tables = new ContentHash();
   let lastRevision = 0;
+  let heads = 0;
   for (const { key, value } of records) {
     byKey.set(key, value);
+    const kind = recordKindOf(key);
+    if (kind === undefined) return `the record ${JSON.stringify(key)} is of no kind`;
+    if (kind.inSnapshot === 'follows') heads++;
+    if (kind.inSnapshot === 'table') tables.add(...hashTableRecord(key, value));
     const place = placeOf(key);
     if (place === undefined) continue;
     const userKey = keyOfVersion(value, key);
@@ -109,11 +118,14 @@ function contradictionOf(records: readonly StoreRecord[]): string | undefined {
     const { value, createRevision, modRevision, version: number, leaseId } = version;
     content.add(...hashRecord(key, value, createRevision, modRevision, number, leaseId));
   }
-  const heads = records.filter(({ key }) => key.startsWith('L/') || key.startsWith('T/')).length;
   if (heads !== newest.size) return `it has ${heads} heads for ${newest.size} keys`;
   const found = hashHex(content.high, content.low);
   const expected = hashHex(applied.contentHigh, applied.contentLow);
-  return found === expected ? undefined : `its content hash is ${expected}, that of its records ${found}`;
+  if (found !== expected) return `its content hash is ${expected}, that of its records ${found}`;
+  const tablesFound = hashHex(tables.high, tables.low);
+  const tablesExpected = hashHex(applied.tablesHigh, applied.tablesLow);
+  if (tablesFound === tablesExpected) return undefined;
+  return `the hash of its tables is ${tablesExpected}, that of their records ${tablesFound}`;
 }
 
 function isHeadOf(key: ByteString, version: Version, byKey: ReadonlyMap<ByteString, Uint8Array>): boolean {

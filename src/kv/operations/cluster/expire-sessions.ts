@@ -1,0 +1,12 @@
+// Ends what is over by the cluster time of the entry, in every table: the leader says when to look, each
+// replica looks at the deadlines itself.
+
+import type { ExpireSessionsCommand } from '../../commands.js';
+import type { LeaderCommandRule } from '../rule.js';
+
+export const expireSessions: LeaderCommandRule<ExpireSessionsCommand> = {
+  apply({ change, tables }, run) {
+    for (const table of tables.all) table.expire(run.clusterTimeMs, run.effects);
+    return change.result('OK', 0);
+  },
+};
