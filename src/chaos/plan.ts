@@ -16,9 +16,20 @@ interface FaultKind {
   /** Shortest and longest duration. */
   readonly ms: readonly [number, number];
   readonly scopes: readonly Scope[];
+  /** `all`: whatever the scope, it is about every node. */
+  readonly victims: 'scope' | 'all';
+  /** `process`: no other fault may stop, pause or start the processes of its nodes meanwhile. */
+  readonly holds: 'process' | 'nothing';
+  /** It takes away what was durable: of a minority at most. */
+  readonly damages: boolean;
+  /** It cannot be done to processes that belong to someone else: more than the clients' links. */
+  readonly needsOwnNodes: boolean;
 }
 
-/** Every fault, by the name that `--faults` takes. */
+/**
+ * Every fault, by the name that `--faults` takes. One that is added does not compile before the injector
+ * knows how to carry it out.
+ */
 export const faultKinds = {
   kill: {
     words: 'SIGKILL, started again later',
@@ -26,6 +37,10 @@ export const faultKinds = {
     weight: 5,
     ms: [200, 4_000],
     scopes: ['leader', 'leader', 'follower', 'any', 'majority', 'all'],
+    victims: 'scope',
+    holds: 'process',
+    damages: false,
+    needsOwnNodes: true,
   },
   restart: {
     words: 'SIGTERM, started again',
@@ -33,6 +48,10 @@ export const faultKinds = {
     weight: 3,
     ms: [100, 2_000],
     scopes: ['leader', 'leader', 'follower', 'any'],
+    victims: 'scope',
+    holds: 'process',
+    damages: false,
+    needsOwnNodes: true,
   },
   pause: {
     words: 'SIGSTOP, SIGCONT later',
@@ -40,6 +59,10 @@ export const faultKinds = {
     weight: 4,
     ms: [200, 6_000],
     scopes: ['leader', 'leader', 'follower', 'any', 'majority', 'all'],
+    victims: 'scope',
+    holds: 'process',
+    damages: false,
+    needsOwnNodes: true,
   },
   'one-way': {
     words: 'one node is heard and hears nothing, or the reverse',
@@ -47,6 +70,10 @@ export const faultKinds = {
     weight: 3,
     ms: [1_000, 6_000],
     scopes: ['leader', 'leader', 'any'],
+    victims: 'scope',
+    holds: 'nothing',
+    damages: false,
+    needsOwnNodes: true,
   },
   isolate: {
     words: 'one node is cut off from all others, not from clients',
@@ -54,6 +81,10 @@ export const faultKinds = {
     weight: 3,
     ms: [1_000, 8_000],
     scopes: ['leader', 'leader', 'leader', 'any'],
+    victims: 'scope',
+    holds: 'nothing',
+    damages: false,
+    needsOwnNodes: true,
   },
   split: {
     words: 'two groups that do not reach each other, clients on either side',
@@ -61,6 +92,10 @@ export const faultKinds = {
     weight: 3,
     ms: [1_000, 8_000],
     scopes: ['any'],
+    victims: 'all',
+    holds: 'nothing',
+    damages: false,
+    needsOwnNodes: true,
   },
   ring: {
     words: 'each node reaches only its two neighbours, or with three nodes only one way round',
@@ -68,6 +103,10 @@ export const faultKinds = {
     weight: 2,
     ms: [1_000, 6_000],
     scopes: ['any'],
+    victims: 'all',
+    holds: 'nothing',
+    damages: false,
+    needsOwnNodes: true,
   },
   flapping: {
     words: 'one node is cut off and back, at the pace of elections',
@@ -75,6 +114,10 @@ export const faultKinds = {
     weight: 2,
     ms: [2_000, 6_000],
     scopes: ['leader', 'any'],
+    victims: 'scope',
+    holds: 'nothing',
+    damages: false,
+    needsOwnNodes: true,
   },
   slow: {
     words: 'links with delay, or with little bandwidth',
@@ -82,6 +125,10 @@ export const faultKinds = {
     weight: 2,
     ms: [2_000, 6_000],
     scopes: ['any', 'all'],
+    victims: 'scope',
+    holds: 'nothing',
+    damages: false,
+    needsOwnNodes: false,
   },
   lossy: {
     words: 'links that lose and send again, so that all behind waits',
@@ -89,6 +136,10 @@ export const faultKinds = {
     weight: 2,
     ms: [2_000, 6_000],
     scopes: ['any', 'all'],
+    victims: 'scope',
+    holds: 'nothing',
+    damages: false,
+    needsOwnNodes: false,
   },
   drop: {
     words: 'what one node sends is lost, and its connections with it',
@@ -96,6 +147,10 @@ export const faultKinds = {
     weight: 2,
     ms: [500, 4_000],
     scopes: ['leader', 'any'],
+    victims: 'scope',
+    holds: 'nothing',
+    damages: false,
+    needsOwnNodes: false,
   },
   reset: {
     words: 'all connections of one node are reset',
@@ -103,6 +158,10 @@ export const faultKinds = {
     weight: 2,
     ms: [100, 100],
     scopes: ['leader', 'any', 'all'],
+    victims: 'scope',
+    holds: 'nothing',
+    damages: false,
+    needsOwnNodes: false,
   },
   clients: {
     words: 'clients cannot reach one node, or nothing comes back from it, or they are refused',
@@ -110,6 +169,10 @@ export const faultKinds = {
     weight: 3,
     ms: [1_000, 6_000],
     scopes: ['leader', 'leader', 'any', 'all'],
+    victims: 'scope',
+    holds: 'nothing',
+    damages: false,
+    needsOwnNodes: false,
   },
   'torn-tail': {
     words: 'SIGKILL, and what the log had not synced is lost, partly lost, or garbage',
@@ -117,6 +180,10 @@ export const faultKinds = {
     weight: 4,
     ms: [200, 3_000],
     scopes: ['leader', 'leader', 'follower', 'any', 'majority', 'all'],
+    victims: 'scope',
+    holds: 'process',
+    damages: false,
+    needsOwnNodes: true,
   },
   damage: {
     words: 'SIGKILL, and synced bytes of the log are flipped or cut off, on a minority at most',
@@ -124,6 +191,10 @@ export const faultKinds = {
     weight: 2,
     ms: [200, 2_000],
     scopes: ['leader', 'follower', 'any'],
+    victims: 'scope',
+    holds: 'process',
+    damages: true,
+    needsOwnNodes: true,
   },
   rot: {
     words: 'SIGKILL, and a bit of a table of the store is flipped, on a minority at most',
@@ -131,6 +202,10 @@ export const faultKinds = {
     weight: 1,
     ms: [200, 2_000],
     scopes: ['leader', 'follower', 'any'],
+    victims: 'scope',
+    holds: 'process',
+    damages: true,
+    needsOwnNodes: true,
   },
   'disk-full': {
     words: 'the log and new files of a node get no more space',
@@ -138,6 +213,10 @@ export const faultKinds = {
     weight: 1,
     ms: [2_000, 6_000],
     scopes: ['leader', 'any', 'all'],
+    victims: 'scope',
+    holds: 'nothing',
+    damages: false,
+    needsOwnNodes: true,
   },
 } as const satisfies Record<string, FaultKind>;
 
@@ -153,7 +232,9 @@ export const faultNames = Object.keys(faultKinds) as FaultName[];
 export const defaultFaults: readonly FaultName[] = faultNames.filter((name) => name !== 'rot');
 
 /** What can be done to a cluster whose processes belong to someone else: only the clients' links. */
-export const clientSideFaults: readonly FaultName[] = ['clients', 'slow', 'lossy', 'drop', 'reset'];
+export const clientSideFaults: readonly FaultName[] = faultNames.filter(
+  (name) => !faultKinds[name].needsOwnNodes,
+);
 
 export interface PlannedFault {
   /** From 1, in the order of `atMs`. */

@@ -1,6 +1,7 @@
 // The judgement of a chaos run: every check with its result in words, and of all together the verdict. A run
 // passes only when every check could be made and held; what could not be decided is never called good.
 
+import { assertNever } from '../base/assert.js';
 import type { ErrorCode } from '../base/errors.js';
 import { checkDurability, type FinalState } from '../sim/checkers/raft/durability.js';
 import { checkExactlyOnce } from '../sim/checkers/clients/exactly-once.js';
@@ -135,6 +136,8 @@ function linearizability({ operations }: ChaosEvidence): Judged {
         words: `key ${JSON.stringify(found.key)}: ${found.reason}`,
         proof: [],
       };
+    default:
+      return assertNever(found);
   }
 }
 
@@ -221,6 +224,8 @@ function convergence({ convergence: found, unreadKeys }: ChaosEvidence): Judged 
       const words = `${counted(unreadKeys.length, 'key')} could not be read after all faults were over`;
       return { name, result: 'violated', words, proof: [] };
     }
+    default:
+      return assertNever(found);
   }
 }
 

@@ -2,7 +2,8 @@
 
 import { describe, expect, it } from 'vitest';
 import { checkAtlas, damagedBy, damagedMax } from '../../src/sim/plan/fault-atlas.js';
-import { faultKinds, type Fault } from '../../src/sim/plan/faults.js';
+import { faultKinds } from '../../src/sim/plan/fault-rules.js';
+import type { Fault } from '../../src/sim/plan/faults.js';
 import { familyNames } from '../../src/sim/plan/families.js';
 import { planOf } from '../../src/sim/plan/draw.js';
 import type { Plan } from '../../src/sim/plan/plan.js';

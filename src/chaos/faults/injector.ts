@@ -2,13 +2,14 @@
 // One fault at a time holds a node's process; a fault that finds no node left for it is skipped and says so.
 // Must never damage the disks of more than a minority at once, and leaves nothing broken behind after `heal`.
 
+import { assertNever } from '../../base/assert.js';
 import { Prng } from '../../base/prng.js';
 import { pause, type RunClock } from '../clock.js';
 import type { ChaosNode, NodeControl } from '../control.js';
 import { damageLog, holdSyncs, rotStore, setDiskFull, tearTail } from './disk-faults.js';
 import type { LinkRule, Links } from '../links.js';
 import { networkFault, type NetworkFault } from './network-faults.js';
-import type { FaultName, PlannedFault, Scope } from '../plan.js';
+import { faultKinds, type FaultName, type PlannedFault, type Scope } from '../plan.js';
 
 /** What became of a planned fault. One line of faults.jsonl. */
 export interface FaultRecord {
@@ -89,7 +90,7 @@ export class Injector {
     const { id, kind } = fault;
     const fromNs = clock.nowNs();
     const dice = new Prng(fault.dice);
-    const usesProcess = isProcessFault(kind);
+    const usesProcess = faultKinds[kind].holds === 'process';
     const nodes = this.chooseNodes(kind, fault.scope, dice).sort();
     const record = (done: FaultRecord['done'], words: string): void =>
       onRecord({ id, kind, nodes, words, done, fromNs, toNs: clock.nowNs() });
@@ -146,8 +147,18 @@ export class Injector {
         const count = links.reset((from, to) => nodes.includes(from) || nodes.includes(to));
         return `${count} connections of ${names} reset`;
       }
-      default:
+      case 'one-way':
+      case 'isolate':
+      case 'split':
+      case 'ring':
+      case 'flapping':
+      case 'slow':
+      case 'lossy':
+      case 'drop':
+      case 'clients':
         return this.disturb(kind, nodes, dice, durationMs);
+      default:
+        return assertNever(kind);
     }
   }
 
@@ -169,7 +180,7 @@ export class Injector {
     await this.each(nodes, (node) => {
       const done = spoilers[kind](node, dice);
       if (done === undefined) return;
-      if (isDamage(kind)) this.damaged.set(node.id, this.options.clock.nowNs());
+      if (faultKinds[kind].damages) this.damaged.set(node.id, this.options.clock.nowNs());
       words.push(`${node.id} ${done}`);
     });
     await wait();
@@ -224,12 +235,13 @@ export class Injector {
     for (const [node, atNs] of [...this.damaged]) {
       if (this.options.isWhole(node, atNs)) this.damaged.delete(node);
     }
-    if (isDamage(kind)) {
+    const { damages, victims } = faultKinds[kind];
+    if (damages) {
       const isWhole = (node: string): boolean => this.options.isWhole(node, 0);
       const free = this.free(kind).filter((node) => isWhole(node) && !this.damaged.has(node));
       return this.damaged.size < minority ? this.one(scope, free, dice) : [];
     }
-    if (kind === 'split' || kind === 'ring') return [...nodeIds];
+    if (victims === 'all') return [...nodeIds];
     const free = this.free(kind);
     if (scope !== 'all' && scope !== 'majority') return this.one(scope, free, dice);
     const count = scope === 'all' ? nodeIds.length : nodeIds.length - minority;
@@ -242,7 +254,8 @@ export class Injector {
 
   private free(kind: FaultName): string[] {
     const { nodeIds } = this.options;
-    return isProcessFault(kind) ? nodeIds.filter((node) => !this.held.has(node)) : [...nodeIds];
+    const isFree = (node: string): boolean => faultKinds[kind].holds === 'nothing' || !this.held.has(node);
+    return nodeIds.filter(isFree);
   }
 
   /** The one of that role if it is free, otherwise anyone who is. */
@@ -256,12 +269,3 @@ export class Injector {
 }
 
 const spoilers = { 'torn-tail': tearTail, damage: damageLog, rot: rotStore } as const;
-
-function isProcessFault(kind: FaultName): boolean {
-  return kind in spoilers || ['kill', 'restart', 'pause'].includes(kind);
-}
-
-/** Takes away what was durable. */
-function isDamage(kind: FaultName): boolean {
-  return kind === 'damage' || kind === 'rot';
-}

@@ -1,6 +1,7 @@
 // What the faults of the network mean for each link: a planned fault and its victims become a rule.
 // Everything that is left open by the plan comes from the fault's own dice.
 
+import { assertNever } from '../../base/assert.js';
 import type { Prng } from '../../base/prng.js';
 import type { LinkRule } from '../links.js';
 import type { FaultName } from '../plan.js';
@@ -64,6 +65,8 @@ export function networkFault(kind: NetworkFault, situation: NetworkSituation): N
       return impaired(kind, situation);
     case 'clients':
       return clientsCut(situation);
+    default:
+      return assertNever(kind);
   }
 }
 

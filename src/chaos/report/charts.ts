@@ -2,6 +2,7 @@
 // faults as bands behind them. Shapes are SVG that stretches with the page, words are HTML beside them, so
 // that both are readable at any width. Needs no script.
 
+import { assertNever } from '../../base/assert.js';
 import { finalClient, type ChaosEvidence } from '../run.js';
 import { isWrite, percentile } from './figures.js';
 import { counted, duration, escapeHtml, grouped, moment } from './html.js';
@@ -44,11 +45,21 @@ function binsOf({ operations, loadFromNs, loadToNs }: ChaosEvidence): Scale {
     const at = Math.floor(((ret ?? loadToNs) - loadFromNs) / 1e6 / binMs);
     const bin = c === finalClient ? undefined : bins[Math.min(at, count - 1)];
     if (bin === undefined) continue;
-    if (out.st === 'unknown') bin.unknown += 1;
-    else if (out.st === 'fail') bin.failed += 1;
-    else if (isWrite(operation)) bin.writes += 1;
-    else bin.reads += 1;
-    if (out.st === 'ok' && ret !== null) bin.latencies.push((ret - call) / 1e6);
+    switch (out.st) {
+      case 'unknown':
+        bin.unknown += 1;
+        break;
+      case 'fail':
+        bin.failed += 1;
+        break;
+      case 'ok':
+        if (isWrite(operation)) bin.writes += 1;
+        else bin.reads += 1;
+        if (ret !== null) bin.latencies.push((ret - call) / 1e6);
+        break;
+      default:
+        assertNever(out.st);
+    }
   }
   return { binMs, totalMs, bins };
 }

@@ -1,6 +1,7 @@
 // The proof of a violation as a person can follow it: the few operations that cannot be explained together,
 // in the order in which they were asked, over the time that they took. Pure.
 
+import { assertNever } from '../../base/assert.js';
 import type { HistoryOperation } from '../../sim/history/file.js';
 import { quote } from '../../sim/history/file.js';
 import { duration, escapeHtml } from './html.js';
@@ -72,6 +73,8 @@ function asked({ op, k, v, exp }: HistoryOperation): string {
       return `${v === null ? `delete ${key}` : `put ${key} = ${valueWords(v)}`}, if it is ${valueWords(exp)}`;
     case 'txn':
       return `transaction on ${key}`;
+    default:
+      return assertNever(op);
   }
 }
 

@@ -2,6 +2,7 @@
 // verdict in words, then the figures, what is wrong if anything is, the timeline, the charts, every check and
 // every fault. Must load nothing from anywhere, and take every text that came from outside through html.ts.
 
+import { assertNever } from '../../base/assert.js';
 import { figuresOf, type ChaosFigures } from './figures.js';
 import { counted, duration, escapeHtml, grouped, moment, scriptJson } from './html.js';
 import type { FaultRecord } from '../faults/injector.js';
@@ -77,13 +78,22 @@ function storyOf({ plan, convergence }: ChaosEvidence, figures: ChaosFigures): s
       : `${counted(figures.clients, 'client')} wrote, read and deleted the same few keys of a cluster of ` +
         `${plan.nodes} for ${duration(figures.loadSeconds * 1_000)}, while its processes, network and ` +
         'disks failed.';
-  const end =
-    convergence.kind === 'converged'
-      ? `Then all was repaired, and ${duration(convergence.afterMs)} later every node had the same state.`
-      : convergence.kind === 'not'
-        ? `Then all was repaired, but the nodes did not come to one state ${convergence.reason}.`
-        : '';
-  return `${load} ${end}`;
+  return `${load} ${endingOf(convergence)}`;
+}
+
+function endingOf(convergence: ChaosEvidence['convergence']): string {
+  switch (convergence.kind) {
+    case 'converged': {
+      const after = duration(convergence.afterMs);
+      return `Then all was repaired, and ${after} later every node had the same state.`;
+    }
+    case 'not':
+      return `Then all was repaired, but the nodes did not come to one state ${convergence.reason}.`;
+    case 'skipped':
+      return '';
+    default:
+      return assertNever(convergence);
+  }
 }
 
 type Fact = readonly [name: string, value: string, more: string];

@@ -6,6 +6,7 @@
 // Parsing is strict, because a checker that misreads evidence is worse than none: an operation that is
 // incomplete, or contradicts itself or another one, is refused with its line.
 
+import { assertNever } from '../../base/assert.js';
 import { KvorumError } from '../../base/errors.js';
 
 /** What a client did. `cas` writes only if the key has the value that was expected. */
@@ -186,6 +187,8 @@ class LineReader {
         this.absent(v, 'v', op);
         this.absent(exp, 'exp', op);
         return {};
+      default:
+        return assertNever(op);
     }
   }
 

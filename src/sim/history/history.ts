@@ -2,6 +2,8 @@
 // promises. A record is made before a request leaves the client and completed at most once. Keys and values
 // are text here.
 
+import { assertNever } from '../../base/assert.js';
+
 export type OperationCall =
   /**
    * `condition`: the modRevision that the key must have; 0: it must not exist. Values are unique in a run.
@@ -72,9 +74,8 @@ export function describeOperation({ client, call, result }: OperationRecord): st
 }
 
 function describeResult(result: OperationResult | undefined): string {
-  switch (result?.kind) {
-    case undefined:
-      return 'no answer';
+  if (result === undefined) return 'no answer';
+  switch (result.kind) {
     case 'written':
       return `${result.code} at revision ${result.revision}, ${result.count} deleted`;
     case 'read': {
@@ -83,5 +84,7 @@ function describeResult(result: OperationResult | undefined): string {
     }
     case 'failed':
       return `${result.code}, outcome ${result.outcome}`;
+    default:
+      return assertNever(result);
   }
 }

@@ -1,6 +1,6 @@
 // Who has to come to rest at the end of a run, and what stays wrong for ever elsewhere. Drawn so that the
 // core can do it: it is a majority, and nobody outside it is needed. Which shapes are left out, because no
-// promise covers them, is listed in README.md here.
+// promise covers them, is listed in ../README.md.
 
 import type { Prng } from '../../base/prng.js';
 import { damagedBy, goneBy } from './fault-atlas.js';

@@ -2,26 +2,12 @@
 // Damage hits one minority of the machines, the same for the whole run: every committed entry then keeps a
 // clean copy on a majority of the machines less those, which is one copy at least. A cluster of one gets
 // crashes only: nobody could give it back what is damaged. Which promises hold in which run is listed in
-// README.md here.
+// ../README.md.
 
 import { KvorumError } from '../../base/errors.js';
 import type { Prng } from '../../base/prng.js';
+import { ruleOf, type Harm } from './fault-rules.js';
 import type { DamageKind, Fault } from './faults.js';
-
-/** How a machine goes on after damage. */
-export type DamageOutcome =
-  /** It starts, notices, and refills itself from the others; it is as good as new in the healed phase. */
-  | 'recovers'
-  /** It must stop with IDENTITY and never vote again; the others go on without it. */
-  | 'stops';
-
-export const damageOutcomes: Readonly<Record<DamageKind, DamageOutcome>> = {
-  bitFlip: 'recovers',
-  misdirected: 'recovers',
-  storeOpen: 'recovers',
-  storeValue: 'recovers',
-  wipe: 'stops',
-};
 
 /**
  * The kinds that runs may have. A kind is here once the product promises its outcome; the simulator carries
@@ -50,17 +36,19 @@ export function drawVictims(random: Prng, nodes: number): number[] {
 
 /** The machines that faults damage, ascending. */
 export function damagedBy(faults: readonly Fault[]): number[] {
-  const nodes = faults.flatMap((fault) =>
-    fault.kind === 'damage' || fault.kind === 'rollback' ? [fault.node] : [],
-  );
-  return [...new Set(nodes)].sort((a, b) => a - b);
+  return hitBy(faults, (harm) => harm !== 'none');
 }
 
 /** The machines that faults leave without their identity: they are gone for the rest of the run. */
 export function goneBy(faults: readonly Fault[]): number[] {
-  return damagedBy(
-    faults.filter((fault) => fault.kind === 'damage' && damageOutcomes[fault.damage] === 'stops'),
+  return hitBy(faults, (harm) => harm === 'stops');
+}
+
+function hitBy(faults: readonly Fault[], isMeant: (harm: Harm) => boolean): number[] {
+  const nodes = faults.flatMap((fault) =>
+    'node' in fault && isMeant(ruleOf(fault).harm(fault)) ? [fault.node] : [],
   );
+  return [...new Set(nodes)].sort((a, b) => a - b);
 }
 
 /** Throws INVALID_ARGUMENT when faults damage more than can be survived, naming what. */

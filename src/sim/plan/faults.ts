@@ -1,5 +1,6 @@
 // Everything that can go wrong in a run, as data. A fault says what, where and when; carrying it out is the
-// fault driver's, and whether a run may ask for it at all is the atlas's (fault-atlas.ts). Times are
+// fault driver's, what there is to know of each kind stands in fault-rules.ts, and whether a run may ask for
+// it at all is the atlas's (fault-atlas.ts). Times are
 // milliseconds of virtual time from the start of the world.
 
 import type { ResumeOrder } from '../world/machine/process.js';
@@ -78,7 +79,7 @@ export type CrashFault = OnNode & {
    */
   readonly afterEffects: number;
   /** Counts effects only from when the node begins this, by its own log; never when it does not. */
-  readonly during?: 'install' | 'recovery' | 'delivery';
+  readonly during?: CrashPhase;
   /**
    * The next starts end in the same way, each before its so-many-th effect: a crash loop, and what a start
    * leaves half done. A start with fewer effects is not disturbed.
@@ -87,6 +88,9 @@ export type CrashFault = OnNode & {
   /** The next starts end by a loss of power with everything that was not synced, though this is a kill. */
   readonly thenPower?: boolean;
 };
+
+/** What a node may be about when it crashes. */
+export type CrashPhase = 'install' | 'recovery' | 'delivery';
 
 /** How the next starts end after the crash. */
 export function nextOf(fault: CrashFault): CrashFault {
@@ -112,6 +116,8 @@ export type DamageFault = OnNode & {
 
 export type DamageKind = 'bitFlip' | 'misdirected' | 'storeOpen' | 'storeValue' | 'wipe';
 
+export type DiskOperation = 'write' | 'shortWrite' | 'sync' | 'read' | 'batch';
+
 /** What befalls one machine. */
 export type MachineFault =
   | CrashFault
@@ -134,7 +140,7 @@ export type MachineFault =
   /** The next such operation fails with EIO; of a `shortWrite` the first part is written. */
   | (OnNode & {
       readonly kind: 'failDisk';
-      readonly operation: 'write' | 'shortWrite' | 'sync' | 'read' | 'batch';
+      readonly operation: DiskOperation;
     })
   | (OnNode & { readonly kind: 'fullDisk'; readonly untilMs: number; readonly freeBytes: number })
   | (OnNode & { readonly kind: 'wallJump'; readonly byMs: number })
@@ -151,7 +157,7 @@ export interface ClientPause {
 
 /**
  * The disk of a machine becomes what it was at `atMs`, at the first calm moment after `backAtMs`; see
- * README.md here for what "calm" is and what may be demanded then.
+ * ../README.md for what "calm" is and what may be demanded then.
  */
 export interface Rollback extends OnNode {
   readonly kind: 'rollback';
@@ -161,30 +167,8 @@ export interface Rollback extends OnNode {
 
 export type Fault = NetworkFault | MachineFault | ClientPause | Rollback;
 
-/** The name of every fault, for whoever reads plans from outside. */
-export const faultKinds: readonly Fault['kind'][] = [
-  'cut',
-  'flap',
-  'clog',
-  'halfOpen',
-  'reset',
-  'throttle',
-  'conditions',
-  'crash',
-  'damage',
-  'restart',
-  'pause',
-  'slowProcessor',
-  'slowDisk',
-  'diskSpikes',
-  'stuckDisk',
-  'failDisk',
-  'fullDisk',
-  'wallJump',
-  'freezeClock',
-  'pauseClient',
-  'rollback',
-];
+/** The fault of one kind. */
+export type FaultOf<K extends Fault['kind']> = Extract<Fault, { readonly kind: K }>;
 
 /** How a member that is not of the core lives on once the world has healed. */
 export type Aftermath =

@@ -1,14 +1,12 @@
 // What the parts of a plan say of each other: positions and names that must exist, and times that must follow
-// each other, and damage that can be survived. Knows field names, not kinds of faults, so that a new kind
-// needs nothing here. Precondition: every field has its type.
+// each other, and damage that can be survived. Knows no kind of fault by name, so that a new kind needs
+// nothing here. Precondition: every field has its type.
 
 import { checkAtlas } from './fault-atlas.js';
+import { endOf, ruleOf } from './fault-rules.js';
 import { theFollowers, theLeader, type CorePlan, type Way } from './faults.js';
 import { refuse } from './file-checks.js';
 import type { Plan } from './plan.js';
-
-/** The times that end what begins at `atMs`. */
-const endFields = ['untilMs', 'backAtMs'];
 
 /** Throws INVALID_ARGUMENT at the first thing that cannot be. */
 export function checkReferences(plan: Plan): void {
@@ -28,11 +26,9 @@ export function checkReferences(plan: Plan): void {
   for (const [i, fault] of faults.entries()) {
     const fields: Readonly<Record<string, unknown>> = { ...fault };
     const where = `faults[${i}]`;
-    for (const field of endFields) {
-      const end = fields[field];
-      if (typeof end === 'number' && end < fault.atMs) {
-        refuse(`${where}.${field}`, `is ${end}, before its atMs ${fault.atMs}`);
-      }
+    const endMs = endOf(fault);
+    if (endMs !== undefined && endMs < fault.atMs) {
+      refuse(`${where}.${ruleOf(fault).end}`, `is ${endMs}, before its atMs ${fault.atMs}`);
     }
     if ('node' in fault) {
       checkPosition(fault.node, machines.length, theLeader.position, `${where}.node`);

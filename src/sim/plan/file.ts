@@ -5,7 +5,7 @@
 
 import { KvorumError } from '../../base/errors.js';
 import { kvLimits } from '../../kv/commands.js';
-import type { CorePlan } from './faults.js';
+import type { Aftermath, CorePlan } from './faults.js';
 import {
   boolean,
   type Check,
@@ -26,7 +26,7 @@ import {
   textUpTo,
   time,
 } from './file-checks.js';
-import { faultFields } from './file-faults.js';
+import { faultRules } from './fault-rules.js';
 import { checkReferences } from './file-references.js';
 import type { ClientPlan, Knobs, MachinePlan, Plan, PlannedOperation } from './plan.js';
 import { nodeConfigOf } from '../world/machine/config.js';
@@ -67,15 +67,15 @@ const clientFields: FieldChecks<ClientPlan> = {
   name: textUpTo(limits.nameBytes),
   concurrency: integerFrom(1, limits.concurrency),
   timeoutMs: numberFrom(1, limits.phaseMs),
-  readFrom: optional(oneOf('leader', 'nearest')),
+  readFrom: optional(oneOf<NonNullable<ClientPlan['readFrom']>>({ leader: 1, nearest: 1 })),
 };
 
 const operationFields: FieldChecks<PlannedOperation> = {
   atMs: time,
   client: integer,
-  kind: oneOf('put', 'delete', 'get', 'range'),
+  kind: oneOf<PlannedOperation['kind']>({ put: 1, delete: 1, get: 1, range: 1 }),
   key: textUpTo(kvLimits.keyBytesMax),
-  condition: oneOf('any', 'absent', 'known'),
+  condition: oneOf<PlannedOperation['condition']>({ any: 1, absent: 1, known: 1 }),
   valueBytes: integerFrom(0, kvLimits.valueBytesMax),
 };
 
@@ -104,7 +104,7 @@ const coreFields: FieldChecks<CorePlan> = {
   others: list(
     objectOf<CorePlan['others'][number]>({
       node: integer,
-      state: oneOf('dead', 'cut', 'deaf', 'mute', 'flapping', 'sick', 'stuck'),
+      state: oneOf<Aftermath>({ dead: 1, cut: 1, deaf: 1, mute: 1, flapping: 1, sick: 1, stuck: 1 }),
     }),
   ),
 };
@@ -114,7 +114,7 @@ const planFields: FieldChecks<Plan> = {
   seed: integer,
   safetyMs: numberFrom(0, limits.phaseMs),
   healMs: numberFrom(0, limits.phaseMs),
-  peerMode: oneOf('tcp', 'datagram'),
+  peerMode: oneOf<Plan['peerMode']>({ tcp: 1, datagram: 1 }),
   conditions: objectOf<Plan['conditions']>({
     latencyUsMin: time,
     latencyUsMean: time,
@@ -205,10 +205,10 @@ function knobOf(words: string, group: string | undefined, name: string): string 
 function checkFault(value: unknown, where: string): void {
   const kind = typeof value === 'object' && value !== null && 'kind' in value ? value.kind : undefined;
   if (kind === undefined) refuse(at(where, 'kind'), 'is missing');
-  const shapes: Readonly<Record<string, Readonly<Record<string, Check>>>> = faultFields;
-  const shape = typeof kind === 'string' && Object.hasOwn(shapes, kind) ? shapes[kind] : undefined;
+  const rules: Readonly<Record<string, { readonly fields: Readonly<Record<string, Check>> }>> = faultRules;
+  const shape = typeof kind === 'string' && Object.hasOwn(rules, kind) ? rules[kind]?.fields : undefined;
   if (shape === undefined) {
-    const known = Object.keys(shapes).join(', ');
+    const known = Object.keys(rules).join(', ');
     refuse(at(where, 'kind'), `is ${JSON.stringify(kind)}; the known faults are ${known}`);
   }
   objectOf({ kind: text, ...shape })(value, where);

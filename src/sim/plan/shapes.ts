@@ -1,7 +1,7 @@
 // Runs with a deliberate shape, in a share of the seeds: situations that need several things to come
 // together, which faults drawn one by one hardly ever bring about. A shape changes knobs, requests and faults
 // of a drawn plan, and what comes out is as much data as before: it is thinned out and run again like any
-// other plan. Must never do more than README.md here promises to survive.
+// other plan. Must never do more than ../README.md promises to survive.
 
 import type { Prng } from '../../base/prng.js';
 import { theLeader, type Fault, type Way } from './faults.js';

@@ -3,19 +3,28 @@
 // by name. Nothing here runs a plan.
 
 import { checkAtlas } from './fault-atlas.js';
+import { endOf, ruleOf } from './fault-rules.js';
 import type { CorePlan, Fault, Way } from './faults.js';
 import type { Knobs, Plan } from './plan.js';
 
 /** The plan with everything healed from `safetyMs` on. */
 export function endingAt(plan: Plan, safetyMs: number): Plan {
-  const faults = plan.faults
-    .filter(({ atMs }) => atMs < safetyMs)
-    .filter((fault) => !('backAtMs' in fault) || fault.backAtMs < safetyMs)
-    .map((fault) =>
-      'untilMs' in fault && fault.untilMs > safetyMs ? { ...fault, untilMs: safetyMs } : fault,
-    );
+  const faults = plan.faults.filter(({ atMs }) => atMs < safetyMs).flatMap((fault) => cutAt(fault, safetyMs));
   const operations = plan.operations.filter(({ atMs }) => atMs < safetyMs);
   return { ...plan, safetyMs, faults, operations };
+}
+
+/** The fault as far as it goes on before a time; nothing where it makes no sense cut short. */
+function cutAt(fault: Fault, timeMs: number): Fault[] {
+  const { mayEndEarly } = ruleOf(fault);
+  const endMs = endOf(fault);
+  if (endMs === undefined) return [fault];
+  if (!mayEndEarly) return endMs < timeMs ? [fault] : [];
+  return endMs > timeMs ? [endingWith(fault, timeMs)] : [fault];
+}
+
+function endingWith(fault: Fault, endMs: number): Fault {
+  return { ...fault, [ruleOf(fault).end]: endMs } as Fault;
 }
 
 /** The plan without a client, by position, and all it does. */
@@ -195,15 +204,15 @@ const shortMs = 100;
 function shorter(fault: Fault): Fault[] {
   const candidates: Fault[] = [];
   const fields: Readonly<Record<string, unknown>> = { ...fault };
-  for (const field of ['forMs', 'downMs']) {
+  for (const field of ruleOf(fault).lengths) {
     const value = fields[field];
     if (typeof value === 'number' && value > shortMs) {
       candidates.push({ ...fault, [field]: Math.floor(value / 2) });
     }
   }
-  if ('untilMs' in fault && fault.untilMs - fault.atMs > shortMs) {
-    const untilMs = fault.atMs + Math.floor((fault.untilMs - fault.atMs) / 2);
-    candidates.push({ ...fault, untilMs });
+  const endMs = endOf(fault);
+  if (endMs !== undefined && ruleOf(fault).mayEndEarly && endMs - fault.atMs > shortMs) {
+    candidates.push(endingWith(fault, fault.atMs + Math.floor((endMs - fault.atMs) / 2)));
   }
   return candidates;
 }

@@ -1,6 +1,7 @@
 // Shapes of broken networks as lists of directed ways that are cut. Any list is possible; these are the ones
 // that have a name because some system once did not survive them. Pure.
 
+import { assertNever } from '../../base/assert.js';
 import type { Prng } from '../../base/prng.js';
 import { theFollowers, theLeader, type Way } from './faults.js';
 
@@ -102,6 +103,8 @@ export function topologyWays(random: Prng, topology: Topology, nodes: readonly s
         return distance === 1 || distance === count - 1;
       case 'bridge':
         return a === middle || b === middle || a < middle === b < middle;
+      default:
+        return assertNever(topology);
     }
   };
   return order.flatMap((from, a) =>

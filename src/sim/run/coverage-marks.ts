@@ -2,6 +2,7 @@
 // however many seeds pass. Each mark is made from the events of a node, what the core is given and answers,
 // and what leaves a node; never by a hook in the code under test.
 
+import { assertNever } from '../../base/assert.js';
 import type { Input, Output } from '../../raft/io.js';
 import type { Raft } from '../../raft/raft.js';
 import type { EventOf, NodeEvent, NodeEventKind } from '../../server/events.js';
@@ -144,7 +145,14 @@ export class CoverageMarks {
         if (before !== undefined && before !== to) this.count('snapshot goes on from another sender');
         return;
       }
+      case 'hello':
+      case 'refusal':
+      case 'raft':
+      case 'snapshotChunk':
+      case 'snapshotResult':
+        return;
       default:
+        assertNever(frame);
     }
   }
 
@@ -173,7 +181,18 @@ export class CoverageMarks {
       case 'message':
         this.answered(raft, before.role, input.message.kind, output);
         break;
+      case 'propose':
+      case 'persisted':
+      case 'applied':
+      case 'entriesRead':
+      case 'peerDown':
+      case 'peerUp':
+      case 'snapshotEnded':
+      case 'peerReset':
+      case 'caughtUp':
+        break;
       default:
+        assertNever(input);
     }
     if (output.readEntries.length > 0) this.count('entries read back from the log');
     if (before.role !== 'leader' || raft.role !== 'leader' || raft.commitIndex === before.commitIndex) return;

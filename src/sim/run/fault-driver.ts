@@ -1,8 +1,9 @@
 // Carries out the faults of a plan at their times. At the end of the safety phase it heals the core and
 // leaves everything else as wrong as the plan says, for ever.
 
+import { assertNever } from '../../base/assert.js';
 import type { Raft } from '../../raft/raft.js';
-import type { Aftermath, Fault, MachineFault, NetworkFault, Rollback, Way } from '../plan/faults.js';
+import type { Aftermath, Fault, FaultOf, MachineFault, NetworkFault, Rollback, Way } from '../plan/faults.js';
 import type { Machine } from '../world/machine/machine.js';
 import { NetworkFaults } from './network-faults.js';
 import type { Plan } from '../plan/plan.js';
@@ -42,11 +43,17 @@ export interface FaultedWorld {
   forget(nodeId: string): void;
 }
 
+type Drivers = { readonly [K in Fault['kind']]: (fault: FaultOf<K>) => void };
+
+type DiskFaultKind = 'slowDisk' | 'diskSpikes' | 'stuckDisk' | 'failDisk' | 'fullDisk';
+type ProcessFaultKind = Exclude<MachineFault['kind'], DiskFaultKind>;
+
 export class FaultDriver {
   private readonly world: FaultedWorld;
   private readonly scheduler: Scheduler;
   private readonly networkFaults: NetworkFaults;
   private readonly machines: readonly Machine[];
+  private readonly drivers = this.makeDrivers();
   private healed = false;
   /** What is wrong for ever, and with whom, once the world has healed. */
   readonly leftWrong = new Map<Machine, Aftermath>();
@@ -65,99 +72,96 @@ export class FaultDriver {
 
   private begin(fault: Fault): void {
     if (this.healed) return;
-    switch (fault.kind) {
-      case 'cut':
-      case 'flap':
-      case 'clog':
-      case 'halfOpen':
-      case 'reset':
-      case 'throttle':
-      case 'conditions':
-        this.networkFaults.begin(fault satisfies NetworkFault);
-        return;
-      case 'pauseClient': {
-        const client = this.world.clients[fault.client];
+    const drive = this.drivers[fault.kind] as (fault: Fault) => void;
+    drive(fault);
+  }
+
+  /** How each kind of fault is carried out. */
+  private makeDrivers(): Drivers {
+    const network = (fault: NetworkFault): void => this.networkFaults.begin(fault);
+    return {
+      cut: network,
+      flap: network,
+      clog: network,
+      halfOpen: network,
+      reset: network,
+      throttle: network,
+      conditions: network,
+      ...this.processDrivers(),
+      ...this.diskDrivers(),
+      pauseClient: ({ client: position, atMs, forMs }) => {
+        const client = this.world.clients[position];
         if (client === undefined) return;
         this.world.log(`${client.name} is paused`);
         client.pause();
-        this.until(fault.atMs + fault.forMs, () => client.resume());
-        return;
-      }
-      case 'rollback':
+        this.until(atMs + forMs, () => client.resume());
+      },
+      rollback: (fault) => {
         this.machines[fault.node]?.keepCopy();
         this.until(fault.backAtMs, () => this.rollBack(fault));
-        return;
-      default: {
-        const machine = this.machines[fault.node] ?? this.leader();
-        if (machine !== undefined && !machine.isGone) this.beginOnMachine(fault, machine);
-      }
-    }
+      },
+    };
   }
 
-  private beginOnMachine(fault: MachineFault, machine: Machine): void {
-    if (fault.kind !== 'crash') this.world.log(`${machine.name}: ${JSON.stringify(fault)}`);
-    switch (fault.kind) {
-      case 'crash':
-        machine.crash(fault);
-        return;
-      case 'damage':
+  private processDrivers(): Pick<Drivers, ProcessFaultKind> {
+    return {
+      crash: (fault) => this.machineOf(fault)?.crash(fault),
+      damage: this.onMachine((machine, fault) => {
         // What is not there yet cannot be damaged, and before all are members nobody has it in safety.
         if (this.machines.every(({ wasMember }) => wasMember)) machine.damage(fault);
-        return;
-      case 'restart':
-        machine.restart(fault.downMs);
-        return;
-      case 'pause':
+      }),
+      restart: this.onMachine((machine, { downMs }) => machine.restart(downMs)),
+      pause: this.onMachine((machine, { atMs, forMs, resume }) => {
         machine.pause();
-        this.until(fault.atMs + fault.forMs, () => machine.resume(fault.resume));
-        return;
-      case 'slowProcessor':
-        machine.slowProcessor(fault.eventCostUs);
-        this.until(fault.untilMs, () => machine.slowProcessor(0));
-        return;
-      case 'wallJump':
-        machine.jumpWallClock(fault.byMs);
-        return;
-      case 'freezeClock':
-        machine.process?.freezeClock(fault.forMs * 1000);
-        return;
-      default:
-        this.beginOnDisk(fault, machine);
-    }
+        this.until(atMs + forMs, () => machine.resume(resume));
+      }),
+      slowProcessor: this.onMachine((machine, { untilMs, eventCostUs }) => {
+        machine.slowProcessor(eventCostUs);
+        this.until(untilMs, () => machine.slowProcessor(0));
+      }),
+      wallJump: this.onMachine((machine, { byMs }) => machine.jumpWallClock(byMs)),
+      freezeClock: this.onMachine((machine, { forMs }) => machine.process?.freezeClock(forMs * 1000)),
+    };
   }
 
-  private beginOnDisk(
-    fault: Extract<
-      MachineFault,
-      { readonly kind: 'slowDisk' | 'diskSpikes' | 'stuckDisk' | 'failDisk' | 'fullDisk' }
-    >,
-    machine: Machine,
-  ): void {
-    switch (fault.kind) {
-      case 'slowDisk':
-        machine.disk.slowness = fault.factor;
-        machine.stores.slowness = fault.factor;
-        this.until(fault.untilMs, () => {
+  private diskDrivers(): Pick<Drivers, DiskFaultKind> {
+    return {
+      slowDisk: this.onMachine((machine, { untilMs, factor }) => {
+        machine.disk.slowness = factor;
+        machine.stores.slowness = factor;
+        this.until(untilMs, () => {
           machine.disk.slowness = 1;
           machine.stores.slowness = 1;
         });
-        return;
-      case 'diskSpikes':
-        machine.disk.spikes = { chance: fault.chance, spikeUs: fault.spikeMs * 1000 };
-        this.until(fault.untilMs, () => {
+      }),
+      diskSpikes: this.onMachine((machine, { untilMs, chance, spikeMs }) => {
+        machine.disk.spikes = { chance, spikeUs: spikeMs * 1000 };
+        this.until(untilMs, () => {
           machine.disk.spikes = undefined;
         });
-        return;
-      case 'stuckDisk':
-        machine.stickDisk(fault.forMs);
-        return;
-      case 'failDisk':
-        machine.failDisk(fault.operation);
-        return;
-      case 'fullDisk':
-        machine.limitDisk(fault.freeBytes);
-        this.until(fault.untilMs, () => machine.freeDisk());
-    }
+      }),
+      stuckDisk: this.onMachine((machine, { forMs }) => machine.stickDisk(forMs)),
+      failDisk: this.onMachine((machine, { operation }) => machine.failDisk(operation)),
+      fullDisk: this.onMachine((machine, { untilMs, freeBytes }) => {
+        machine.limitDisk(freeBytes);
+        this.until(untilMs, () => machine.freeDisk());
+      }),
+    };
+  }
+
+  /** Tells the trace of the fault, and does it to its machine; nothing when there is none. */
+  private onMachine<F extends MachineFault>(run: (machine: Machine, fault: F) => void): (fault: F) => void {
+    return (fault) => {
+      const machine = this.machineOf(fault);
+      if (machine === undefined) return;
+      this.world.log(`${machine.name}: ${JSON.stringify(fault)}`);
+      run(machine, fault);
+    };
+  }
+
+  private machineOf({ node }: MachineFault): Machine | undefined {
+    const machine = this.machines[node] ?? this.leader();
+    return machine?.isGone === true ? undefined : machine;
   }
 
   /** Rolls the machine back as soon as nothing that it promised since is needed; see `isCalm`. */
@@ -230,16 +234,29 @@ export class FaultDriver {
     machine.slowProcessor(0);
     if (state === 'dead' || state === 'sick') return;
     machine.heal();
-    if (state === 'stuck') machine.stickDisk(foreverMs);
     const outward = nodes.map((other): Way => [name, other]);
     const inward = nodes.map((other): Way => [other, name]);
     const clients = this.world.clients.map((client) => client.name);
-    if (state === 'cut') this.world.network.block([...outward, ...inward, ...waysBetween([name], clients)]);
-    if (state === 'deaf') this.world.network.block(inward);
-    if (state === 'mute') this.world.network.block(outward);
-    if (state === 'flapping') {
-      const ways = nodes.flatMap((other) => bothWays(name, other));
-      this.networkFaults.flap(ways, flapPeriodMs, flapShutMs, Infinity);
+    switch (state) {
+      case 'stuck':
+        machine.stickDisk(foreverMs);
+        return;
+      case 'cut':
+        this.world.network.block([...outward, ...inward, ...waysBetween([name], clients)]);
+        return;
+      case 'deaf':
+        this.world.network.block(inward);
+        return;
+      case 'mute':
+        this.world.network.block(outward);
+        return;
+      case 'flapping': {
+        const ways = nodes.flatMap((other) => bothWays(name, other));
+        this.networkFaults.flap(ways, flapPeriodMs, flapShutMs, Infinity);
+        return;
+      }
+      default:
+        assertNever(state);
     }
   }
 

@@ -2,6 +2,7 @@
 // while any cut of it is on, and what befalls messages is the worst of what is on there. When the world heals
 // all of it ends at once, half-open links by breaking.
 
+import { assertNever } from '../../base/assert.js';
 import { theFollowers, theLeader, type NetworkFault, type Way } from '../plan/faults.js';
 import type { Machine } from '../world/machine/machine.js';
 import type { Scheduler } from '../world/scheduler.js';
@@ -66,6 +67,9 @@ export class NetworkFaults {
       case 'throttle':
         network.narrow(ways, fault);
         this.endAt(fault.untilMs, `wide again: ${textOf(ways)}`, () => network.narrow(ways, undefined));
+        return;
+      default:
+        assertNever(fault);
     }
   }
 

@@ -2,6 +2,7 @@
 // virtual world. The engine here only tells the cluster's time that something is awaited, and the trace what
 // was asked and answered; it changes no request and no answer.
 
+import { assertNever } from '../../base/assert.js';
 import { fromByteString } from '../../base/bytes.js';
 import { KvorumError } from '../../base/errors.js';
 import { KvorumClient } from '../../client/client.js';
@@ -114,6 +115,8 @@ function describeRequest(request: EngineRequest): string {
       return `${request.kind} from ${shownKey(request.start)}`;
     case 'status':
       return 'status';
+    default:
+      return assertNever(request);
   }
 }
 
@@ -125,8 +128,12 @@ function describeAnswer(answer: Exclude<Parameters<EngineDone>[0], KvorumError>)
       const found = answer.record === undefined ? 'nothing' : `revision ${answer.record.modRevision}`;
       return `${found} at revision ${answer.revision}`;
     }
-    default:
+    case 'page':
+    case 'counted':
+    case 'status':
       return answer.kind;
+    default:
+      return assertNever(answer);
   }
 }
 

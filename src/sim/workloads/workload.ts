@@ -3,6 +3,7 @@
 // Keys are few and values unique, so that every value in the store's history can be traced to the one
 // request that may have put it there.
 
+import { assertNever } from '../../base/assert.js';
 import { fromByteString, toByteString, toBytes } from '../../base/bytes.js';
 import { KvorumError } from '../../base/errors.js';
 import type { EngineRequest, EngineResult } from '../../client/engine/requests.js';
@@ -131,8 +132,7 @@ export class ClientWorkload {
   }
 
   private callOf({ kind, key, condition, valueBytes }: PlannedOperation): OperationCall {
-    const expected =
-      condition === 'any' ? undefined : condition === 'absent' ? 0 : (this.known.get(key) ?? undefined);
+    const expected = this.expected(condition, key);
     switch (kind) {
       case 'put':
         return this.freshPut(key, expected, valueBytes);
@@ -142,6 +142,22 @@ export class ClientWorkload {
         return { kind, key };
       case 'range':
         return { kind, start: key, limit: rangeLimit };
+      default:
+        return assertNever(kind);
+    }
+  }
+
+  /** The revision that the key must have; `undefined`: any. */
+  private expected(condition: PlannedOperation['condition'], key: string): number | undefined {
+    switch (condition) {
+      case 'any':
+        return undefined;
+      case 'absent':
+        return 0;
+      case 'known':
+        return this.known.get(key);
+      default:
+        return assertNever(condition);
     }
   }
 
@@ -186,6 +202,8 @@ function requestOf(call: OperationCall, readFrom: 'leader' | 'nearest'): EngineR
         keysOnly: false,
         ...read,
       };
+    default:
+      return assertNever(call);
   }
 }
 
@@ -206,8 +224,11 @@ function resultOf(call: OperationCall, answer: EngineResult | KvorumError): Oper
     }
     case 'page':
       return { kind: 'read', revision: answer.revision, records: answer.records.map(recordSeen) };
-    default:
+    case 'counted':
+    case 'status':
       return { kind: 'failed', code: `answer ${answer.kind} to ${call.kind}`, outcome: 'unknown' };
+    default:
+      return assertNever(answer);
   }
 }
 

@@ -1,5 +1,5 @@
 // A client of the virtual world: a process of its own with the production engine in it. What it asks and what
-// becomes of its answers is its owner's (workload.ts, test-cluster-client.ts). Its clock is exact and its
+// becomes of its answers is its owner's (workloads/, testing/client.ts). Its clock is exact and its
 // processor takes no time: what clients suffer comes from the ways to the nodes, or from a pause.
 
 import { ClientEngine } from '../../client/engine/engine.js';

@@ -3,6 +3,7 @@
 // the two does not hide behind the other. What has no place in such a history is left out, which can only
 // make the judge milder: what a range says of several keys at one moment becomes one read per key.
 
+import { assertNever } from '../../../base/assert.js';
 import type { OperationCall, OperationRecord } from '../../history/history.js';
 import type { HistoryOperation } from '../../history/file.js';
 import { checkLinearizability } from './linearizability.js';
@@ -42,6 +43,8 @@ export function asHistory(
         return readsOf(operation, [call.key]);
       case 'range':
         return rangeOf(operation, call, keys);
+      default:
+        return assertNever(call);
     }
   });
 }

@@ -4,6 +4,7 @@
 // and hold every entry that it acknowledged and did not replace since. A node whose disk was damaged may
 // forget, and so may neither vote nor stand for election until it has caught up.
 
+import { assertNever } from '../../../base/assert.js';
 import type { NodeId } from '../../../base/env.js';
 import type { Message } from '../../../raft/messages.js';
 import type { LogIndex, Term } from '../../../raft/types.js';
@@ -45,15 +46,34 @@ export class PromiseChecker implements RaftChecker {
       const text = `sends ${message.kind} of term ${message.term}, though it may have forgotten its promises`;
       this.violations.add('catchingUpVote', message.from, text);
     }
-    if (message.kind === 'requestVote') this.vote(promises, message.from, message.term, message.from);
-    if (message.kind === 'requestVoteResult' && message.voteGranted) {
-      this.vote(promises, message.from, message.term, message.to);
-    }
-    if (message.kind === 'preVote' || message.kind === 'preVoteResult') return;
-    promises.term = Math.max(promises.term, message.term);
-    if (message.kind === 'appendEntriesResult' && message.success) {
-      promises.followedTerm = Math.max(promises.followedTerm, message.term);
-      this.acknowledge(promises, message.matchIndex, message.term, node, isCutShort);
+    const termIsPromised = (): void => {
+      promises.term = Math.max(promises.term, message.term);
+    };
+    switch (message.kind) {
+      case 'preVote':
+      case 'preVoteResult':
+        return;
+      case 'requestVote':
+        this.vote(promises, message.from, message.term, message.from);
+        return termIsPromised();
+      case 'requestVoteResult':
+        if (message.voteGranted) this.vote(promises, message.from, message.term, message.to);
+        return termIsPromised();
+      case 'appendEntriesResult':
+        termIsPromised();
+        if (!message.success) return;
+        promises.followedTerm = Math.max(promises.followedTerm, message.term);
+        this.acknowledge(promises, message.matchIndex, message.term, node, isCutShort);
+        return;
+      case 'appendEntries':
+      case 'heartbeat':
+      case 'heartbeatResult':
+      case 'readIndex':
+      case 'readIndexResult':
+      case 'timeoutNow':
+        return termIsPromised();
+      default:
+        assertNever(message);
     }
   }
 

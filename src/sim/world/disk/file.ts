@@ -4,6 +4,7 @@
 // units, a part of the last one may. A length that grew may survive without the bytes. Damage, which no crash
 // does, is at the end.
 
+import { assertNever } from '../../../base/assert.js';
 import type { Dice } from '../dice.js';
 
 /** The smallest piece that a disk writes whole, unless it says otherwise. */
@@ -96,11 +97,23 @@ export class VirtualFile {
    * A file that grew keeps the new length only as far as a surviving unit reaches.
    */
   losePower(fate: UnsyncedFate, dice: Dice): void {
-    if (fate === 'all') this.syncUpTo(this.mark());
-    if (fate === 'prefix') this.keepPrefix(dice);
-    if (fate === 'subset') this.keepSubset(dice);
-    // The length is kept apart from the bytes: it may be there without them, which then read as zeros.
-    if (fate === 'subset' && this.size > this.durableSize && dice.chance(0.3)) this.keepLength(this.size);
+    switch (fate) {
+      case 'none':
+        break;
+      case 'all':
+        this.syncUpTo(this.mark());
+        break;
+      case 'prefix':
+        this.keepPrefix(dice);
+        break;
+      case 'subset':
+        this.keepSubset(dice);
+        // The length is kept apart from the bytes: it may be there without them, which then read as zeros.
+        if (this.size > this.durableSize && dice.chance(0.3)) this.keepLength(this.size);
+        break;
+      default:
+        assertNever(fate);
+    }
     this.forgetPending();
     this.current = Buffer.from(this.durableBytes());
     this.size = this.durableSize;

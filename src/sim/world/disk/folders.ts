@@ -2,6 +2,7 @@
 // and removing are durable only once the folder was synced; until then a power cut keeps a prefix or any
 // subset of them. A rename inside one folder is atomic. Paths are relative, with `/`; the root is ''.
 
+import { assertNever } from '../../../base/assert.js';
 import { KvorumError } from '../../../base/errors.js';
 import type { Dice } from '../dice.js';
 import { ordinaryUnits, type UnitRules, VirtualFile } from './file.js';
@@ -51,14 +52,27 @@ class Folder {
   }
 
   losePower(fate: EntryFate, dice: Dice): void {
-    const kept = fate === 'all' ? this.pending.length : fate === 'none' ? 0 : undefined;
-    const prefix = kept ?? dice.integer(0, this.pending.length);
-    const surviving = this.pending.filter((_, i) => (fate === 'subset' ? dice.chance(0.5) : i < prefix));
-    for (const change of surviving) apply(change, this.durable);
+    for (const change of this.surviving(fate, dice)) apply(change, this.durable);
     this.settled += this.pending.length;
     this.pending = [];
     this.current.clear();
     for (const [name, node] of this.durable) this.current.set(name, node);
+  }
+
+  private surviving(fate: EntryFate, dice: Dice): readonly Change[] {
+    const { pending } = this;
+    switch (fate) {
+      case 'all':
+        return pending;
+      case 'none':
+        return [];
+      case 'prefix':
+        return pending.slice(0, dice.integer(0, pending.length));
+      case 'subset':
+        return pending.filter(() => dice.chance(0.5));
+      default:
+        return assertNever(fate);
+    }
   }
 }
 

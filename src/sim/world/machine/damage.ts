@@ -2,6 +2,7 @@
 // Only bytes that were synced long before are hit: damage to the very last batch of the log cannot be told
 // from a torn write by anyone (storage/README.md), so nothing may be demanded after it.
 
+import { assertNever } from '../../../base/assert.js';
 import type { StoreRecord } from '../../../kv/store.js';
 import { diskUnitBytes, type VirtualFile } from '../disk/file.js';
 import type { DamageKind } from '../../plan/faults.js';
@@ -61,6 +62,8 @@ export function damageDisk(
       disk.wipe();
       stores.wipe();
       return { words: 'the disk is empty' };
+    default:
+      return assertNever(damage);
   }
 }
 

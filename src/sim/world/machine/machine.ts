@@ -2,6 +2,7 @@
 // them, which comes and goes. It starts the node, takes it down in the ways a plan knows, and judges how a
 // node ended by itself: a node may stop because its disk failed, never for another reason.
 
+import { assertNever } from '../../../base/assert.js';
 import { KvorumError } from '../../../base/errors.js';
 import type { StoreRecord } from '../../../kv/store.js';
 import type { NodeConfig } from '../../../server/config/node-config.js';
@@ -11,8 +12,14 @@ import { EventLog } from '../../../server/operate/event-log.js';
 import type { Member } from '../../../wire/protocol.js';
 import type { Violations } from '../../checkers/violations.js';
 import { roll32, streamOf } from '../dice.js';
-import { damageOutcomes } from '../../plan/fault-atlas.js';
-import { type CrashFault, type DamageFault, nextOf } from '../../plan/faults.js';
+import { damageOutcomes } from '../../plan/fault-rules.js';
+import {
+  type CrashFault,
+  type CrashPhase,
+  type DamageFault,
+  type DiskOperation,
+  nextOf,
+} from '../../plan/faults.js';
 import { damageDisk, type RottenRecord } from './damage.js';
 import type { MachinePlan, Plan } from '../../plan/plan.js';
 import type { ScheduledEvent, Scheduler } from '../scheduler.js';
@@ -39,7 +46,7 @@ export interface MachineContext {
 type StoresCopy = ReturnType<VirtualStores['copy']>;
 
 /** By what a node begins something that a crash may be planned into. */
-const phaseBegins: Readonly<Record<NonNullable<CrashFault['during']>, NodeEventKind>> = {
+const phaseBegins: Readonly<Record<CrashPhase, NodeEventKind>> = {
   install: 'snapshotArrived',
   recovery: 'repairBegins',
   // Of its own snapshot, at another node, which is about to put it in place.
@@ -267,12 +274,26 @@ export class Machine {
     if (this.process !== undefined) this.process.wallOffsetMs = this.wallOffsetMs;
   }
 
-  failDisk(operation: 'write' | 'shortWrite' | 'sync' | 'read' | 'batch'): void {
-    if (operation === 'write') this.disk.failNextWrite = 'none';
-    if (operation === 'shortWrite') this.disk.failNextWrite = 'part';
-    if (operation === 'sync') this.disk.failNextSync = true;
-    if (operation === 'read') this.disk.failNextRead = true;
-    if (operation === 'batch') this.stores.failNextBatch = true;
+  failDisk(operation: DiskOperation): void {
+    switch (operation) {
+      case 'write':
+        this.disk.failNextWrite = 'none';
+        return;
+      case 'shortWrite':
+        this.disk.failNextWrite = 'part';
+        return;
+      case 'sync':
+        this.disk.failNextSync = true;
+        return;
+      case 'read':
+        this.disk.failNextRead = true;
+        return;
+      case 'batch':
+        this.stores.failNextBatch = true;
+        return;
+      default:
+        assertNever(operation);
+    }
   }
 
   /** Each event takes so much more processor time; 0: as little as ever. */
