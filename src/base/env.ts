@@ -103,6 +103,9 @@ export interface Disk {
 /** One connection as the node sees it. Numbers are not used again within a process. */
 export type LinkId = number;
 
+/** More than this on its way over a link is a backlog: its end is told. */
+export const linkBacklogBytes = 65_536;
+
 /**
  * What a node hears from its sockets. Calls come one after the other, never from inside a call to
  * `Network`.
@@ -115,6 +118,11 @@ export interface NetworkHandler {
   /** Some node opened a link to this one; who it is, its first message says. */
   onPeerAccepted(link: LinkId): void;
   onClientAccepted(link: LinkId): void;
+  /**
+   * All that was sent over the link of a client has left, after it had been more than `linkBacklogBytes`.
+   * May come more often than that.
+   */
+  onClientDrained(link: LinkId): void;
   onMessage(link: LinkId, message: Uint8Array): void;
   /** The link is gone, by either side or by a fault. Not called for a link that this node closed itself. */
   onClosed(link: LinkId): void;

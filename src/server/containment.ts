@@ -23,6 +23,7 @@ export function containNetwork(handler: NetworkHandler, contain: Contain): Netwo
     onPeerUnreachable: contained(contain, (peer) => handler.onPeerUnreachable(peer)),
     onPeerAccepted: contained(contain, (link) => handler.onPeerAccepted(link)),
     onClientAccepted: contained(contain, (link) => handler.onClientAccepted(link)),
+    onClientDrained: contained(contain, (link) => handler.onClientDrained(link)),
     onMessage: contained(contain, (link, message) => handler.onMessage(link, message)),
     onClosed: contained(contain, (link) => handler.onClosed(link)),
   };

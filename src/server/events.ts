@@ -105,6 +105,8 @@ type LinkEvent =
       readonly frame: string;
       readonly reason: string;
     }
+  /** A topic did to a stream what no topic may do. */
+  | { readonly kind: 'streamFailed'; readonly topic: string; readonly reason: string }
   | {
       readonly kind: 'clientClosed';
       readonly link: LinkId;

@@ -13,6 +13,7 @@ import { isNoSpace } from '../storage/disk/no-space.js';
 import type { Member, NodeStatus, ServerHello, TransferFrame } from '../wire/protocol.js';
 import type { ServerEnv } from './events.js';
 import { Clients } from './front/clients.js';
+import { Streams, type StreamTopics } from './front/streams.js';
 import { containDisk, containNetwork, containStores, containTimers } from './containment.js';
 import { Life } from './life/life.js';
 import { storeOf } from './life/standing.js';
@@ -28,6 +29,8 @@ export interface NodeOptions {
   readonly members: readonly Member[];
   readonly config: NodeConfig;
   readonly stores: Stores;
+  /** What streams can be of. */
+  readonly topics: StreamTopics;
   readonly version: string;
   readonly pid: number;
   /** The node has ended: `undefined` after `stop`, otherwise what ended it. Called once. */
@@ -41,6 +44,7 @@ export class ServerNode {
   private readonly options: NodeOptions;
   private readonly env: ServerEnv;
   private readonly peers: Peers;
+  private readonly streams: Streams;
   private readonly clients: Clients;
   private readonly life: Life;
   private phase: Phase = 'started';
@@ -54,11 +58,23 @@ export class ServerNode {
     this.env = { ...env, timers: containTimers(env.timers, contain), disk: containDisk(env.disk, contain) };
     const { network, report, timers } = this.env;
     const wake = (): void => this.wake();
+    this.streams = new Streams({
+      topics: options.topics,
+      clock: env.clock,
+      report,
+      streamsMax: config.limits.streamsMax,
+      sliceMs: config.sliceMs,
+      wake,
+    });
     this.clients = new Clients({
       network,
       report,
       timers,
-      limits: { requestsMax: config.limits.connectionRequestsMax },
+      limits: {
+        requestsMax: config.limits.connectionRequestsMax,
+        streamsMax: config.limits.connectionStreamsMax,
+      },
+      streams: this.streams,
       hello: () => this.serverHello(),
       request: (caller, frame) => this.replica?.request(caller, frame),
       wake,
@@ -228,6 +244,7 @@ export class ServerNode {
         else this.peers.accepted(link);
       },
       onClientAccepted: (link) => this.clients.accept(link),
+      onClientDrained: (link) => this.clients.drained(link),
       onMessage: (link, message) => {
         if (this.clients.has(link)) this.clients.receive(link, message);
         else this.peers.receive(link, message);
@@ -256,6 +273,8 @@ export class ServerNode {
     this.replica?.flush();
     this.peers.flush();
     this.clients.flush();
+    // Answers leave before frames of streams, which take only the room that is left.
+    this.streams.flush();
   }
 
   private contain(run: () => void): void {

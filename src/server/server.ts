@@ -12,6 +12,7 @@ import type { Member, NodeStatus } from '../wire/protocol.js';
 import type { ClusterConfig } from './config/cluster-file.js';
 import type { NodeEvent } from './events.js';
 import { EventLog } from './operate/event-log.js';
+import { streamTopics } from './front/topics.js';
 import { createRoutes } from './operate/http.js';
 import { createLogger, type LogLevel } from './operate/logger.js';
 import { ServerNode } from './node.js';
@@ -80,6 +81,7 @@ async function startLocked(
     members: cluster.members,
     config: cluster.node,
     stores,
+    topics: streamTopics,
     version: packageVersion,
     pid: process.pid,
     onStopped: (error) => resolveStopped(error),

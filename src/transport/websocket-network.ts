@@ -143,8 +143,13 @@ export class WebSocketNetwork implements Network {
     const { clientBufferedBytesMax, peerBufferedBytesMax } = this.limits;
     const isClient = kind === 'client';
     const link = this.open(webSocket, socket, isClient ? clientBufferedBytesMax : peerBufferedBytesMax);
-    if (isClient) this.currentHandler().onClientAccepted(link.id);
-    else this.currentHandler().onPeerAccepted(link.id);
+    if (isClient) {
+      // A socket says so when nothing waits any more, after it had asked to wait: far below a backlog.
+      socket.on('drain', () => {
+        if (this.links.has(link.id)) this.currentHandler().onClientDrained(link.id);
+      });
+      this.currentHandler().onClientAccepted(link.id);
+    } else this.currentHandler().onPeerAccepted(link.id);
   }
 
   private dialed(dialer: Dialer, webSocket: WebSocket, socket: Socket): void {

@@ -5,16 +5,18 @@ import type { LinkId, Network } from '../../src/base/env.js';
 import { anonymous, type AnswerFrame, type Caller } from '../../src/server/front/caller.js';
 import type { NodeEvent } from '../../src/server/events.js';
 import { Clients, type RequestFrame } from '../../src/server/front/clients.js';
+import { Streams } from '../../src/server/front/streams.js';
 import { decodeServerFrames } from '../../src/wire/clients/answer-codec.js';
 import { encodeClientFrames } from '../../src/wire/clients/request-codec.js';
 import type { ClientFrame, ServerFrame, ServerHello } from '../../src/wire/protocol.js';
 import { ownVersions } from '../../src/wire/versions.js';
+import { Held, Numbers } from './stream-topics.js';
 import { VirtualTime } from './snapshot-world.js';
 
 /** Keeps what it is answered. */
 export class FakeCaller implements Caller {
   readonly principal = anonymous;
-  readonly limits = { requestsMax: 1_000 };
+  readonly limits = { requestsMax: 1_000, streamsMax: 10 };
   isGone = false;
   readonly cancelled = new Set<number>();
   readonly answers: AnswerFrame[] = [];
@@ -42,25 +44,49 @@ const serverHello: ServerHello = {
   clusterTimeMs: 0,
 };
 
+interface WorldLimits {
+  readonly requestsMax: number;
+  readonly streamsMax: number;
+  readonly nodeStreamsMax: number;
+}
+
+const defaultLimits: WorldLimits = { requestsMax: 1_000, streamsMax: 1_000, nodeStreamsMax: 10_000 };
+
 export class ClientsWorld {
   readonly time = new VirtualTime();
   readonly sent = new Map<LinkId, ServerFrame[]>();
   readonly closed = new Map<LinkId, string>();
   /** Links that take nothing more. */
   readonly full = new Set<LinkId>();
+  /** Links over which nothing leaves: what is sent stays with the node, as `buffered`. */
+  readonly stuck = new Set<LinkId>();
+  readonly buffered = new Map<LinkId, number>();
   readonly events: NodeEvent[] = [];
   readonly requests: { readonly caller: Caller; readonly frame: RequestFrame }[] = [];
   hello: ServerHello | undefined = serverHello;
+  readonly numbers = new Numbers();
+  readonly held = new Held();
+  readonly streams: Streams;
   readonly clients: Clients;
   /** Something asked for the end of the turn. */
   isWoken = false;
 
-  constructor(requestsMax = 1_000) {
+  constructor(limits: Partial<WorldLimits> = {}) {
+    const { requestsMax, streamsMax, nodeStreamsMax } = { ...defaultLimits, ...limits };
+    this.streams = new Streams({
+      topics: { numbers: this.numbers, held: this.held },
+      clock: this.time.clock,
+      report: (event) => this.events.push(event),
+      streamsMax: nodeStreamsMax,
+      sliceMs: 2,
+      wake: () => (this.isWoken = true),
+    });
     this.clients = new Clients({
       network: this.network(),
       report: (event) => this.events.push(event),
       timers: this.time.timers,
-      limits: { requestsMax },
+      limits: { requestsMax, streamsMax },
+      streams: this.streams,
       hello: () => this.hello,
       request: (caller, frame) => this.requests.push({ caller, frame }),
       wake: () => (this.isWoken = true),
@@ -83,6 +109,21 @@ export class ClientsWorld {
     if (!this.isWoken) return;
     this.isWoken = false;
     this.clients.flush();
+    this.streams.flush();
+  }
+
+  /** Turns until nothing asks for another. */
+  turns(): void {
+    for (let turns = 0; this.isWoken; turns++) {
+      if (turns > 100_000) throw new Error('it does not come to rest');
+      this.turn();
+    }
+  }
+
+  /** All that a link held has left. */
+  drain(link: LinkId): void {
+    this.buffered.delete(link);
+    this.clients.drained(link);
   }
 
   /** What was sent over a link since it was last asked for, without the hello. */
@@ -99,10 +140,11 @@ export class ClientsWorld {
       stopDialing: nothing,
       send: (link, message) => {
         if (this.full.has(link) || this.closed.has(link)) return false;
+        if (this.stuck.has(link)) this.buffered.set(link, (this.buffered.get(link) ?? 0) + message.length);
         this.sent.set(link, [...(this.sent.get(link) ?? []), ...decodeServerFrames(message)]);
         return true;
       },
-      bufferedBytes: () => 0,
+      bufferedBytes: (link) => this.buffered.get(link) ?? 0,
       close: (link, reason) => void this.closed.set(link, reason),
     };
   }

@@ -55,7 +55,7 @@ describe('a caller', () => {
   });
 
   test('is refused requests over its limit, until one is answered', () => {
-    const world = new ClientsWorld(2);
+    const world = new ClientsWorld({ requestsMax: 2 });
     world.connect(1);
     world.say(1, status(1), status(2), status(3));
     world.turn();

@@ -41,6 +41,7 @@ class Host {
       onPeerUnreachable: () => undefined,
       onPeerAccepted: (link) => (this.inbound = link),
       onClientAccepted: () => undefined,
+      onClientDrained: () => undefined,
       onMessage: (_link, message) => this.received.push([message[0] ?? 0, world.scheduler.nowUs]),
       onClosed: () => this.heard.push('closed'),
     };

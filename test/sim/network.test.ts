@@ -2,7 +2,7 @@
 // itself.
 
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { LinkId, Network, NetworkHandler } from '../../src/base/env.js';
+import { linkBacklogBytes, type LinkId, type Network, type NetworkHandler } from '../../src/base/env.js';
 import { Scheduler } from '../../src/sim/world/scheduler.js';
 import type { Conditions, LinkMode } from '../../src/sim/world/network/connection.js';
 import { VirtualClientNetwork } from '../../src/sim/world/network/client-network.js';
@@ -37,6 +37,7 @@ class Host {
         this.inbound = link;
         this.heard.push('client');
       },
+      onClientDrained: () => this.heard.push('drained'),
       onMessage: (_link, message) => this.received.push(new DataView(message.buffer).getUint32(0)),
       onClosed: (link) => this.heard.push(link === this.outbound ? 'outbound closed' : 'inbound closed'),
     };
@@ -253,6 +254,31 @@ describe('clients', () => {
     runFor(scheduler, 10_000);
     expect(heard).toEqual(['open 1', 'closed 2 ECONNREFUSED', 'message 1 3', 'closed 1 connection lost']);
     expect(links.send(first, new Uint8Array(1))).toBe(false);
+  });
+
+  it('and the node hears when its backlog has left, once for each', () => {
+    const { scheduler, world, a, b } = build('tcp');
+    const process = processOn(scheduler, 'c1', 100);
+    let received = 0;
+    const links = new VirtualClientNetwork(world, process, () => ({
+      onOpen: () => undefined,
+      onMessage: (_link, { length }) => (received += length),
+      onClosed: () => undefined,
+    }));
+    links.open('b:1');
+    runFor(scheduler, 10_000);
+    const link = b.inbound ?? 0;
+    b.network.send(link, new Uint8Array(linkBacklogBytes));
+    runFor(scheduler, 100_000);
+    expect(b.heard).not.toContain('drained');
+    for (let i = 0; i < 3; i++) b.network.send(link, new Uint8Array(linkBacklogBytes));
+    while (!b.heard.includes('drained')) runFor(scheduler, 10);
+    expect([b.network.bufferedBytes(link), received]).toEqual([0, 4 * linkBacklogBytes]);
+    // Neither a client that sends nor links between nodes have anybody to tell.
+    for (let i = 0; i < 3; i++) a.network.send(a.outbound ?? 0, new Uint8Array(linkBacklogBytes));
+    runFor(scheduler, 100_000);
+    expect(b.heard.filter((event) => event === 'drained')).toHaveLength(1);
+    expect(a.heard).toEqual(['dialed b']);
   });
 });
 

@@ -16,6 +16,7 @@ export class Recorder implements NetworkHandler {
   readonly opened: { link: LinkId; how: 'dialed' | 'peer' | 'client'; peerId?: NodeId }[] = [];
   readonly unreachable: NodeId[] = [];
   readonly closed: LinkId[] = [];
+  readonly drained: LinkId[] = [];
   readonly messages = new Map<LinkId, string[]>();
   /** Links closed by the node itself: nothing may be heard of them any more. */
   readonly closedByUs = new Set<LinkId>();
@@ -33,6 +34,10 @@ export class Recorder implements NetworkHandler {
   }
   onClientAccepted(link: LinkId): void {
     this.open(link, 'client');
+  }
+  onClientDrained(link: LinkId): void {
+    this.check(`drained ${link}`, link);
+    this.drained.push(link);
   }
   onPeerUnreachable(peerId: NodeId): void {
     this.check(`unreachable ${peerId}`);

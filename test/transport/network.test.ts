@@ -5,6 +5,7 @@ import { createServer, type Server } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
 import { wireLimits } from '../../src/wire/protocol.js';
+import { linkBacklogBytes } from '../../src/base/env.js';
 import { aWhile, patienceMs, until } from '../waiting.js';
 import { openClient, startNode, stopAll, type TestNode } from './harness.js';
 
@@ -135,6 +136,31 @@ describe('a link', () => {
     await until(() => slow.received.length === accepted, 'all that was accepted');
     expect(node.network.send(link1, message)).toBe(true);
     expect(node.handler.closed).toEqual([]);
+  });
+
+  it('tells when the backlog of a client has left, and nothing of a peer', async () => {
+    const node = await startNode();
+    const slow = await openClient(node.address);
+    const peer = await openClient(node.address, '/raft');
+    const [link = 0] = node.handler.links('client');
+    const [peerLink = 0] = node.handler.links('peer');
+    slow.webSocket.pause();
+    const message = Buffer.alloc(linkBacklogBytes, 'm');
+    // More than the system takes by itself.
+    let sent = 0;
+    while (node.network.bufferedBytes(link) <= 2 * linkBacklogBytes) {
+      expect(node.network.send(link, message)).toBe(true);
+      sent++;
+      await aWhile(1);
+    }
+    for (let i = 0; i < sent; i++) node.network.send(peerLink, message);
+    await until(() => peer.received.length === sent, 'what the peer was sent');
+    const before = node.handler.drained.length;
+    expect(node.network.bufferedBytes(link)).toBeGreaterThan(linkBacklogBytes);
+    slow.webSocket.resume();
+    await until(() => node.handler.drained.length > before, 'the word that it has drained');
+    expect(node.network.bufferedBytes(link)).toBe(0);
+    expect(new Set(node.handler.drained)).toEqual(new Set([link]));
   });
 });
 

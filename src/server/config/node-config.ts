@@ -17,6 +17,7 @@ const mebibyte = 1_048_576;
 const gibibyte = 1_073_741_824;
 const millisMax = 60_000;
 const requestsMax = 10_000_000;
+const streamsMax = 1_000_000;
 
 const walSettings = {
   segmentBytes: {
@@ -63,6 +64,20 @@ const limitsSettings = {
     max: requestsMax,
     unit: 'count',
     words: 'requests of one connection not yet answered',
+  },
+  connectionStreamsMax: {
+    default: 1_000,
+    min: 1,
+    max: streamsMax,
+    unit: 'count',
+    words: 'streams open on one connection',
+  },
+  streamsMax: {
+    default: 100_000,
+    min: 1,
+    max: streamsMax,
+    unit: 'count',
+    words: 'streams open on this node',
   },
 } as const satisfies Settings;
 

@@ -2,6 +2,7 @@
 // WebSockets `clients.ts` makes callers, and every other front makes its own. A caller is made once for a
 // connection, never for a request: which request is meant travels beside it as a number.
 
+import { KvorumError } from '../../base/errors.js';
 import type { ErrorAnswer, ServerFrame } from '../../wire/protocol.js';
 
 /** The one answer to a request: neither what belongs to a connection, nor frames of a stream. */
@@ -22,6 +23,8 @@ export const anonymous: Principal = { name: 'anonymous' };
 export interface CallerLimits {
   /** Requests that wait for their answer. */
   readonly requestsMax: number;
+  /** Streams that are open. */
+  readonly streamsMax: number;
 }
 
 export interface Caller {
@@ -89,4 +92,12 @@ export function errorAnswer(
   outcome: ErrorAnswer['outcome'] = 'none',
 ): ErrorAnswer {
   return { kind: 'error', requestId, code, message, outcome };
+}
+
+/**
+ * Whether a request met damage of this node's disk. That is no answer to anybody: the node must not go on
+ * answering.
+ */
+export function isDamage(error: unknown): boolean {
+  return KvorumError.is(error, 'CORRUPT') || KvorumError.is(error, 'DISK');
 }

@@ -2,21 +2,31 @@
 // notices of leader changes. Bytes from here are untrusted: a frame that is not of the protocol ends its
 // connection and nothing else.
 
-import type { LinkId, Network, Report, Timers } from '../../base/env.js';
+import { assertNever } from '../../base/assert.js';
+import { linkBacklogBytes, type LinkId, type Network, type Report, type Timers } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import { decodeClientFrames } from '../../wire/clients/request-codec.js';
-import type { ClientFrame, LeaderNotice, ServerFrame, ServerHello } from '../../wire/protocol.js';
+import type {
+  ClientFrame,
+  LeaderNotice,
+  ServerFrame,
+  ServerHello,
+  StreamData,
+  StreamEnd,
+} from '../../wire/protocol.js';
 import { agreedProtocol, ownVersions } from '../../wire/versions.js';
 import { encodeServerMessages } from '../../wire/clients/answer-codec.js';
 import {
   anonymous,
   errorAnswer,
+  isDamage,
   OpenRequests,
   type AnswerFrame,
   type Caller,
   type CallerLimits,
 } from './caller.js';
 import type { NodeEvent } from '../events.js';
+import type { StreamCaller, Streams } from './streams.js';
 
 type StreamFrameKind = 'openStream' | 'streamCredit' | 'closeStream';
 
@@ -31,6 +41,7 @@ export interface ClientsOptions {
   /** `undefined` until the cluster is formed: clients are sent away to come again. */
   hello(): ServerHello | undefined;
   request(caller: Caller, frame: RequestFrame): void;
+  readonly streams: Streams;
   /** There is something to send: call `flush` at the end of this turn. */
   wake(): void;
 }
@@ -38,8 +49,14 @@ export interface ClientsOptions {
 /** A connection on which nobody says hello takes the place of one that would. */
 const greetingTimeoutMs = 5_000;
 
+/**
+ * Bytes that a connection may have waiting while streams give it more: above what a link says that it was
+ * drained of, and far below what it may hold of answers, so that a stream never costs a connection.
+ */
+const streamBacklogBytes = 2 * linkBacklogBytes;
+
 /** One connection, as the rest of the node knows it. Answers to one that is gone are dropped. */
-class Client implements Caller {
+class Client implements StreamCaller {
   readonly principal = anonymous;
   readonly limits: CallerLimits;
   readonly link: LinkId;
@@ -47,13 +64,17 @@ class Client implements Caller {
   isGreeted = false;
   isGone = false;
   outbox: ServerFrame[] = [];
-  private readonly enqueue: (client: Client, frame: AnswerFrame) => void;
+  private readonly clients: Clients;
 
-  constructor(link: LinkId, limits: CallerLimits, enqueue: (client: Client, frame: AnswerFrame) => void) {
+  constructor(link: LinkId, limits: CallerLimits, clients: Clients) {
     this.link = link;
     this.limits = limits;
     this.requests = new OpenRequests(limits.requestsMax);
-    this.enqueue = enqueue;
+    this.clients = clients;
+  }
+
+  get roomBytes(): number {
+    return streamBacklogBytes - this.clients.bufferedBytes(this);
   }
 
   isCancelled(requestId: number): boolean {
@@ -62,7 +83,11 @@ class Client implements Caller {
 
   /** The answer leaves at the end of the turn. */
   answer(frame: AnswerFrame): void {
-    if (this.requests.end(frame.requestId)) this.enqueue(this, frame);
+    if (this.requests.end(frame.requestId)) this.clients.enqueue(this, frame);
+  }
+
+  give(frames: readonly (StreamData | StreamEnd)[]): void {
+    this.clients.send(this, frames);
   }
 }
 
@@ -80,7 +105,7 @@ export class Clients {
   }
 
   accept(link: LinkId): void {
-    const client = new Client(link, this.options.limits, this.enqueue);
+    const client = new Client(link, this.options.limits, this);
     this.byLink.set(link, client);
     this.options.timers.set(greetingTimeoutMs, () => {
       if (!client.isGreeted) this.disconnect(client, 'TIMEOUT', 'no hello came in time');
@@ -93,10 +118,13 @@ export class Clients {
 
   closed(link: LinkId): void {
     const client = this.byLink.get(link);
-    if (client === undefined) return;
-    client.isGone = true;
-    client.outbox = [];
-    this.byLink.delete(link);
+    if (client !== undefined) this.forget(client);
+  }
+
+  /** What was sent over the link has left. */
+  drained(link: LinkId): void {
+    const client = this.byLink.get(link);
+    if (client !== undefined) this.options.streams.drained(client);
   }
 
   receive(link: LinkId, message: Uint8Array): void {
@@ -108,7 +136,7 @@ export class Clients {
         this.dispatch(client, frame);
       }
     } catch (error) {
-      if (!KvorumError.is(error)) throw error;
+      if (!KvorumError.is(error) || isDamage(error)) throw error;
       this.disconnect(client, error.code, error.message);
     }
   }
@@ -131,10 +159,9 @@ export class Clients {
   closeAll(reason: string): void {
     for (const client of this.byLink.values()) {
       this.flushOne(client);
-      client.isGone = true;
+      this.forget(client);
       this.options.network.close(client.link, reason);
     }
-    this.byLink.clear();
   }
 
   private dispatch(client: Client, frame: ClientFrame): void {
@@ -152,18 +179,24 @@ export class Clients {
       case 'cancel':
         client.requests.cancel(frame.requestId);
         return;
-      case 'openStream': {
-        const message = `this node has no streams of the topic ${frame.topic}`;
-        const { requestId } = frame;
-        this.enqueue(client, { kind: 'streamEnd', requestId, code: 'INVALID_ARGUMENT', message });
+      case 'openStream':
+        this.options.streams.open(client, frame);
         return;
-      }
       case 'streamCredit':
+        this.options.streams.credit(client, frame);
+        return;
       case 'closeStream':
-        // Sent before the client had the end of its stream.
+        this.options.streams.close(client, frame);
+        return;
+      case 'write':
+      case 'get':
+      case 'range':
+      case 'count':
+      case 'status':
+        this.request(client, frame);
         return;
       default:
-        this.request(client, frame);
+        assertNever(frame);
     }
   }
 
@@ -195,14 +228,30 @@ export class Clients {
     this.enqueue(client, answer);
   }
 
-  private readonly enqueue = (client: Client, frame: ServerFrame): void => {
+  /** Of a client, for its callers: the frame leaves at the end of the turn. */
+  enqueue(client: Client, frame: ServerFrame): void {
     if (client.isGone) return;
     if (client.outbox.length === 0) {
       if (this.dirty.length === 0) this.options.wake();
       this.dirty.push(client);
     }
     client.outbox.push(frame);
-  };
+  }
+
+  /** Bytes on their way to a client. */
+  bufferedBytes(client: Client): number {
+    return this.options.network.bufferedBytes(client.link);
+  }
+
+  /** Sends frames of streams, for which the link has room; those of its answers have left before. */
+  send(client: Client, frames: readonly (StreamData | StreamEnd)[]): void {
+    if (client.isGone) return;
+    for (const message of encodeServerMessages(frames)) {
+      if (this.options.network.send(client.link, message)) continue;
+      this.disconnect(client, 'OVERLOADED', 'the connection takes no frame of a stream');
+      return;
+    }
+  }
 
   private flushOne(client: Client): void {
     const frames = client.outbox;
@@ -245,9 +294,14 @@ export class Clients {
   private disconnect(client: Client, code: string, message: string): void {
     if (client.isGone) return;
     this.options.report({ kind: 'clientClosed', link: client.link, code, message });
+    this.forget(client);
+    this.options.network.close(client.link, `${code}: ${message}`.slice(0, 120));
+  }
+
+  private forget(client: Client): void {
     client.isGone = true;
     client.outbox = [];
     this.byLink.delete(client.link);
-    this.options.network.close(client.link, `${code}: ${message}`.slice(0, 120));
+    this.options.streams.release(client);
   }
 }

@@ -8,7 +8,7 @@ import type { StateMachine } from '../../kv/state-machine.js';
 import type { ConfirmedRead } from '../../raft/io.js';
 import type { LogIndex } from '../../raft/types.js';
 import { wireLimits, type CountRequest, type GetRequest, type RangeRequest } from '../../wire/protocol.js';
-import { errorAnswer, type AnswerFrame, type Caller } from './caller.js';
+import { errorAnswer, isDamage, type AnswerFrame, type Caller } from './caller.js';
 
 export type ReadFrame = GetRequest | RangeRequest | CountRequest;
 
@@ -373,6 +373,6 @@ function failed(frame: ReadFrame, code: string, message: string): ReadAnswer {
  * An error of the request goes to the client; anything else is a bug or a failing store and stops the node.
  */
 function refused(frame: ReadFrame, error: unknown): ReadAnswer {
-  if (!KvorumError.is(error) || error.code === 'CORRUPT' || error.code === 'DISK') throw error;
+  if (!KvorumError.is(error) || isDamage(error)) throw error;
   return failed(frame, error.code, error.message);
 }

@@ -9,7 +9,7 @@ import { kvLimits, type ClientCommand, type CommandResult, type KeyRecord } from
 import { soleKeyOf } from '../../kv/operations/index.js';
 import { decodeCommand } from '../../wire/commands/command-codec.js';
 import type { ErrorAnswer, NodeStatus, WriteAnswer, WriteRequest } from '../../wire/protocol.js';
-import { errorAnswer, type Caller } from './caller.js';
+import { errorAnswer, isDamage, type Caller } from './caller.js';
 import type { RequestFrame } from './clients.js';
 import type { PendingWrite, Proposals } from './proposals.js';
 import type { Reads } from './reads.js';
@@ -105,7 +105,7 @@ export class Requests {
     try {
       return this.verdictOn(write, result);
     } catch (error) {
-      if (KvorumError.is(error, 'CORRUPT') || KvorumError.is(error, 'DISK')) this.options.damaged(error);
+      if (KvorumError.is(error) && isDamage(error)) this.options.damaged(error);
       const reason = error instanceof Error ? error.message : String(error);
       const message = `the write was decided, and its answer cannot be made: ${reason}`;
       return errorAnswer(requestId, KvorumError.is(error) ? error.code : 'INTERNAL', message, 'unknown');

@@ -158,6 +158,11 @@ const eventLines = {
     fields: ({ link, peer }) => ({ link, peer }),
   },
   frameNotEncoded: { level: 'error', text: () => 'a frame cannot be encoded' },
+  streamFailed: {
+    level: 'error',
+    text: ({ reason }) => `a stream failed: ${reason}`,
+    rarelyPer: ({ topic }) => topic,
+  },
   clientClosed: {
     level: 'debug',
     text: ({ message }) => `client connection closed: ${message}`,

@@ -9,6 +9,8 @@ import type { Output } from '../../raft/io.js';
 import type { Message } from '../../raft/messages.js';
 import type { Raft } from '../../raft/raft.js';
 import type { NodeEvent } from '../../server/events.js';
+import type { StreamTopics } from '../../server/front/streams.js';
+import { streamTopics } from '../../server/front/topics.js';
 import { RaftCheckers } from '../checkers/raft/raft-checkers.js';
 import { Violations } from '../checkers/violations.js';
 import { CoverageMarks } from './coverage-marks.js';
@@ -39,7 +41,12 @@ export class World {
   private sentNow: Message[] = [];
 
   /** Builds what the plan says of the world and starts its machines; clients and faults are the owner's. */
-  constructor(plan: Plan, traceDetail: 'words' | 'full', observer?: SimulationObserver) {
+  constructor(
+    plan: Plan,
+    traceDetail: 'words' | 'full',
+    observer?: SimulationObserver,
+    topics: StreamTopics = streamTopics,
+  ) {
     const { scheduler, violations } = this;
     this.trace = new Trace(() => scheduler.nowUs, traceDetail, observer);
     this.network = new VirtualNetwork(scheduler, plan.seed, plan.peerMode, { ...plan.conditions });
@@ -57,6 +64,7 @@ export class World {
       scheduler,
       violations,
       plan,
+      topics,
       members: this.members,
       network: this.network,
       log: (who, level, message, fields) => this.trace.log(who, level, message, fields),

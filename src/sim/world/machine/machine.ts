@@ -7,6 +7,7 @@ import { KvorumError } from '../../../base/errors.js';
 import type { StoreRecord } from '../../../kv/store.js';
 import type { NodeConfig } from '../../../server/config/node-config.js';
 import type { NodeEvent, NodeEventKind, ServerEnv } from '../../../server/events.js';
+import type { StreamTopics } from '../../../server/front/streams.js';
 import { ServerNode } from '../../../server/node.js';
 import { EventLog } from '../../../server/operate/event-log.js';
 import type { Member } from '../../../wire/protocol.js';
@@ -37,6 +38,8 @@ export interface MachineContext {
   readonly violations: Violations;
   readonly members: readonly Member[];
   readonly plan: Plan;
+  /** What streams of the nodes can be of. */
+  readonly topics: StreamTopics;
   readonly log: LogSink;
   /** A node told what happens in it. */
   event(machine: Machine, event: NodeEvent): void;
@@ -165,6 +168,7 @@ export class Machine {
       members,
       config: this.config,
       stores: this.stores.attach(process),
+      topics: this.context.topics,
       version: 'simulated',
       pid: this.incarnation,
       onStopped: (error) => this.onStopped(process, error),

@@ -4,7 +4,7 @@
 // overtaken one by one while the link stands, which no WebSocket does and the consensus core must survive all
 // the same. What moves snapshots relies on the order of its link: it keeps it in both modes.
 
-import type { LinkId } from '../../../base/env.js';
+import { linkBacklogBytes, type LinkId } from '../../../base/env.js';
 import { beginsWithTransfer } from '../../../wire/snapshots/codec.js';
 import { roll, streamOf } from '../dice.js';
 import type { ScheduledEvent, Scheduler } from '../scheduler.js';
@@ -33,6 +33,8 @@ export interface Endpoint {
   open: boolean;
   readonly onMessage: (message: Uint8Array) => void;
   readonly onClosed: () => void;
+  /** Of a listener, for a client's link. */
+  readonly onDrained?: () => void;
 }
 
 interface Direction {
@@ -47,6 +49,8 @@ interface Direction {
   /** No message is delivered before this. Microseconds. */
   lastDeliveryUs: number;
   undeliveredBytes: number;
+  /** More was undelivered than a link has without a backlog; its end was not told yet. */
+  hasBacklog: boolean;
   /** Waiting for the way to open again; `undefined` is the end of the stream. */
   readonly held: (Uint8Array | undefined)[];
 }
@@ -81,6 +85,7 @@ export class Connection {
       sent: 0,
       lastDeliveryUs: around.scheduler.nowUs,
       undeliveredBytes: 0,
+      hasBacklog: false,
       held: [],
     });
     this.directions = [direction(dialer, acceptor), direction(acceptor, dialer)];
@@ -200,14 +205,17 @@ export class Connection {
   }
 
   private transmit(direction: Direction, message: Uint8Array, counter: number): void {
-    if (this.isHeld(direction)) {
-      const isLost = direction.way.cuts > 0 && this.isExposed(message, counter);
-      if (this.mode === 'datagram' && isLost) return;
-      direction.undeliveredBytes += message.length;
+    const isHeld = this.isHeld(direction);
+    const isLost = isHeld && direction.way.cuts > 0 && this.isExposed(message, counter);
+    if (this.mode === 'datagram' && isLost) return;
+    direction.undeliveredBytes += message.length;
+    if (direction.undeliveredBytes > linkBacklogBytes && direction.from.onDrained !== undefined) {
+      direction.hasBacklog = true;
+    }
+    if (isHeld) {
       direction.held.push(message);
       return;
     }
-    direction.undeliveredBytes += message.length;
     const isAlone = this.mode === 'datagram' && this.isExposed(message, counter);
     this.deliver(direction, message, this.arrivalUs(direction, counter, message.length, isAlone));
   }
@@ -222,11 +230,21 @@ export class Connection {
     const { to } = direction;
     const { scheduler } = this.around;
     const arrive = (): void => {
-      direction.undeliveredBytes = Math.max(0, direction.undeliveredBytes - message.length);
+      this.delivered(direction, message.length);
       // A copy of its own: processes share no memory, and the sender may reuse its buffer once it has left.
       if (to.open) to.onMessage(new Uint8Array(message));
     };
     scheduler.schedule(arrivalUs - scheduler.nowUs, 'message', to.process, arrive, message);
+  }
+
+  private delivered(direction: Direction, bytes: number): void {
+    direction.undeliveredBytes = Math.max(0, direction.undeliveredBytes - bytes);
+    if (direction.undeliveredBytes > 0 || !direction.hasBacklog) return;
+    direction.hasBacklog = false;
+    const { from } = direction;
+    this.around.scheduler.schedule(0, 'link', from.process, () => {
+      if (from.open) from.onDrained?.();
+    });
   }
 
   /** When a message that leaves now arrives. In order, unless single messages may overtake each other. */

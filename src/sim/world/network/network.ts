@@ -158,7 +158,7 @@ export class VirtualNetwork {
     const ordinal = (this.connectionCounts.get(pair) ?? 0) + 1;
     this.connectionCounts.set(pair, ordinal);
     const { handler, network, process } = listener;
-    const acceptor = network.newEndpoint(listener.hostName);
+    const acceptor = network.newEndpoint(listener.hostName, accept === 'client');
     const connection = new Connection(this, mode, `${pair} ${ordinal}`, dialer, acceptor);
     this.connections.add(connection);
     network.register(acceptor, connection, accept === 'peer');
@@ -252,7 +252,7 @@ class NodeNetwork implements Network {
     this.redial(link);
   }
 
-  newEndpoint(hostName: string): Endpoint {
+  newEndpoint(hostName: string, isClient = false): Endpoint {
     const link = this.table.newLink();
     return {
       hostName,
@@ -265,6 +265,7 @@ class NodeNetwork implements Network {
         this.redial(link);
         this.handler().onClosed(link);
       },
+      ...(isClient ? { onDrained: () => this.handler().onClientDrained(link) } : {}),
     };
   }
 
