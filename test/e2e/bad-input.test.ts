@@ -8,12 +8,12 @@ import WebSocket from 'ws';
 import { freePorts } from '../../src/cli/local-cluster.js';
 import {
   endAll,
-  eventually,
   onEnd,
   runCommand,
   startCluster,
   startCommand,
   temporaryFolder,
+  untilSays,
   type CommandResult,
   type TestCluster,
 } from './processes.js';
@@ -182,18 +182,18 @@ describe('start', () => {
     const folder = temporaryFolder();
     const file = clusterFile(folder, { members: await freeMembers() });
     const node = startCommand(['start', '--cluster', file, '--node', 'n1', '--data-dir', join(folder, 'n1')]);
-    await eventually('the line', () => (node.stdout().includes('listens on') ? true : undefined));
+    await untilSays(node, /listens on/);
     node.child.kill('SIGINT');
     const { code, stdout } = await node.result;
     expect(code).toBe(0);
-    expect(stdout.trim().split('\n')).toHaveLength(1);
+    expect(stdout).toMatch(/^[^\n]*listens on[^\n]*\n$/);
   });
 
   test('says which members it waits for', async () => {
     const folder = temporaryFolder();
     const file = clusterFile(folder, { members: await freeMembers() });
     const node = startCommand(['start', '--cluster', file, '--node', 'n1', '--data-dir', join(folder, 'n1')]);
-    await eventually('the members', () => (/n2.*n3/.test(node.stderr()) ? true : undefined));
+    await untilSays(node, /n2.*n3/);
     node.child.kill('SIGKILL');
     await node.result;
   });

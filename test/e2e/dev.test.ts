@@ -4,14 +4,16 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { freePorts } from '../../src/cli/local-cluster.js';
 import type { ClusterStatus } from '../../src/client/index.js';
+import { aWhile } from '../waiting.js';
 import {
   endAll,
-  eventually,
   onEnd,
   processRuns,
   runCommand,
   startCommand,
   temporaryFolder,
+  untilGone,
+  untilSays,
   type RunningCommand,
 } from './processes.js';
 
@@ -35,10 +37,7 @@ function startDev(folder: string, port: number, ...more: string[]): Dev {
 }
 
 async function untilReady(dev: Dev): Promise<void> {
-  await eventually('ready', () => {
-    if (dev.command.child.exitCode !== null) throw new Error(dev.command.stderr());
-    return dev.command.stdout().includes('try in another terminal') ? true : undefined;
-  });
+  await untilSays(dev.command, /Ctrl-C stops the cluster/);
 }
 
 async function nodePids(dev: Dev): Promise<number[]> {
@@ -47,10 +46,6 @@ async function nodePids(dev: Dev): Promise<number[]> {
   const pids = status.nodes.flatMap((node) => (node.pid === undefined ? [] : [node.pid]));
   for (const pid of pids) onEnd(() => processRuns(pid) && process.kill(pid, 'SIGKILL'));
   return pids;
-}
-
-async function untilGone(pids: readonly number[]): Promise<void> {
-  await eventually('all processes ended', () => (pids.some(processRuns) ? undefined : true));
 }
 
 describe('kvorum dev', () => {
@@ -108,8 +103,8 @@ describe('kvorum dev', () => {
   test.each([0, 100, 400, 800])('leaves no process behind on Ctrl-C after %d ms', async (delayMs) => {
     const port = await firstPort();
     const dev = startDev(join(temporaryFolder(), 'data'), port);
-    await eventually('the process runs', () => (dev.command.stderr() !== '' ? true : undefined));
-    await new Promise((resolve) => setTimeout(resolve, delayMs));
+    await untilSays(dev.command, /./);
+    await aWhile(delayMs);
     dev.command.child.kill('SIGINT');
     const { code, stderr } = await dev.command.result;
     expect(code, stderr).toBe(0);

@@ -93,7 +93,7 @@ describe('a cluster', () => {
     let refusal: unknown;
     while (refusal === undefined && written < 2_000) {
       try {
-        await client.put(`k/${written}`, 'v'.repeat(1_000), { timeoutMs: 2_000 });
+        await client.put(`k/${written}`, 'v'.repeat(1_000));
         written += 1;
       } catch (error) {
         refusal = error;

@@ -6,13 +6,14 @@ import { join } from 'node:path';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freePorts } from '../../src/cli/local-cluster.js';
+import { until } from '../waiting.js';
 import {
   endAll,
-  eventually,
   onEnd,
   startCluster,
   startCommand,
   temporaryFolder,
+  untilSays,
   type TestCluster,
 } from './processes.js';
 
@@ -33,9 +34,7 @@ describe('HTTP', () => {
   test('a node that serves is alive and ready', async () => {
     for (const address of shared.cluster.endpoints) {
       expect((await get(address, '/livez')).status).toBe(200);
-      await eventually('ready', async () =>
-        (await get(address, '/readyz')).status === 200 ? true : undefined,
-      );
+      await until(async () => (await get(address, '/readyz')).status === 200, 'the node to be ready');
     }
   });
 
@@ -47,7 +46,7 @@ describe('HTTP', () => {
     writeFileSync(join(folder, 'cluster.json'), JSON.stringify({ members }));
     const file = join(folder, 'cluster.json');
     const node = startCommand(['start', '--cluster', file, '--node', 'n1', '--data-dir', join(folder, 'n1')]);
-    await eventually('listening', () => (node.stdout().includes('listens on') ? true : undefined));
+    await untilSays(node, /listens on/);
     expect((await get(members[0]?.address, '/livez')).status).toBe(200);
     expect((await get(members[0]?.address, '/readyz')).status).toBe(503);
   });

@@ -2,7 +2,7 @@
 // Writes through the client while every node in turn is killed with SIGKILL and started again, then checks
 // that each acknowledged write is there, that none was applied twice, and that all nodes agree.
 //
-//   node test/e2e/kill-each.js [--writes 20000] [--writers 64] [--turns 2]
+//   node test/e2e/kill-each.js [--writes 20000] [--writers 64] [--turns 2] [--patience-ms 60000]
 //
 // Needs the built package (`npm run build`). Exit code 0 when everything holds, 1 with the list of what does
 // not.
@@ -17,7 +17,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { waitUntilWhole } from '../../dist/cli/bench-failover.js';
+import { waitUntilWhole } from '../../dist/cli/bench/failover.js';
 import { freePorts, LocalCluster } from '../../dist/cli/local-cluster.js';
 import { connect, KvorumError } from '../../dist/client/index.js';
 
@@ -26,8 +26,12 @@ const { values } = parseArgs({
     writes: { type: 'string', default: '20000' },
     writers: { type: 'string', default: '64' },
     turns: { type: 'string', default: '2' },
+    'patience-ms': { type: 'string', default: '60000' },
   },
 });
+
+/** How long anything may take that is waited for. */
+const patienceMs = Number(values['patience-ms']);
 
 /** Every write in order of its number, with what became of it. */
 class Ledger {
@@ -56,7 +60,7 @@ async function write(client, writer, ledger, limit) {
     const repeats = number % 4 === 3;
     const key = repeats ? `repeated/${writer}` : `unique/${number}`;
     try {
-      const options = { timeoutMs: 60_000, ...(repeats ? {} : { ifAbsent: true }) };
+      const options = { timeoutMs: patienceMs, ...(repeats ? {} : { ifAbsent: true }) };
       const { revision } = await client.put(key, `value ${number}`, options);
       ledger.acknowledged += 1;
       if (repeats) note(ledger, key, { value: `value ${number}`, revision });
@@ -91,7 +95,7 @@ function note(ledger, key, written) {
 async function check(client, ledger, firstRevision) {
   const complaints = [...ledger.failures];
   const byKey = new Map();
-  for await (const entry of client.range({ prefix: 'unique/', timeoutMs: 60_000 })) {
+  for await (const entry of client.range({ prefix: 'unique/', timeoutMs: patienceMs })) {
     byKey.set(Buffer.from(entry.key).toString(), entry);
   }
   for (const [key, revision] of ledger.unique) {
@@ -108,7 +112,7 @@ async function check(client, ledger, firstRevision) {
       complaints.push(`${key} holds ${entry.text()}`);
   }
   for (const [key, { acknowledged, unknown, value, revision }] of ledger.repeated) {
-    const entry = await client.get(key, { timeoutMs: 60_000 });
+    const entry = await client.get(key, { timeoutMs: patienceMs });
     const version = entry?.version ?? 0;
     if (version < acknowledged || version > acknowledged + unknown) {
       complaints.push(`${key}: ${acknowledged} writes acknowledged, ${unknown} unknown, version ${version}`);
@@ -134,8 +138,9 @@ async function check(client, ledger, firstRevision) {
 /** The status in which every node reports the hash of the same index. */
 async function agreement(client) {
   let status;
-  for (let attempt = 0; attempt < 300; attempt++) {
-    status = await client.status({ timeoutMs: 5_000 });
+  const giveUpAt = performance.now() + patienceMs;
+  while (performance.now() < giveUpAt) {
+    status = await client.status();
     const whole = status.nodes.every((node) => node.reachable);
     if (whole && new Set(status.nodes.map((node) => node.stateHashIndex)).size === 1) return status;
     await sleep(100);
@@ -151,7 +156,7 @@ async function writeThroughKills(cluster, clients, observer, ledger) {
     const settled = () => ledger.acknowledged + ledger.unknown + ledger.failures.length;
     const begun = settled() + (limit - settled()) / 10;
     const half = settled() + (limit - settled()) / 2;
-    const leader = await waitUntilWhole(cluster, observer);
+    const leader = await waitUntilWhole(cluster, observer, patienceMs);
     const node = cluster.nodes[stage % cluster.nodes.length];
     const writers = Array.from({ length: Number(values.writers) }, (_, writer) =>
       write(clients[writer % clients.length], writer, ledger, limit),
@@ -168,7 +173,7 @@ async function writeThroughKills(cluster, clients, observer, ledger) {
     cluster.start(node.id);
     await written;
   }
-  await waitUntilWhole(cluster, observer);
+  await waitUntilWhole(cluster, observer, patienceMs);
 }
 
 async function main() {
@@ -178,10 +183,10 @@ async function main() {
   try {
     cluster.startAll();
     for (let count = 0; count < 4; count++) {
-      clients.push(await connect({ endpoints: cluster.endpoints, lazy: true, timeoutMs: 10_000 }));
+      clients.push(await connect({ endpoints: cluster.endpoints, lazy: true, timeoutMs: patienceMs }));
     }
     const [observer] = clients;
-    await waitUntilWhole(cluster, observer);
+    await waitUntilWhole(cluster, observer, patienceMs);
     const firstRevision = (await agreement(observer)).nodes[0].revision;
     const ledger = new Ledger(Number(values.writes));
     const startedAt = performance.now();

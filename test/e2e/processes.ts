@@ -5,11 +5,11 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { waitUntilWhole } from '../../src/cli/bench/failover.js';
 import { freePorts, LocalCluster } from '../../src/cli/local-cluster.js';
 import { connect, type ClusterStatus, type KvorumClient } from '../../src/client/index.js';
+import { InVain, patienceMs, until } from '../waiting.js';
 
 export const commandPath = fileURLToPath(new URL('../../bin/kvorum.js', import.meta.url));
 
@@ -48,51 +48,39 @@ export async function startCluster(config: Record<string, unknown> = {}): Promis
   onEnd(() => cluster.stopAll());
   cluster.startAll();
   const client = await connectTo(cluster.endpoints);
-  await waitUntilWhole(cluster, client);
+  await untilWhole(cluster, client);
   return { cluster, client };
 }
 
-/** A client that is closed in the end. */
-export async function connectTo(endpoints: readonly string[], timeoutMs = 20_000): Promise<KvorumClient> {
-  const client = await connect({ endpoints: [...endpoints], lazy: true, timeoutMs });
+/** Until every node runs and has what the leader had committed; returns the leader of that moment. */
+export function untilWhole(cluster: LocalCluster, client: KvorumClient): Promise<string> {
+  return waitUntilWhole(cluster, client, patienceMs);
+}
+
+/** A client that is closed in the end. Its calls have all the patience there is. */
+export async function connectTo(endpoints: readonly string[]): Promise<KvorumClient> {
+  const client = await connect({ endpoints: [...endpoints], lazy: true, timeoutMs: patienceMs });
   onEnd(() => client.close());
   return client;
 }
 
-/** Polls until `check` gives a value. Fails after 30 s with what it was waiting for. */
-export async function eventually<T>(
-  what: string,
-  check: () => Promise<T | undefined> | T | undefined,
-): Promise<T> {
-  const giveUpAt = performance.now() + 30_000;
-  let last: unknown;
-  while (performance.now() < giveUpAt) {
-    try {
-      const value = await check();
-      if (value !== undefined) return value;
-    } catch (error) {
-      last = error;
-    }
-    await sleep(50);
-  }
-  throw new Error(`waited 30 s in vain: ${what}`, { cause: last });
-}
-
 /** The status once all nodes are reachable and report the hash of the same index. */
 export function agreedStatus(client: KvorumClient): Promise<ClusterStatus> {
-  return eventually('all nodes report the state hash of one index', async () => {
-    const status = await client.status({ timeoutMs: 5_000 });
-    if (!status.nodes.every((node) => node.reachable)) return undefined;
-    return new Set(status.nodes.map((node) => node.stateHashIndex)).size === 1 ? status : undefined;
-  });
+  let last: ClusterStatus | undefined;
+  const look = async (): Promise<ClusterStatus | undefined> => {
+    last = await client.status();
+    if (!last.nodes.every((node) => node.reachable)) return undefined;
+    return new Set(last.nodes.map((node) => node.stateHashIndex)).size === 1 ? last : undefined;
+  };
+  return until(look, 'all nodes to report the state hash of one index', () => last);
 }
 
 /** The id of the node that leads now. */
 export function currentLeader(client: KvorumClient): Promise<string> {
-  return eventually('a leader', async () => {
-    const { nodes } = await client.status({ timeoutMs: 5_000 });
+  return until(async () => {
+    const { nodes } = await client.status();
     return nodes.find((node) => node.reachable && node.role === 'leader')?.id;
-  });
+  }, 'a leader');
 }
 
 export interface CommandResult {
@@ -117,7 +105,10 @@ export interface CommandOptions {
   readonly ownGroup?: boolean;
 }
 
-/** Starts `kvorum …`; it is killed in the end if it still runs. */
+/**
+ * Starts `kvorum …`; it is killed in the end if it still runs. Unless a flag says otherwise its requests have
+ * all the patience there is.
+ */
 export function startCommand(parts: readonly string[], options: CommandOptions = {}): RunningCommand {
   return startProgram(process.execPath, [commandPath, ...parts], options);
 }
@@ -129,7 +120,7 @@ export function startProgram(
 ): RunningCommand {
   const child = spawn(program, parts, {
     stdio: ['pipe', 'pipe', 'pipe'],
-    env: { ...process.env, ...options.environment },
+    env: { ...process.env, KVORUM_TIMEOUT: `${patienceMs}ms`, ...options.environment },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     detached: options.ownGroup === true,
   });
@@ -144,6 +135,24 @@ export function startProgram(
     child.once('close', (code, signal) => resolve({ code, signal, stdout, stderr }));
   });
   return { child, result, stdout: () => stdout, stderr: () => stderr };
+}
+
+/** Until a command has written what `pattern` is about; fails when it ends before. */
+export async function untilSays(command: RunningCommand, pattern: RegExp): Promise<void> {
+  const said = (): string => command.stdout() + command.stderr();
+  const look = (): boolean => {
+    if (pattern.test(said())) return true;
+    const { exitCode, signalCode } = command.child;
+    if (exitCode === null && signalCode === null) return false;
+    throw new InVain(`ended with ${signalCode ?? exitCode} without saying ${pattern}: ${said()}`);
+  };
+  await until(look, `a command to say ${pattern}`, said);
+}
+
+/** Until none of these processes runs any more. */
+export async function untilGone(pids: readonly number[]): Promise<void> {
+  const left = (): number[] => pids.filter(processRuns);
+  await until(() => left().length === 0, 'the end of processes', left);
 }
 
 /** What a terminal does at Ctrl-C: SIGINT to all processes of the group, not only to the first. */

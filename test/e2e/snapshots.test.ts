@@ -4,15 +4,14 @@
 
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
-import { waitUntilWhole } from '../../src/cli/bench/failover.js';
+import { until } from '../waiting.js';
 import {
   agreedStatus,
   currentLeader,
   endAll,
-  eventually,
   startCluster,
+  untilWhole,
   type TestCluster,
 } from './processes.js';
 
@@ -41,7 +40,7 @@ async function write({ client }: TestCluster, prefix: string, count: number, byt
 
 async function expectWhole(shared: TestCluster, prefix: string, count: number): Promise<void> {
   const { cluster, client } = shared;
-  await waitUntilWhole(cluster, client);
+  await untilWhole(cluster, client);
   const { nodes } = await agreedStatus(client);
   expect(new Set(nodes.map((node) => node.stateHash)).size).toBe(1);
   expect(await client.count({ prefix: `${prefix}/` })).toBe(count);
@@ -62,6 +61,15 @@ function filesIn(folder: string, pattern: RegExp): string[] {
 async function followerOf({ client }: TestCluster): Promise<string> {
   const leader = await currentLeader(client);
   return leader === 'n3' ? 'n2' : 'n3';
+}
+
+/** Until a node has made a part of a snapshot durable since its process was started. */
+async function untilReceiving({ cluster }: TestCluster, nodeId: string): Promise<void> {
+  const address = cluster.nodes.find((node) => node.id === nodeId)?.address;
+  await until(async () => {
+    const metrics = await (await fetch(`http://${address}/metrics`)).text();
+    return Number(/^kvorum_snapshots_bytes_total\{direction="received"\} (\d+)/m.exec(metrics)?.[1]) > 0;
+  }, `a part of a snapshot at ${nodeId}`);
 }
 
 function flip(path: string, offset: number): void {
@@ -92,15 +100,17 @@ describe('a member that was away while the log was truncated', () => {
       for (; !stop; written++) await client.put(`w/${written}`, 'x'.repeat(300));
     })();
     cluster.start(away);
-    await sleep(400);
+    await untilReceiving(shared, away);
     await cluster.kill(away);
     cluster.start(away);
-    await sleep(400);
+    await untilReceiving(shared, away);
     const leader = await currentLeader(client);
     await cluster.kill(leader);
-    await sleep(300);
+    // The others go on without it.
+    const before = written;
+    await until(() => written > before, 'a write');
     cluster.start(leader);
-    await waitUntilWhole(cluster, client);
+    await untilWhole(cluster, client);
     stop = true;
     await writer;
     await expectWhole(shared, 'k', 1_500);
@@ -148,9 +158,8 @@ describe('a member with a damaged disk', () => {
     await write(shared, 'm', 50);
     cluster.start(leader);
     await expectWhole(shared, 'm', 50);
-    await eventually('the member votes again', async () => {
-      const { nodes } = await client.status();
-      return nodes.every((node) => node.reachable) ? true : undefined;
-    });
+    const areRunning = async (): Promise<boolean> =>
+      (await client.status()).nodes.every((node) => node.reachable && node.state === 'running');
+    await until(areRunning, 'the member to vote again');
   });
 });

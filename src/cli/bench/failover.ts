@@ -117,12 +117,16 @@ class Writers {
  * Waits until every node runs, is reachable and has applied what the leader had committed; returns the
  * leader.
  */
-export async function waitUntilWhole(cluster: LocalCluster, client: KvorumClient): Promise<string> {
-  const giveUpAt = performance.now() + recoverTimeoutMs;
+export async function waitUntilWhole(
+  cluster: LocalCluster,
+  client: KvorumClient,
+  timeoutMs = recoverTimeoutMs,
+): Promise<string> {
+  const giveUpAt = performance.now() + timeoutMs;
   let words = 'no status yet';
   while (performance.now() < giveUpAt) {
     try {
-      const { nodes } = await client.status({ timeoutMs: 1_000 });
+      const { nodes } = await client.status({ timeoutMs: 5_000 });
       const leader = nodes.find((node) => node.reachable && node.role === 'leader');
       const behind = nodes.filter(
         (node) =>
@@ -138,7 +142,7 @@ export async function waitUntilWhole(cluster: LocalCluster, client: KvorumClient
     }
     await sleep(100);
   }
-  throw new KvorumError('UNAVAILABLE', `the cluster is not whole after ${recoverTimeoutMs} ms: ${words}`);
+  throw new KvorumError('UNAVAILABLE', `the cluster is not whole after ${timeoutMs} ms: ${words}`);
 }
 
 function sleep(milliseconds: number): Promise<void> {

@@ -250,6 +250,8 @@ class ChaosSession {
         onLogError: (error) => folder.cannotWrite(error),
         onDamageNoticed: (nodeId) => this.chaosRun?.damageNoticed(nodeId),
         onUnexpectedExit: (exit) => {
+          // The keyboard's signal also ends a child that has not got to a group of its own yet.
+          if (this.interrupted && exit.how === 'SIGINT') return;
           this.tell(paint('red', `${exit.nodeId} ended by itself with ${exit.how}: ${exit.lastLine}`));
           this.chaosRun?.nodeEnded(exit);
         },
