@@ -160,6 +160,47 @@ function isFocusedTest(node: ts.Node): boolean {
   return ['only', 'skip', 'todo'].includes(node.name.text) && /^(describe|test|it)\b/.test(node.getText());
 }
 
+/** Timers beside those of `test/waiting.ts`, and what for. */
+const timersAllowed: Readonly<Record<string, string>> = {
+  'test/e2e/kill-each.js': 'a program of its own, with a patience that it is given',
+  'test/mutants/hunt.ts': 'a program of its own, which ends a run that hangs',
+  'test/mutants/run.ts': 'a program of its own, which shows how far it is',
+  'test/storage/node-disk.test.ts': 'the timers of the real platform',
+  'test/storage/ordered-store.test.ts': 'a store that takes long to close',
+};
+
+/** Tests wait for conditions, with one patience for all: no limit of their own, and none on the clock. */
+function checkWaiting({ path, tree }: Source): string[] {
+  if (!path.startsWith('test/') || path === 'test/waiting.ts') return [];
+  const complaints: string[] = [];
+  const complain = (node: ts.Node, words: string): void => {
+    const { line } = tree.getLineAndCharacterOfPosition(node.getStart());
+    complaints.push(`${path}:${line + 1}: ${words}`);
+  };
+  visit(tree, (node) => {
+    if (ts.isImportDeclaration(node) && /setTimeout.*timers\/promises/s.test(node.getText())) {
+      if (timersAllowed[path] === undefined) complain(node, 'a timer: use test/waiting.ts');
+    }
+    const isLimit = (value: ts.Node | undefined): boolean =>
+      value !== undefined && ts.isNumericLiteral(value) && Number(value.text) >= 1_000;
+    if (ts.isPropertyAssignment(node) && isLimit(node.initializer)) {
+      if (/^(t|testT|hookT)imeout$/.test(node.name.getText())) complain(node, 'a limit of its own');
+    }
+    if (!ts.isCallExpression(node)) return;
+    const called = node.expression.getText();
+    const [, , limit] = node.arguments;
+    if (/^set(Timeout|Interval)$/.test(called) && timersAllowed[path] === undefined) {
+      complain(node, 'a timer: use test/waiting.ts');
+    }
+    if (/^(vi\.wait(For|Until)|expect\.poll)$/.test(called)) complain(node, 'another patience: use until');
+    if (/^(test|it)\b/.test(called) && isLimit(limit)) complain(node, 'a limit of its own');
+    if (/\b(performance|Date)\.now\(\)[^]*\.toBeLessThan(OrEqual)?$/.test(called)) {
+      complain(node, 'an upper bound of time');
+    }
+  });
+  return complaints;
+}
+
 /** Every file of src is reached from an entry point; those of the simulator also from the tests. */
 function checkReachable(sources: readonly Source[]): string[] {
   const byPath = new Map(sources.map((source) => [source.path, source]));
@@ -186,7 +227,12 @@ function checkReachable(sources: readonly Source[]): string[] {
 }
 
 function complaintsAbout(sources: readonly Source[]): string[] {
-  return sources.flatMap((source) => [...checkImports(source), ...checkCaps(source), ...checkBans(source)]);
+  return sources.flatMap((source) => [
+    ...checkImports(source),
+    ...checkCaps(source),
+    ...checkBans(source),
+    ...checkWaiting(source),
+  ]);
 }
 
 function repositoryPages(): Page[] {
@@ -244,7 +290,7 @@ describe('the repository', () => {
     const isUnfinished = (complaint: string): boolean =>
       unfinishedSwitches.some((path) => complaint.startsWith(path));
     expect(complaints.filter((complaint) => !isUnfinished(complaint))).toEqual([]);
-  }, 120_000);
+  });
 });
 
 describe('the rules find what they forbid', () => {
@@ -274,6 +320,13 @@ describe('the rules find what they forbid', () => {
     ['src/base/a.ts', `// TO${'DO'}: later`, 'unfinished work'],
     ['test/a.test.ts', `test.${'only'}('a', () => undefined);`, 'left out'],
     ['test/a.test.ts', `describe.${'skip'}('a', () => undefined);`, 'left out'],
+    ['test/a.ts', 'await new Promise((resolve) => setTimeout(resolve, 5));', 'a timer'],
+    ['test/a.ts', "import { setTimeout as sleep } from 'node:timers/promises';", 'a timer'],
+    ['test/a.ts', "test('a', { timeout: 60_000 }, () => undefined);", 'a limit of its own'],
+    ['test/a.ts', "it.each([1])('a', () => undefined, 60_000);", 'a limit of its own'],
+    ['test/a.ts', 'export const config = { testTimeout: 60_000 };', 'a limit of its own'],
+    ['test/a.ts', 'await vi.waitFor(() => undefined);', 'another patience'],
+    ['test/a.ts', 'expect(performance.now() - before).toBeLessThan(1_000);', 'an upper bound of time'],
   ])('%$ in %s', (path, code, words) => {
     expect(about(path, code).join('\n')).toContain(words);
   });
@@ -285,6 +338,9 @@ describe('the rules find what they forbid', () => {
     ['src/raft/a.ts', 'const a = { process: 1 }; const b = a.process;'],
     ['src/client/index.ts', "export { KvorumError } from '../base/errors.js';"],
     ['src/base/a.ts', `// TO${'DO'} (issue 12): later`],
+    ['test/a.ts', "test('a', { timeout: testTimeoutMs }, () => undefined);"],
+    ['test/a.ts', 'expect(performance.now() - before).toBeGreaterThan(70);'],
+    ['test/storage/node-disk.test.ts', 'setTimeout(() => undefined, 5);'],
   ])('and let pass %$ in %s', (path, code) => {
     expect(about(path, code)).toEqual([]);
   });

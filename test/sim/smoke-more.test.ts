@@ -7,7 +7,7 @@ import { runSeeds } from './seeds.js';
 
 it('simulated clusters keep every promise in seeds 61 to 110', () => {
   expect(runSeeds(61, 110).failures).toEqual([]);
-}, 600_000);
+});
 
 describe('plans that once broke something', () => {
   for (const { found, plan } of regressions) {
