@@ -372,7 +372,7 @@ describe('streams that cannot be, or be any more', () => {
     expect(opened).toBe(streamsMax + 1);
   });
 
-  test('while nothing can be sent, opening and closing does not grow without end, and what waits is sent', () => {
+  test('while nothing can be sent, opening and closing has its bound, and what waits is sent', () => {
     const harness = new Harness({ size: 1, limits: { connectionRequestsMax: 100 } });
     harness.world.run(50);
     const seen: string[] = [];

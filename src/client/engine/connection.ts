@@ -246,10 +246,26 @@ export class Connection implements LinkOwner, RequestCarrier {
   }
 
   private receiveFirst(frame: ServerFrame, nowMs: number): void {
-    if (frame.kind === 'hello') this.greet(frame, nowMs);
-    else if (frame.kind === 'error')
-      this.fail(new KvorumError('UNAVAILABLE', `${frame.code}: ${frame.message}`));
-    else throw new KvorumError('PROTOCOL', `the node sent ${frame.kind} before its hello`);
+    switch (frame.kind) {
+      case 'hello':
+        this.greet(frame, nowMs);
+        return;
+      case 'error':
+        this.fail(new KvorumError('UNAVAILABLE', `${frame.code}: ${frame.message}`));
+        return;
+      case 'leader':
+      case 'pong':
+      case 'written':
+      case 'got':
+      case 'page':
+      case 'counted':
+      case 'status':
+      case 'streamData':
+      case 'streamEnd':
+        throw new KvorumError('PROTOCOL', `the node sent ${frame.kind} before its hello`);
+      default:
+        assertNever(frame);
+    }
   }
 
   private receive(frame: ServerFrame, nowMs: number): void {

@@ -203,14 +203,14 @@ export function refusedStream(
 
 /** What is wrong with a stream that is to be opened. */
 export function streamRefusal({ argument, creditBytes }: StreamRequest): KvorumError | undefined {
-  const { streamArgumentBytesMax, streamCreditBytesMax } = wireLimits;
-  if (!Number.isSafeInteger(creditBytes) || creditBytes < 1 || creditBytes > streamCreditBytesMax) {
-    const message = `creditBytes of a stream must be an integer 1 .. ${streamCreditBytesMax}, not ${creditBytes}`;
+  const { streamArgumentBytesMax: bytesMax, streamCreditBytesMax: creditMax } = wireLimits;
+  if (!Number.isSafeInteger(creditBytes) || creditBytes < 1 || creditBytes > creditMax) {
+    const message = `creditBytes of a stream must be an integer 1 .. ${creditMax}, not ${creditBytes}`;
     return new KvorumError('INVALID_ARGUMENT', message);
   }
-  if (argument.length > streamArgumentBytesMax) {
-    const message = `argument of a stream has ${argument.length} bytes, its limit is ${streamArgumentBytesMax}`;
-    return new KvorumError('TOO_LARGE', message);
+  if (argument.length > bytesMax) {
+    const message = `the argument of a stream has ${argument.length} bytes, its limit is ${bytesMax}`;
+    return new KvorumError('TOO_LARGE', message, { details: { bytes: argument.length, bytesMax } });
   }
   return undefined;
 }
