@@ -11,6 +11,7 @@ import type { Message } from '../raft/messages.js';
 import type { Raft } from '../raft/raft.js';
 import { isNoSpace } from '../storage/disk/no-space.js';
 import type { Member, NodeStatus, ServerHello, TransferFrame } from '../wire/protocol.js';
+import { EventCounts } from './operate/event-counts.js';
 import type { ServerEnv } from './events.js';
 import { Clients } from './front/clients.js';
 import { Streams, type StreamTopics } from './front/streams.js';
@@ -41,6 +42,8 @@ type Phase = 'started' | 'stopping' | 'stopped';
 
 export class ServerNode {
   readonly handler: NetworkHandler;
+  /** What happened in it, for metrics. */
+  readonly events = new EventCounts();
   private readonly options: NodeOptions;
   private readonly env: ServerEnv;
   private readonly peers: Peers;
@@ -55,7 +58,15 @@ export class ServerNode {
     this.options = options;
     const contain = (run: () => void): void => this.contain(run);
     const { env, nodeId, members, config } = options;
-    this.env = { ...env, timers: containTimers(env.timers, contain), disk: containDisk(env.disk, contain) };
+    this.env = {
+      ...env,
+      timers: containTimers(env.timers, contain),
+      disk: containDisk(env.disk, contain),
+      report: (event) => {
+        this.events.count(event);
+        env.report(event);
+      },
+    };
     const { network, report, timers } = this.env;
     const wake = (): void => this.wake();
     this.streams = new Streams({

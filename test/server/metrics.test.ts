@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import type { NodeEvent } from '../../src/server/events.js';
 import { EventLog } from '../../src/server/operate/event-log.js';
+import { EventCounts } from '../../src/server/operate/event-counts.js';
 import { createMetrics } from '../../src/server/operate/metrics.js';
 import type { ServerNode } from '../../src/server/node.js';
 import { reportCatchingUp } from '../../src/server/snapshots/figures.js';
@@ -14,8 +15,16 @@ const linesOf = (text: string): string[] =>
 describe('the metrics', () => {
   it('say what was sent and received in snapshots, and whether the node catches up', async () => {
     let state = 'running';
-    const snapshotFigures = { sent: 2, bytesSent: 300, installed: 1, bytesReceived: 40 };
+    const snapshotFigures = { bytesSent: 300, bytesReceived: 40 };
+    const events = new EventCounts();
+    const staged = { store: 'db1', index: 9, term: 2 };
+    for (const index of [8, 9]) {
+      events.count({ kind: 'snapshotDelivered', peer: 'n2', transferId: index, index, bytesSent: 150 });
+    }
+    events.count({ kind: 'snapshotArrived', ...staged });
+    events.count({ kind: 'snapshotInstalled', ...staged });
     const node = {
+      events,
       snapshotFigures,
       gauges: { clients: 0, pendingWrites: 0, pendingReads: 0 },
       status: () => ({ state, logBytes: 0, dbBytes: 0 }),

@@ -59,7 +59,6 @@ export class Installer {
   readonly receiver: SnapshotReceiver;
   private readonly options: PairOptions;
   private readonly host: InstallHost;
-  private installedCount = 0;
 
   constructor(options: PairOptions, host: InstallHost) {
     this.options = options;
@@ -77,11 +76,6 @@ export class Installer {
       send: (peer, frame) => host.send(peer, frame),
       staged: (snapshot, released) => this.install(snapshot, released),
     });
-  }
-
-  /** Snapshots that took the place of log and store, since the start. */
-  get installed(): number {
-    return this.installedCount;
   }
 
   /**
@@ -114,7 +108,6 @@ export class Installer {
       if (outcome === undefined) throw error ?? new KvorumError('INTERNAL', 'an install had no outcome');
       switch (outcome.kind) {
         case 'installed':
-          this.installedCount++;
           this.report('snapshotInstalled', staged);
           return host.ended(outcome.pair, released);
         case 'discarded':

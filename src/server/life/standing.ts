@@ -61,7 +61,7 @@ export interface Running {
   /** A snapshot that has arrived is about to take the place of the log: what the log says now is void. */
   isInstalling: boolean;
   /** By replicas of this process that were replaced. */
-  readonly sentBefore: Pick<SnapshotFigures, 'sent' | 'bytesSent'>;
+  readonly sentBefore: Pick<SnapshotFigures, 'bytesSent'>;
 }
 
 /** The store that is open; `undefined` while it is being opened, or is damaged. */

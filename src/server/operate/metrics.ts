@@ -99,12 +99,12 @@ export const metrics: Readonly<Record<MetricName, Metric>> = {
   kvorum_snapshots_sent_total: {
     type: 'counter',
     help: 'Snapshots sent that the receiver holds durably.',
-    read: ({ snapshotFigures }) => snapshotFigures.sent,
+    read: ({ events }) => events.of('snapshotDelivered'),
   },
   kvorum_snapshots_installed_total: {
     type: 'counter',
     help: 'Snapshots that took the place of log and store.',
-    read: ({ snapshotFigures }) => snapshotFigures.installed,
+    read: ({ events }) => events.of('snapshotInstalled'),
   },
   kvorum_snapshots_bytes_total: {
     type: 'counter',

@@ -7,11 +7,8 @@ import type { Raft } from '../../raft/raft.js';
 
 /** Since the start of the process. */
 export interface SnapshotFigures {
-  /** Snapshots that their receivers hold durably, and the keys and values of all that were begun. */
-  readonly sent: number;
+  /** Keys and values of all snapshots that were begun, and of those made durable here. */
   readonly bytesSent: number;
-  /** Snapshots that took the place of log and store, and the keys and values made durable for any. */
-  readonly installed: number;
   readonly bytesReceived: number;
 }
 
@@ -19,29 +16,25 @@ type CatchingUp = Pick<Raft, 'isCatchingUp' | 'leaderId' | 'appliedIndex' | 'las
 
 const catchingUpReportMs = 10_000;
 
-type Sent = Pick<SnapshotFigures, 'sent' | 'bytesSent'>;
+type Sent = Pick<SnapshotFigures, 'bytesSent'>;
 
 /** A replica that runs, and what those before it in this process have sent. */
 export interface SnapshotSource {
   readonly sentBefore: Sent;
-  readonly replica: { readonly sender: { readonly installed: number; readonly bytesSent: number } };
-  readonly installer: { readonly installed: number; readonly receiver: { readonly bytesWritten: number } };
+  readonly replica: { readonly sender: { readonly bytesSent: number } };
+  readonly installer: { readonly receiver: { readonly bytesWritten: number } };
 }
 
 /** All that this process has sent through the replica that runs; nothing before the first one. */
 export function sentThrough(source: Omit<SnapshotSource, 'installer'> | undefined): Sent {
-  if (source === undefined) return { sent: 0, bytesSent: 0 };
+  if (source === undefined) return { bytesSent: 0 };
   const { sentBefore, replica } = source;
-  return {
-    sent: sentBefore.sent + replica.sender.installed,
-    bytesSent: sentBefore.bytesSent + replica.sender.bytesSent,
-  };
+  return { bytesSent: sentBefore.bytesSent + replica.sender.bytesSent };
 }
 
 export function figuresOf(source: SnapshotSource | undefined): SnapshotFigures {
   return {
     ...sentThrough(source),
-    installed: source?.installer.installed ?? 0,
     bytesReceived: source?.installer.receiver.bytesWritten ?? 0,
   };
 }
