@@ -5,7 +5,7 @@
 import { copyBytes, prefixEnd, toByteString, toBytes, type ByteString } from '../base/bytes.js';
 import { KvorumError } from '../base/errors.js';
 import type { Condition, Revision } from '../kv/commands.js';
-import type { Consistency } from '../wire/protocol.js';
+import type { Consistency } from '../wire/clients/consistency.js';
 import { storeLimits, timeoutMsMax } from './engine/limits.js';
 import { optionNames, selectionNames, type ConsistencyLevel, type RangeSelection } from './options.js';
 

@@ -4,7 +4,7 @@
 
 import { KvorumError } from '../base/errors.js';
 import type { ClientOperation } from '../kv/commands.js';
-import type { WriteAnswer } from '../wire/protocol.js';
+import type { WriteAnswer } from '../wire/clients/answers.js';
 import * as check from './arguments.js';
 import { deleteInParts } from './delete-in-parts.js';
 import type { ClientEngine } from './engine/engine.js';

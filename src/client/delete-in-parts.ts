@@ -5,7 +5,7 @@
 import type { ByteString } from '../base/bytes.js';
 import { KvorumError } from '../base/errors.js';
 import type { DeleteRangeOperation } from '../kv/commands.js';
-import type { RangeAnswer, WriteAnswer } from '../wire/protocol.js';
+import type { RangeAnswer, WriteAnswer } from '../wire/clients/answers.js';
 import type { DeleteResult } from './options.js';
 import { keyAfter } from './range.js';
 import type { EngineRange } from './engine/requests.js';

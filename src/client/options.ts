@@ -4,7 +4,7 @@
 // through what they were not given. Names and bounds are checked in `arguments`.
 
 import type { Revision } from '../kv/commands.js';
-import type { NodeStatus } from '../wire/protocol.js';
+import type { NodeStatus } from '../wire/clients/status.js';
 import type { ClientLimits } from './engine/limits.js';
 
 export interface CallOptions {

@@ -4,7 +4,8 @@
 
 import { prefixEnd, type ByteString } from '../base/bytes.js';
 import { KvorumError } from '../base/errors.js';
-import { wireLimits, type RangeAnswer } from '../wire/protocol.js';
+import { wireLimits } from '../wire/limits.js';
+import type { RangeAnswer } from '../wire/clients/answers.js';
 import { Entry } from './entry.js';
 import { storeLimits } from './engine/limits.js';
 import type { EngineRange } from './engine/requests.js';

@@ -3,7 +3,8 @@
 // linearizable.
 
 import { KvorumError } from '../base/errors.js';
-import type { NodeStatus, StatusAnswer } from '../wire/protocol.js';
+import type { NodeStatus } from '../wire/clients/status.js';
+import type { StatusAnswer } from '../wire/clients/answers.js';
 import type { ClientEngine } from './engine/engine.js';
 import type { ClusterStatus, NodeReport } from './options.js';
 import type { EngineStatus } from './engine/requests.js';

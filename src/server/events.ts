@@ -116,19 +116,19 @@ type LinkEvent =
 
 /** At the leader, which sends. */
 type SnapshotSendEvent =
-  | { readonly kind: 'snapshotSendBegun'; readonly peer: NodeId; readonly transferId: number }
+  | { readonly kind: 'snapshotSendBegun'; readonly peer: NodeId; readonly sendingId: number }
   /** The peer holds it durably. */
   | {
       readonly kind: 'snapshotDelivered';
       readonly peer: NodeId;
-      readonly transferId: number;
+      readonly sendingId: number;
       readonly index: LogIndex;
       readonly bytesSent: number;
     }
   | {
       readonly kind: 'snapshotSendFailed';
       readonly peer: NodeId;
-      readonly transferId: number;
+      readonly sendingId: number;
       readonly bytesSent: number;
       readonly reason: string;
     };
@@ -138,7 +138,7 @@ type SnapshotReceiveEvent =
   | {
       readonly kind: 'snapshotOffered';
       readonly peer: NodeId;
-      readonly transferId: number;
+      readonly sendingId: number;
       readonly index: LogIndex;
     }
   /** Refused: the own log and store have it all. */
@@ -146,7 +146,7 @@ type SnapshotReceiveEvent =
   | {
       readonly kind: 'snapshotReceiveFailed';
       readonly peer: NodeId;
-      readonly transferId: number;
+      readonly sendingId: number;
       readonly reason: string;
     }
   | ({ readonly kind: 'snapshotArrived' } & Staged)

@@ -10,7 +10,9 @@ import type { Stores } from '../kv/store.js';
 import type { Message } from '../raft/messages.js';
 import type { Raft } from '../raft/raft.js';
 import { isNoSpace } from '../storage/disk/no-space.js';
-import type { Member, NodeStatus, ServerHello, TransferFrame } from '../wire/protocol.js';
+import type { Member, ServerHello } from '../wire/clients/answers.js';
+import type { NodeStatus } from '../wire/clients/status.js';
+import type { SnapshotFrame } from '../wire/snapshots/frames.js';
 import { EventCounts } from './operate/event-counts.js';
 import type { ServerEnv } from './events.js';
 import { Clients } from './front/clients.js';
@@ -217,7 +219,7 @@ export class ServerNode {
     }
   }
 
-  private receiveSnapshot(peer: NodeId, frame: TransferFrame): void {
+  private receiveSnapshot(peer: NodeId, frame: SnapshotFrame): void {
     const { running } = this.life;
     switch (frame.kind) {
       case 'snapshotCursor':

@@ -8,7 +8,8 @@ import { lockDataFolder, type FolderLock } from '../storage/folder/folder-lock.j
 import { LevelStores } from '../storage/level/stores.js';
 import { NodeDisk } from '../storage/disk/node-disk.js';
 import { WebSocketNetwork } from '../transport/websocket-network.js';
-import type { Member, NodeStatus } from '../wire/protocol.js';
+import type { Member } from '../wire/clients/answers.js';
+import type { NodeStatus } from '../wire/clients/status.js';
 import type { ClusterConfig } from './config/cluster-file.js';
 import type { NodeEvent } from './events.js';
 import { EventLog } from './operate/event-log.js';

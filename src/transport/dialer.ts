@@ -7,7 +7,7 @@ import type { Socket } from 'node:net';
 import { WebSocket, type ClientOptions } from 'ws';
 import { assert } from '../base/assert.js';
 import type { NodeId } from '../base/env.js';
-import { wireLimits } from '../wire/protocol.js';
+import { wireLimits } from '../wire/limits.js';
 import type { TransportLimits } from './limits.js';
 
 export interface DialerEvents {

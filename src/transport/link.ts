@@ -6,7 +6,7 @@ import type { WebSocket } from 'ws';
 import { assert } from '../base/assert.js';
 import { asBuffer } from '../base/bytes.js';
 import type { LinkId } from '../base/env.js';
-import { wireLimits } from '../wire/protocol.js';
+import { wireLimits } from '../wire/limits.js';
 
 export interface LinkEvents {
   onMessage(link: Link, message: Uint8Array): void;

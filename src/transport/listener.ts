@@ -8,7 +8,7 @@ import type { Duplex } from 'node:stream';
 import { WebSocketServer, type ServerOptions as WebSocketServerOptions, type WebSocket } from 'ws';
 import type { Report } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
-import { wireLimits } from '../wire/protocol.js';
+import { wireLimits } from '../wire/limits.js';
 import type { TransportEvent } from './events.js';
 import { answerHttp, pathOf, type HttpRoutes } from './http.js';
 import type { TransportLimits } from './limits.js';

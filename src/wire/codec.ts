@@ -7,15 +7,9 @@
 import { RESET_BUFFER_MODE, Packr } from 'msgpackr/pack';
 import { asBuffer } from '../base/bytes.js';
 import { KvorumError } from '../base/errors.js';
-import { describe, type WireArray } from './fields.js';
-import { wireLimits } from './protocol.js';
+import { wireLimits } from './limits.js';
 import { scan } from './scan.js';
-
-/** What may stand in a frame. `undefined` is sent as nil. */
-export type WireValue = undefined | null | boolean | number | string | Uint8Array | readonly WireValue[];
-
-/** A frame as positions, ready to be packed. */
-export type WireFrame = readonly WireValue[];
+import { describe, type WireArray, type WireFrame, type WireValue } from './values.js';
 
 // Positional arrays without records: the bytes then depend on the value alone, not on what was packed before.
 const packr = new Packr({

@@ -1,166 +1,184 @@
-// Checks of single positions of an unpacked frame. What the unpacker yields has the types its sender chose;
-// nothing of it may be used before one of these has seen it. Every function takes the array, the position and
-// the field's name, returns the value in its type, and throws `PROTOCOL` naming position, field, what was
-// expected and what was there.
+// What a position of a frame can hold: each kind of field is declared once, with how it is written and how it
+// is read and checked. Reading throws `PROTOCOL` naming position, field, what was expected and what is there;
+// writing checks nothing, but cuts texts that may be cut. A bound given here is one that receivers enforce.
 
-import { toByteString, type ByteString } from '../base/bytes.js';
+import { fromByteString, toByteString, type ByteString } from '../base/bytes.js';
+import { assert } from '../base/assert.js';
 import type { NodeId } from '../base/env.js';
-import { KvorumError } from '../base/errors.js';
 import { kvLimits } from '../kv/commands.js';
+import { arrayAt, asciiAt, booleanAt, bytesAt, checkArity, hexAt, keyAt, listAt } from './checks.js';
+import { nodeIdAt, textAt, uintAt } from './checks.js';
+import { fieldLimits } from './limits.js';
+import type { WireArray, WireValue } from './values.js';
 
-/** An unpacked array: a frame, a record or a command. */
-export type WireArray = readonly unknown[];
-
-/** Bounds of single fields; part of the protocol. Lengths of text are in characters. */
-export const fieldLimits = {
-  nodeIdLengthMax: 64,
-  clusterIdLengthMax: 64,
-  addressLengthMax: 255,
-  codeLengthMax: 64,
-  /** Longer messages of errors are cut by the sender. */
-  messageLengthMax: 1_024,
-  versionLengthMax: 64,
-  topicLengthMax: 64,
-  membersMax: 64,
-  /** A range may start just after a key of the greatest length, which takes one byte more. */
-  rangeBoundBytesMax: kvLimits.keyBytesMax + 1,
-} as const;
-
-/** Throws `PROTOCOL` unless the array has exactly `length` positions. */
-export function checkArity(frame: WireArray, length: number, name: string): void {
-  if (frame.length === length) return;
-  throw new KvorumError('PROTOCOL', `${name} must have ${length} positions, not ${frame.length}`);
+/** One position of a frame. */
+export interface Field<T> {
+  write(value: T): WireValue;
+  read(frame: WireArray, position: number, name: string): T;
 }
 
-/** An integer `min` .. `max`; without bounds 0 .. 2^53-1, as revisions, indexes and terms are. */
-export function uintAt(
-  frame: WireArray,
-  position: number,
-  name: string,
-  max: number = Number.MAX_SAFE_INTEGER,
-  min = 0,
-): number {
-  const value = frame[position];
-  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max) {
-    return value + 0; // -0, which a float can carry, becomes 0
-  }
-  return refuse(position, name, `an integer ${min} .. ${max}`, value);
+/** Several positions in a row: what a frame, a record or an item of a list holds. */
+export interface Row<T> {
+  readonly width: number;
+  push(into: WireValue[], value: T): void;
+  read(list: WireArray, first: number): T;
 }
 
-export function booleanAt(frame: WireArray, position: number, name: string): boolean {
-  const value = frame[position];
-  return typeof value === 'boolean' ? value : refuse(position, name, 'a boolean', value);
+export type Fields = Readonly<Record<string, Field<unknown>>>;
+export type ValueOf<F> = F extends Field<infer T> ? T : never;
+/** What a row of the fields holds. */
+export type ValuesOf<F extends Fields> = { readonly [N in keyof F]: ValueOf<F[N]> };
+
+const asIs = <T extends WireValue>(value: T): WireValue => value;
+
+/** An integer `min` .. `max`; without bounds 0 .. 2^53-1. */
+export function uint(max: number = Number.MAX_SAFE_INTEGER, min = 0): Field<number> {
+  return { write: asIs, read: (frame, position, name) => uintAt(frame, position, name, max, min) };
 }
 
-/** Binary of `min` .. `max` bytes. A view into the message, not a copy. */
-export function bytesAt(frame: WireArray, position: number, name: string, max: number, min = 0): Uint8Array {
-  const value = frame[position];
-  if (value instanceof Uint8Array && value.length >= min && value.length <= max) return value;
-  return refuse(position, name, `${min} .. ${max} bytes`, value);
+/** As `uint` without bounds. */
+export const count: Field<number> = uint();
+/** From 1. */
+export const positive: Field<number> = uint(Number.MAX_SAFE_INTEGER, 1);
+
+export const boolean: Field<boolean> = { write: asIs, read: booleanAt };
+
+/** `min` .. `max` bytes; what is read is a view into the message. */
+export function bytes(max: number, min = 0): Field<Uint8Array> {
+  return { write: asIs, read: (frame, position, name) => bytesAt(frame, position, name, max, min) };
 }
 
-/** A key of 1 .. 4,096 bytes. */
-export function keyAt(frame: WireArray, position: number, name: string): ByteString {
-  return toByteString(bytesAt(frame, position, name, kvLimits.keyBytesMax, 1));
+export function byteString(max: number, min = 0): Field<ByteString> {
+  return {
+    write: fromByteString,
+    read: (frame, position, name) => toByteString(bytesAt(frame, position, name, max, min)),
+  };
 }
 
-/** The start of a range: may be empty. */
-export function rangeStartAt(frame: WireArray, position: number, name: string): ByteString {
-  return toByteString(bytesAt(frame, position, name, fieldLimits.rangeBoundBytesMax));
+export const key: Field<ByteString> = { write: fromByteString, read: keyAt };
+export const value: Field<Uint8Array> = bytes(kvLimits.valueBytesMax);
+
+/** Start of a range, which may be empty, or its exclusive end. */
+export const rangeBound: Field<ByteString> = byteString(fieldLimits.rangeBoundBytesMax);
+
+/** Text for people; what is over `max` characters is cut by the sender. */
+export function text(max: number): Field<string> {
+  return {
+    write: (words) => words.slice(0, max),
+    read: (frame, position, name) => textAt(frame, position, name, max),
+  };
 }
 
-/** The end of a range; nil: to the last key. */
-export function rangeEndAt(frame: WireArray, position: number, name: string): ByteString | undefined {
-  if (frame[position] === null) return undefined;
-  return toByteString(bytesAt(frame, position, name, fieldLimits.rangeBoundBytesMax));
+export function ascii(max: number): Field<string> {
+  return { write: asIs, read: (frame, position, name) => asciiAt(frame, position, name, max) };
 }
 
-/** Any text of at most `max` characters. */
-export function textAt(frame: WireArray, position: number, name: string, max: number): string {
-  const value = frame[position];
-  if (typeof value === 'string' && value.length <= max) return value;
-  return refuse(position, name, `text of at most ${max} characters`, value);
+/** A hash or an id in lower case. */
+export function hex(digits: number): Field<string> {
+  return { write: asIs, read: (frame, position, name) => hexAt(frame, position, name, digits) };
 }
 
-/** Text of `1` .. `max` printable ASCII characters. */
-export function asciiAt(frame: WireArray, position: number, name: string, max: number): string {
-  const value = frame[position];
-  if (typeof value === 'string' && isPrintableAscii(value, max)) return value;
-  return refuse(position, name, `1 .. ${max} printable ASCII characters`, value);
+export const nodeId: Field<NodeId> = { write: asIs, read: nodeIdAt };
+export const clusterId: Field<string> = ascii(fieldLimits.clusterIdLengthMax);
+export const message: Field<string> = text(fieldLimits.messageLengthMax);
+
+/** Nil for `undefined`. */
+export function optional<T>(field: Field<T>): Field<T | undefined> {
+  return {
+    write: (given) => (given === undefined ? undefined : field.write(given)),
+    read: (frame, position, name) =>
+      frame[position] === null ? undefined : field.read(frame, position, name),
+  };
 }
 
-export function nodeIdAt(frame: WireArray, position: number, name: string): NodeId {
-  return asciiAt(frame, position, name, fieldLimits.nodeIdLengthMax);
+/** As `clusterId`; the empty id of a node whose cluster is not formed yet is sent as nil. */
+export const clusterIdOrEmpty: Field<string> = {
+  write: (id) => (id === '' ? undefined : id),
+  read: (frame, position, name) => (frame[position] === null ? '' : clusterId.read(frame, position, name)),
+};
+
+/** One of some words, sent as its number; the numbers are 0, 1, 2 and so on. */
+export function word<W extends string>(numbers: Readonly<Record<W, number>>): Field<W> {
+  const words: W[] = [];
+  for (const name in numbers) words[numbers[name]] = name;
+  const isDense = words.length === Object.keys(numbers).length && !words.includes(undefined as never);
+  assert(isDense, `the numbers of words must be 0, 1, 2 and so on: ${Object.keys(numbers).join(', ')}`);
+  return {
+    write: (name) => numbers[name],
+    read: (frame, position, name) => words[uintAt(frame, position, name, words.length - 1)] as W,
+  };
 }
 
-/** As `asciiAt`, or nil. */
-export function optionalAsciiAt(
-  frame: WireArray,
-  position: number,
-  name: string,
-  max: number,
-): string | undefined {
-  return frame[position] === null ? undefined : asciiAt(frame, position, name, max);
+/** The fields one after the other. `label` stands before their names in errors; empty: nothing does. */
+export function row<F extends Fields>(label: string, fields: F): Row<ValuesOf<F>> {
+  const read = readerOf(label, fields);
+  const entries = Object.entries(fields);
+  return {
+    width: entries.length,
+    push: (into, values: Readonly<Record<string, unknown>>) => {
+      for (const [name, field] of entries) into.push(field.write(values[name]));
+    },
+    read: (list, first) => read({}, list, first) as ValuesOf<F>,
+  };
 }
 
-/** Exactly `length` lower-case hexadecimal digits. */
-export function hexAt(frame: WireArray, position: number, name: string, length: number): string {
-  const value = frame[position];
-  if (typeof value === 'string' && value.length === length && /^[0-9a-f]*$/.test(value)) return value;
-  return refuse(position, name, `${length} hexadecimal digits`, value);
+/** Reads the fields into an object. */
+export function readerOf(
+  label: string,
+  fields: Fields,
+): (into: Record<string, unknown>, list: WireArray, first: number) => Record<string, unknown> {
+  const names = Object.keys(fields);
+  const list = Object.values(fields);
+  const labels = names.map((name) => (label === '' ? name : `${label}, ${name}`));
+  return (into, positions, first) => {
+    for (let i = 0; i < list.length; i++) {
+      const name = names[i] as string;
+      into[name] = (list[i] as Field<unknown>).read(positions, first + i, labels[i] as string);
+    }
+    return into;
+  };
 }
 
-/** An array of at most `max` positions. */
-export function arrayAt(frame: WireArray, position: number, name: string, max: number): WireArray {
-  const value = frame[position];
-  if (Array.isArray(value) && value.length <= max) return value as WireArray;
-  return refuse(position, name, `an array of at most ${max}`, value);
+/** A row in an array of its own. */
+export function nested<T>(item: Row<T>): Field<T> {
+  return {
+    write: (given) => {
+      const positions: WireValue[] = [];
+      item.push(positions, given);
+      return positions;
+    },
+    read: (frame, position, name) => {
+      const positions = arrayAt(frame, position, name, Number.MAX_SAFE_INTEGER);
+      checkArity(positions, item.width, name);
+      return item.read(positions, 0);
+    },
+  };
 }
 
-/** A flat list of at most `itemsMax` items, each of `itemPositions` positions in a row. */
-export function listAt(
-  frame: WireArray,
-  position: number,
-  name: string,
-  itemPositions: number,
-  itemsMax: number,
-): WireArray {
-  const positions = arrayAt(frame, position, name, itemPositions * itemsMax);
-  if (positions.length % itemPositions === 0) return positions;
-  return refuse(position, name, `an array of ${itemPositions} positions for each item`, positions);
+/** At most `max` rows, all in one array. */
+export function listOf<T>(item: Row<T>, max: number): Field<readonly T[]> {
+  return {
+    write: (items) => {
+      const positions: WireValue[] = [];
+      for (const given of items) item.push(positions, given);
+      return positions;
+    },
+    read: (frame, position, name) => {
+      const positions = listAt(frame, position, name, item.width, max);
+      const items: T[] = [];
+      for (let i = 0; i < positions.length; i += item.width) items.push(item.read(positions, i));
+      return items;
+    },
+  };
 }
 
-/** One of a list of words, sent as its place in the list. */
-export function wordAt<T extends string>(
-  frame: WireArray,
-  position: number,
-  name: string,
-  words: readonly T[],
-): T {
-  return words[uintAt(frame, position, name, words.length - 1)] as T;
-}
-
-/** Whether `text` is 1 .. `max` printable ASCII characters. */
-export function isPrintableAscii(text: string, max: number): boolean {
-  if (text.length === 0 || text.length > max) return false;
-  for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i);
-    if (unit < 0x20 || unit > 0x7e) return false;
-  }
-  return true;
-}
-
-function refuse(position: number, name: string, expected: string, value: unknown): never {
-  const message = `position ${position} (${name}) must be ${expected}, not ${describe(value)}`;
-  throw new KvorumError('PROTOCOL', message, { details: { position, field: name } });
-}
-
-/** What a value is, in few words and without its content when that may be long. */
-export function describe(value: unknown): string {
-  if (value === null || value === undefined) return 'nil';
-  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
-  if (typeof value === 'string') return `text of ${value.length} characters`;
-  if (value instanceof Uint8Array) return `${value.length} bytes`;
-  if (Array.isArray(value)) return `an array of ${value.length}`;
-  return `a ${typeof value}`;
+/** At most `max` values of one field, in one array. */
+export function arrayOf<T>(field: Field<T>, max: number): Field<readonly T[]> {
+  return {
+    write: (items) => items.map((item) => field.write(item)),
+    read: (frame, position, name) => {
+      const positions = arrayAt(frame, position, name, max);
+      return positions.map((_, i) => field.read(positions, i, name));
+    },
+  };
 }

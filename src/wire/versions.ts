@@ -3,7 +3,8 @@
 
 import { KvorumError } from '../base/errors.js';
 import { formatLevels } from '../kv/format-level.js';
-import { uintAt, type WireArray } from './fields.js';
+import { uintAt } from './checks.js';
+import type { WireArray } from './values.js';
 
 /** The versions of the protocol that a side speaks. Raised when a frame changes its meaning. */
 export interface ProtocolRange {

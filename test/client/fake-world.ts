@@ -5,7 +5,8 @@
 import { Prng } from '../../src/base/prng.js';
 import type { ClientEnv, ClientNetwork, ClientNetworkHandler, LinkId } from '../../src/client/engine/env.js';
 import { decodeClientFrames } from '../../src/wire/clients/request-codec.js';
-import type { ClientFrame, ServerFrame } from '../../src/wire/protocol.js';
+import type { ClientFrame } from '../../src/wire/clients/requests.js';
+import type { ServerFrame } from '../../src/wire/clients/answers.js';
 import { encodeServerFrames } from '../../src/wire/clients/answer-codec.js';
 
 interface Event {

@@ -14,7 +14,7 @@ import {
 } from '../../src/client/engine/pending-request.js';
 import { Session } from '../../src/client/engine/session.js';
 import { TimerQueue } from '../../src/client/engine/timer-queue.js';
-import type { ErrorAnswer } from '../../src/wire/protocol.js';
+import type { ErrorAnswer } from '../../src/wire/clients/answers.js';
 import { FakeWorld } from './fake-world.js';
 import { getRequest, putRequest } from './harness.js';
 

@@ -4,7 +4,7 @@
 
 import { describe, expect, test } from 'vitest';
 import type { ErrorCode, Outcome } from '../../src/base/errors.js';
-import type { ClientFrame } from '../../src/wire/protocol.js';
+import type { ClientFrame } from '../../src/wire/clients/requests.js';
 import type { Refusal } from './fake-cluster.js';
 import { Harness } from './harness.js';
 

@@ -159,12 +159,12 @@ export const snapshotMutants: readonly Mutant[] = [
         replace:
           '    const { offer } = transfer;\n' +
           '    if (taken.end === undefined)\n' +
-          "      this.answer(transfer.peer, offer.transferId, chunk.sequence, 'written', '');\n" +
+          "      this.answer(transfer.peer, offer.sendingId, chunk.sequence, 'written', '');\n" +
           '    this.staging.write(taken.operations, (error) => {\n',
       },
       {
         file: receiver,
-        find: "this.answer(transfer.peer, transfer.offer.transferId, sequence, 'written', '');",
+        find: "this.answer(transfer.peer, transfer.offer.sendingId, sequence, 'written', '');",
         replace: 'return;',
       },
     ],

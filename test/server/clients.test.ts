@@ -4,7 +4,8 @@
 import { describe, expect, test } from 'vitest';
 import type { KeyRecord } from '../../src/kv/commands.js';
 import type { AnswerFrame } from '../../src/server/front/caller.js';
-import { wireLimits, type ClientFrame } from '../../src/wire/protocol.js';
+import { wireLimits } from '../../src/wire/limits.js';
+import type { ClientFrame } from '../../src/wire/clients/requests.js';
 import { clientHello, ClientsWorld } from './clients-world.js';
 
 const status = (requestId: number): ClientFrame => ({ kind: 'status', requestId, timeoutMs: 1_000 });

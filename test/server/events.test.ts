@@ -61,7 +61,7 @@ describe('the log', () => {
   test('leaves out what comes again within ten seconds, for each peer, and says how often', () => {
     const state = bench();
     const { log, lines } = state;
-    const begun = (peer: string): void => log.write({ kind: 'snapshotSendBegun', peer, transferId: 1 });
+    const begun = (peer: string): void => log.write({ kind: 'snapshotSendBegun', peer, sendingId: 1 });
     for (let i = 0; i < 5; i++) begun('n2');
     begun('n3');
     expect(lines.map(([, text]) => text)).toEqual([
@@ -76,13 +76,13 @@ describe('the log', () => {
     expect(lines.at(-1)).toEqual([
       'info',
       'a snapshot is sent to node n2 (and 5 more times since)',
-      { event: 'snapshotSendBegun', peer: 'n2', transferId: 1, omitted: 5 },
+      { event: 'snapshotSendBegun', peer: 'n2', sendingId: 1, omitted: 5 },
     ]);
   });
 
   test('remembers a bounded number of lines that may come again', () => {
     const { log, lines } = bench();
-    const begun = (peer: string): void => log.write({ kind: 'snapshotSendBegun', peer, transferId: 1 });
+    const begun = (peer: string): void => log.write({ kind: 'snapshotSendBegun', peer, sendingId: 1 });
     for (let i = 0; i <= 256; i++) begun(`n${i}`);
     begun('n1');
     expect(lines).toHaveLength(257);

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { FirstStart } from '../../src/server/life/forming.js';
 import { refuseFormation, refusePeer, type OwnIdentity } from '../../src/server/life/identity.js';
 import { decodeFormation, encodeFormation, type Formation } from '../../src/wire/commands/entry-codec.js';
-import type { PeerHello } from '../../src/wire/protocol.js';
+import type { PeerHello } from '../../src/wire/peers/frames.js';
 import { ownVersions } from '../../src/wire/versions.js';
 
 const memberIds = ['n1', 'n2', 'n3'];

@@ -8,7 +8,8 @@ import type { Clients } from '../../src/server/front/clients.js';
 import { Life } from '../../src/server/life/life.js';
 import type { Peers } from '../../src/server/peers/peers.js';
 import { writeDamage } from '../../src/storage/folder/damage.js';
-import type { PeerHello, TransferFrame } from '../../src/wire/protocol.js';
+import type { PeerHello } from '../../src/wire/peers/frames.js';
+import type { SnapshotFrame } from '../../src/wire/snapshots/frames.js';
 import { ownVersions } from '../../src/wire/versions.js';
 import { hashChunk } from '../../src/wire/snapshots/codec.js';
 import { appliedAt, MemoryStores, PairBench } from './pair-world.js';
@@ -35,7 +36,7 @@ class HeldStores extends MemoryStores {
 class Bench {
   readonly pair = PairBench.fresh(1);
   readonly stores: HeldStores;
-  readonly sent: TransferFrame[] = [];
+  readonly sent: SnapshotFrame[] = [];
   readonly failures: Error[] = [];
   readonly life: Life;
   settled = 0;
@@ -50,7 +51,7 @@ class Bench {
     const peers = {
       isUp: () => false,
       send: nothing,
-      sendSnapshot: (_peer: string, frame: TransferFrame) => this.sent.push(frame) > 0,
+      sendSnapshot: (_peer: string, frame: SnapshotFrame) => this.sent.push(frame) > 0,
       reconnectAll: nothing,
       closeEarlier: nothing,
     };
@@ -103,13 +104,13 @@ class Bench {
   /** n2 sends a snapshot of an empty history; `beforeEnd`: it is not yet whole. */
   sendSnapshot(appliedIndex: number, appliedTerm: number, beforeEnd = (): void => undefined): void {
     const receiver = this.life.running?.installer.receiver;
-    const transferId = 1;
-    receiver?.receive('n2', { kind: 'snapshotOffer', transferId, appliedIndex, appliedTerm, revision: 0 });
+    const sendingId = 1;
+    receiver?.receive('n2', { kind: 'snapshotOffer', sendingId, appliedIndex, appliedTerm, revision: 0 });
     this.run();
     expect(this.sent.at(-1)?.kind).toBe('snapshotCursor');
     beforeEnd();
     const records = appliedAt(appliedIndex, appliedTerm).filter(({ key }) => key === appliedKey);
-    const chunk = { transferId, sequence: 1, part: 'end', records } as const;
+    const chunk = { sendingId, sequence: 1, part: 'end', records } as const;
     receiver?.receive('n2', { kind: 'snapshotChunk', ...chunk, hash: hashChunk('end', 1, records) });
     this.run();
     expect(this.sent.at(-1)).toMatchObject({ kind: 'snapshotResult', state: 'staged' });
@@ -213,7 +214,7 @@ describe('a full disk', () => {
     const { receiver } = bench.life.running?.installer ?? expect.unreachable();
     receiver.receive('n2', {
       kind: 'snapshotOffer',
-      transferId: 2,
+      sendingId: 2,
       appliedIndex: 91,
       appliedTerm: 8,
       revision: 0,

@@ -19,7 +19,7 @@ describe('the metrics', () => {
     const events = new EventCounts();
     const staged = { store: 'db1', index: 9, term: 2 };
     for (const index of [8, 9]) {
-      events.count({ kind: 'snapshotDelivered', peer: 'n2', transferId: index, index, bytesSent: 150 });
+      events.count({ kind: 'snapshotDelivered', peer: 'n2', sendingId: index, index, bytesSent: 150 });
     }
     events.count({ kind: 'snapshotArrived', ...staged });
     events.count({ kind: 'snapshotInstalled', ...staged });

@@ -8,11 +8,12 @@ import { KvorumError } from '../../src/base/errors.js';
 import { Incarnations } from '../../src/server/peers/incarnations.js';
 import { Peers } from '../../src/server/peers/peers.js';
 import { decodePeerFrames, encodePeerFrames } from '../../src/wire/peers/codec.js';
-import type { PeerFrame, PeerHello, SnapshotCursor, TransferFrame } from '../../src/wire/protocol.js';
+import type { PeerFrame, PeerHello } from '../../src/wire/peers/frames.js';
+import type { SnapshotCursor, SnapshotFrame } from '../../src/wire/snapshots/frames.js';
 import { ownVersions } from '../../src/wire/versions.js';
 import { VirtualTime } from './snapshot-world.js';
 
-const cursor: SnapshotCursor = { kind: 'snapshotCursor', transferId: 7, revision: 5, sub: 1 };
+const cursor: SnapshotCursor = { kind: 'snapshotCursor', sendingId: 7, revision: 5, sub: 1 };
 
 function helloOf(nodeId: string, clusterId: string | undefined): PeerHello {
   return {
@@ -34,7 +35,7 @@ function helloOf(nodeId: string, clusterId: string | undefined): PeerHello {
 class Bench {
   readonly sent: { readonly link: LinkId; readonly frame: PeerFrame }[] = [];
   readonly closed: LinkId[] = [];
-  readonly received: { readonly peer: string; readonly frame: TransferFrame }[] = [];
+  readonly received: { readonly peer: string; readonly frame: SnapshotFrame }[] = [];
   clusterId: string | undefined = 'c';
   takesMore = true;
   onSnapshot: () => void = () => undefined;
@@ -269,7 +270,7 @@ describe('who claims to be a member that has lost its data', () => {
     for (let sequence = 1; sequence <= 6; sequence++) {
       bench.receive(3, {
         kind: 'snapshotChunk',
-        transferId: 1,
+        sendingId: 1,
         sequence,
         part: 'history',
         records,

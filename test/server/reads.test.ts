@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { StateMachine } from '../../src/kv/state-machine.js';
 import { Reads } from '../../src/server/front/reads.js';
-import type { CountRequest } from '../../src/wire/protocol.js';
+import type { CountRequest } from '../../src/wire/clients/requests.js';
 import { FakeCaller } from './clients-world.js';
 
 type Counted = (error: undefined, counted: { revision: number; count: number }) => void;

@@ -6,7 +6,7 @@ import type { Disk } from '../../src/base/env.js';
 import { KvorumError } from '../../src/base/errors.js';
 import { appliedKey, placeOf } from '../../src/kv/records/schema.js';
 import type { StoreRecord } from '../../src/kv/store.js';
-import type { SnapshotPart, TransferFrame } from '../../src/wire/protocol.js';
+import type { SnapshotPart, SnapshotFrame } from '../../src/wire/snapshots/frames.js';
 import { hashChunk } from '../../src/wire/snapshots/codec.js';
 import { EventLog } from '../../src/server/operate/event-log.js';
 import { StagingRoom } from '../../src/server/snapshots/staging-room.js';
@@ -19,8 +19,8 @@ class Stage {
   readonly world = new World();
   readonly target: Machine;
   readonly source: Machine;
-  readonly answers: TransferFrame[] = [];
-  transferId = 1;
+  readonly answers: SnapshotFrame[] = [];
+  sendingId = 1;
   sequence = 0;
 
   constructor() {
@@ -49,10 +49,10 @@ class Stage {
     return this.records.filter(({ key }) => key === appliedKey);
   }
 
-  offer(peer = 'n1', transferId = ++this.transferId): void {
+  offer(peer = 'n1', sendingId = ++this.sendingId): void {
     this.sequence = 0;
     const facts = { appliedIndex: 10, appliedTerm: 3, revision: 30 };
-    this.target.receiver.receive(peer, { kind: 'snapshotOffer', transferId, ...facts });
+    this.target.receiver.receive(peer, { kind: 'snapshotOffer', sendingId, ...facts });
   }
 
   /** An offer, with all that follows until the cursor is sent. */
@@ -64,9 +64,9 @@ class Stage {
   chunk(part: SnapshotPart, records: readonly StoreRecord[], change: object = {}, peer = 'n1'): void {
     const sequence = ++this.sequence;
     const hash = hashChunk(part, sequence, records);
-    const { transferId } = this;
+    const { sendingId } = this;
     this.target.receiver.receive(peer, {
-      ...{ kind: 'snapshotChunk', transferId, sequence, part, records, hash },
+      ...{ kind: 'snapshotChunk', sendingId, sequence, part, records, hash },
       ...change,
     });
   }
@@ -152,7 +152,7 @@ describe('an offer', () => {
     // A late chunk of the first transfer.
     stage.chunk('history', stage.history().slice(6, 8), { sequence: 3 });
     expect(stage.take()).toEqual(['refused 3 this snapshot is over']);
-    stage.transferId = 77;
+    stage.sendingId = 77;
     stage.sequence = 0;
     stage.chunk('history', stage.history().slice(6), {}, 'n3');
     stage.run(20);

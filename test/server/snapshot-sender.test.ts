@@ -3,14 +3,14 @@
 
 import { describe, expect, test } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
-import type { TransferFrame } from '../../src/wire/protocol.js';
+import type { SnapshotFrame } from '../../src/wire/snapshots/frames.js';
 import { World, type Machine } from './snapshot-world.js';
 
 /** A source, and peers whose frames a test makes itself. What the source sent is in `sent`. */
 class Stage {
   readonly world = new World();
   readonly source: Machine;
-  readonly sent: { readonly to: string; readonly frame: TransferFrame }[] = [];
+  readonly sent: { readonly to: string; readonly frame: SnapshotFrame }[] = [];
 
   constructor(entries = 30) {
     this.source = this.world.machine('n1');
@@ -32,7 +32,7 @@ class Stage {
   }
 
   idOf(peer: string): number {
-    return this.sent.findLast(({ to }) => to === peer)?.frame.transferId ?? 0;
+    return this.sent.findLast(({ to }) => to === peer)?.frame.sendingId ?? 0;
   }
 
   chunks(): number[] {
@@ -40,13 +40,13 @@ class Stage {
   }
 
   cursor(peer: string, revision = 0, sub = 0): void {
-    this.source.sender.receive(peer, { kind: 'snapshotCursor', transferId: this.idOf(peer), revision, sub });
+    this.source.sender.receive(peer, { kind: 'snapshotCursor', sendingId: this.idOf(peer), revision, sub });
   }
 
   answer(peer: string, sequence: number, state: 'written' | 'staged' | 'refused'): void {
     const message = state === 'refused' ? 'the disk is full' : '';
-    const transferId = this.idOf(peer);
-    this.source.sender.receive(peer, { kind: 'snapshotResult', transferId, sequence, state, message });
+    const sendingId = this.idOf(peer);
+    this.source.sender.receive(peer, { kind: 'snapshotResult', sendingId, sequence, state, message });
   }
 
   /** Answers everything that is sent to a peer until it has all. */
@@ -271,10 +271,10 @@ describe('who gets one', () => {
     const stage = new Stage();
     stage.source.sender.start('n2');
     stage.run(10);
-    const transferId = stage.idOf('n2');
+    const sendingId = stage.idOf('n2');
     const cursor = { kind: 'snapshotCursor' as const, revision: 0, sub: 0 };
-    stage.source.sender.receive('n3', { ...cursor, transferId });
-    stage.source.sender.receive('n2', { ...cursor, transferId: transferId - 1 });
+    stage.source.sender.receive('n3', { ...cursor, sendingId });
+    stage.source.sender.receive('n2', { ...cursor, sendingId: sendingId - 1 });
     stage.run(100);
     expect(stage.chunks()).toEqual([]);
     stage.finish('n2');

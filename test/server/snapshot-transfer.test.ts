@@ -8,7 +8,7 @@ import { defined } from '../../src/base/assert.js';
 import { appliedKey, decodeApplied, encodeApplied, placeOf } from '../../src/kv/records/schema.js';
 import { hashRecord } from '../../src/kv/state-hash.js';
 import { decodeVersion, encodeVersion, keyOfVersion } from '../../src/kv/records/version-record.js';
-import type { SnapshotChunk, TransferFrame } from '../../src/wire/protocol.js';
+import type { SnapshotChunk, SnapshotFrame } from '../../src/wire/snapshots/frames.js';
 import { hashChunk } from '../../src/wire/snapshots/codec.js';
 import { dump, World, type Machine } from './snapshot-world.js';
 
@@ -323,7 +323,7 @@ describe('a chunk that is not what was sent', () => {
     const source = filled(world, 'n1', 12, 360);
     const receiver = world.machine('n2');
     let isOver = false;
-    world.tamper = (frame: TransferFrame) => {
+    world.tamper = (frame: SnapshotFrame) => {
       if (frame.kind === 'snapshotResult' && frame.state === 'refused') isOver = true;
       if (frame.kind !== 'snapshotChunk' || isOver) return frame;
       const records = change(frame);

@@ -12,7 +12,7 @@ import { EventLog } from '../../src/server/operate/event-log.js';
 import { SnapshotReceiver, type StagedSnapshot } from '../../src/server/snapshots/receiver.js';
 import { SnapshotSender } from '../../src/server/snapshots/sender.js';
 import { decodePeerFrames, encodePeerFrames } from '../../src/wire/peers/codec.js';
-import type { TransferFrame } from '../../src/wire/protocol.js';
+import type { SnapshotFrame } from '../../src/wire/snapshots/frames.js';
 import { command, del, deleteRange, put } from '../kv/helpers.js';
 import { MemoryStore, type StoreSnapshot } from '../storage/memory-store.js';
 
@@ -253,7 +253,7 @@ export class Machine {
     this.receiver = this.createReceiver();
   }
 
-  receive(from: string, frame: TransferFrame): void {
+  receive(from: string, frame: SnapshotFrame): void {
     switch (frame.kind) {
       case 'snapshotOffer':
       case 'snapshotChunk':
@@ -284,7 +284,7 @@ export class Machine {
   }
 
   /** Timers and links of this process: nothing of it happens once it is gone. */
-  private process(): { timers: Timers; send: (peer: string, frame: TransferFrame) => boolean } {
+  private process(): { timers: Timers; send: (peer: string, frame: SnapshotFrame) => boolean } {
     const { life } = this;
     const { timers } = this.world.time;
     const alive = (run: () => void) => (): void => (life === this.life ? run() : undefined);
@@ -346,7 +346,7 @@ export class World {
   /** Links closed because of what came over them. */
   readonly violations: string[] = [];
   /** Changes a frame on its way, or drops it. */
-  tamper: (frame: TransferFrame, from: string) => TransferFrame | undefined = (frame) => frame;
+  tamper: (frame: SnapshotFrame, from: string) => SnapshotFrame | undefined = (frame) => frame;
   /** A link takes no more frames: `send` says so. */
   full = new Set<string>();
   latencyMs = 1;
@@ -357,7 +357,7 @@ export class World {
   bytesOnTheWayMost = 0;
   frames = 0;
   private readonly epochs = new Map<string, number>();
-  private transferIds = 1_000;
+  private sendingIds = 1_000;
 
   machine(nodeId: string): Machine {
     const machine = new Machine(this, nodeId);
@@ -366,11 +366,11 @@ export class World {
   }
 
   drawTransferId(): number {
-    this.transferIds += 1_000;
-    return this.transferIds;
+    this.sendingIds += 1_000;
+    return this.sendingIds;
   }
 
-  send(from: string, to: string, frame: TransferFrame): boolean {
+  send(from: string, to: string, frame: SnapshotFrame): boolean {
     if (this.full.has(`${from} ${to}`)) return false;
     const epoch = this.epoch(from, to);
     const changed = this.tamper(frame, from);

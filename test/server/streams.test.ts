@@ -4,7 +4,9 @@ import { describe, expect, test } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
 import type { LinkId } from '../../src/base/env.js';
 import { streamTopics } from '../../src/server/front/topics.js';
-import { wireLimits, type ClientFrame, type StreamData } from '../../src/wire/protocol.js';
+import { wireLimits } from '../../src/wire/limits.js';
+import type { ClientFrame } from '../../src/wire/clients/requests.js';
+import type { StreamData } from '../../src/wire/clients/answers.js';
 import { ClientsWorld } from './clients-world.js';
 import { numberOf, numbersArgument, type HeldSource } from './stream-topics.js';
 

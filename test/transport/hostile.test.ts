@@ -3,7 +3,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { createHash } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
-import { wireLimits } from '../../src/wire/protocol.js';
+import { wireLimits } from '../../src/wire/limits.js';
 import { aWhile, until } from '../waiting.js';
 import {
   openClient,

@@ -4,7 +4,7 @@
 import { createServer, type Server } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
-import { wireLimits } from '../../src/wire/protocol.js';
+import { wireLimits } from '../../src/wire/limits.js';
 import { linkBacklogBytes } from '../../src/base/env.js';
 import { aWhile, patienceMs, until } from '../waiting.js';
 import { openClient, startNode, stopAll, type TestNode } from './harness.js';

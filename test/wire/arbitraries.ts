@@ -6,14 +6,12 @@ import { toByteString } from '../../src/base/bytes.js';
 import { KvorumError } from '../../src/base/errors.js';
 import { kvLimits, type ClientOperation, type Command, type KeyRecord } from '../../src/kv/commands.js';
 import type { Message } from '../../src/raft/messages.js';
-import {
-  wireLimits,
-  type ClientFrame,
-  type NodeStatus,
-  type PeerFrame,
-  type ServerFrame,
-  type TransferFrame,
-} from '../../src/wire/protocol.js';
+import { wireLimits } from '../../src/wire/limits.js';
+import type { ClientFrame } from '../../src/wire/clients/requests.js';
+import type { NodeStatus } from '../../src/wire/clients/status.js';
+import type { PeerFrame } from '../../src/wire/peers/frames.js';
+import type { ServerFrame } from '../../src/wire/clients/answers.js';
+import type { SnapshotFrame } from '../../src/wire/snapshots/frames.js';
 
 export const runs = { numRuns: 300 };
 
@@ -126,23 +124,23 @@ export const raftMessage: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ ...envelope, kind: fc.constant('timeoutNow' as const) }),
 );
 
-const transferFrame: fc.Arbitrary<TransferFrame> = fc.oneof(
+const transferFrame: fc.Arbitrary<SnapshotFrame> = fc.oneof(
   fc.record({
     kind: fc.constant('snapshotOffer' as const),
-    transferId: uint,
+    sendingId: uint,
     appliedIndex: uint,
     appliedTerm: uint,
     revision: uint,
   }),
   fc.record({
     kind: fc.constant('snapshotCursor' as const),
-    transferId: uint,
+    sendingId: uint,
     revision: uint,
     sub: fc.constantFrom(0, 1, 9_999, 2 ** 32 - 1),
   }),
   fc.record({
     kind: fc.constant('snapshotChunk' as const),
-    transferId: uint,
+    sendingId: uint,
     sequence: positive,
     part: fc.constantFrom('history' as const, 'tables' as const, 'end' as const),
     records: fc.array(
@@ -156,7 +154,7 @@ const transferFrame: fc.Arbitrary<TransferFrame> = fc.oneof(
   }),
   fc.record({
     kind: fc.constant('snapshotResult' as const),
-    transferId: uint,
+    sendingId: uint,
     sequence: uint,
     state: fc.constantFrom('written' as const, 'staged' as const, 'refused' as const),
     message: text,
@@ -347,7 +345,7 @@ export const command: fc.Arbitrary<Command> = fc.oneof(
     weight: 1,
     arbitrary: fc.record({
       kind: fc.constant('raiseFormat' as const),
-      level: fc.integer({ min: 1, max: 65_535 }),
+      level: fc.integer({ min: 1, max: 255 }),
     }),
   },
 );

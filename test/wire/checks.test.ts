@@ -1,22 +1,9 @@
 // Each check of a single position: what it takes at its bounds, and what it says otherwise.
 
 import { describe, expect, it } from 'vitest';
-import {
-  arrayAt,
-  asciiAt,
-  booleanAt,
-  bytesAt,
-  hexAt,
-  keyAt,
-  listAt,
-  nodeIdAt,
-  optionalAsciiAt,
-  rangeEndAt,
-  rangeStartAt,
-  textAt,
-  uintAt,
-  wordAt,
-} from '../../src/wire/fields.js';
+import { arrayAt, asciiAt, booleanAt, bytesAt, hexAt, keyAt, listAt } from '../../src/wire/checks.js';
+import { nodeIdAt, textAt, uintAt } from '../../src/wire/checks.js';
+import { ascii, optional, rangeBound, word, type Field } from '../../src/wire/fields.js';
 import { errorOf } from './arbitraries.js';
 
 const of = (length: number) => new Uint8Array(length).fill(0xff);
@@ -27,6 +14,7 @@ const at =
   <T>(check: (frame: readonly unknown[], position: number, name: string) => T): Check =>
   (value) =>
     check(['before', value, 'after'], 1, 'field');
+const by = <T>(field: Field<T>): Check => at((frame, position, name) => field.read(frame, position, name));
 
 const cases: { name: string; check: Check; good: unknown[]; bad: unknown[] }[] = [
   {
@@ -49,10 +37,10 @@ const cases: { name: string; check: Check; good: unknown[]; bad: unknown[] }[] =
     bad: [of(0), of(4), 'abc', [1, 2], null],
   },
   { name: 'keys', check: at(keyAt), good: [of(1), of(4_096)], bad: [of(0), of(4_097), 'key', null] },
-  { name: 'range starts', check: at(rangeStartAt), good: [of(0), of(4_097)], bad: [of(4_098), null, ''] },
+  { name: 'range starts', check: by(rangeBound), good: [of(0), of(4_097)], bad: [of(4_098), null, ''] },
   {
     name: 'range ends',
-    check: at(rangeEndAt),
+    check: by(optional(rangeBound)),
     good: [of(0), of(4_097), null],
     bad: [of(4_098), undefined, ''],
   },
@@ -71,7 +59,7 @@ const cases: { name: string; check: Check; good: unknown[]; bad: unknown[] }[] =
   { name: 'node ids', check: at(nodeIdAt), good: ['n1', 'n'.repeat(64)], bad: ['', 'n'.repeat(65), 'ñ', 1] },
   {
     name: 'optional ASCII',
-    check: at((frame, position, name) => optionalAsciiAt(frame, position, name, 3)),
+    check: by(optional(ascii(3))),
     good: ['a', null],
     bad: ['', undefined, 'four', 0],
   },
@@ -95,7 +83,7 @@ const cases: { name: string; check: Check; good: unknown[]; bad: unknown[] }[] =
   },
   {
     name: 'words',
-    check: at((frame, position, name) => wordAt(frame, position, name, ['a', 'b'])),
+    check: by(word({ b: 1, a: 0 })),
     good: [0, 1],
     bad: [2, -1, 'a', null],
   },
@@ -119,5 +107,17 @@ describe.each(cases)('$name', ({ check, good, bad }) => {
 describe('a number', () => {
   it('of minus zero becomes zero', () => {
     expect(Object.is(uintAt([-0], 0, 'field'), 0)).toBe(true);
+  });
+});
+
+describe('words', () => {
+  it('go by the numbers that they were given, which must be 0, 1, 2 and so on', () => {
+    const field = word({ b: 1, a: 0 });
+    expect([field.write('a'), field.write('b')]).toEqual([0, 1]);
+    expect([field.read([0], 0, 'field'), field.read([1], 0, 'field')]).toEqual(['a', 'b']);
+    const wrong: Record<string, number>[] = [{ a: 1 }, { a: 0, b: 2 }, { a: 0, b: 0 }, { a: -1, b: 0 }];
+    for (const numbers of wrong) {
+      expect(() => word(numbers)).toThrow('the numbers of words');
+    }
   });
 });

@@ -4,13 +4,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
 import { kvLimits, type ClientOperation, type Command } from '../../src/kv/commands.js';
-import { packValue, unpackArray, type WireValue } from '../../src/wire/codec.js';
-import {
-  commandBytesMax,
-  decodeClientCommand,
-  decodeCommand,
-  encodeCommand,
-} from '../../src/wire/commands/command-codec.js';
+import { packValue, unpackArray } from '../../src/wire/codec.js';
+import type { WireValue } from '../../src/wire/values.js';
+import { commandBytesMax } from '../../src/wire/limits.js';
+import { decodeClientCommand, decodeCommand, encodeCommand } from '../../src/wire/commands/command-codec.js';
 import { clientCommand, command, errorOf, plain, runs } from './arbitraries.js';
 
 const session = {

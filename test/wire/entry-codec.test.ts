@@ -6,16 +6,17 @@ import { describe, expect, it } from 'vitest';
 import { AssertionError } from '../../src/base/assert.js';
 import type { Command } from '../../src/kv/commands.js';
 import { packValue } from '../../src/wire/codec.js';
-import { commandBytesMax, encodeCommand } from '../../src/wire/commands/command-codec.js';
+import { commandBytesMax } from '../../src/wire/limits.js';
+import { encodeCommand } from '../../src/wire/commands/command-codec.js';
 import {
   decodeEntryPayload,
   decodeEntryTimes,
   decodeFormation,
   encodeEntryPayload,
   encodeFormation,
-  entryLimits,
   type Formation,
 } from '../../src/wire/commands/entry-codec.js';
+import { entryLimits } from '../../src/wire/limits.js';
 import { command, errorOf, plain, runs, uint } from './arbitraries.js';
 
 const times = { clusterTimeMs: 1_000, wallTimeMs: 1_700_000_000_000 };
@@ -30,8 +31,8 @@ describe('entry payloads', () => {
     fc.assert(
       fc.property(entry, ([stamp, commands]) => {
         fc.pre(commands.every((item) => encodeCommand(item).length < 50_000));
-        const payload = encodeEntryPayload(stamp, commands.map(encodeCommand));
-        expect(plain(decodeEntryPayload(payload))).toEqual(plain({ times: stamp, commands }));
+        const payload = encodeEntryPayload(stamp, 1, commands.map(encodeCommand));
+        expect(plain(decodeEntryPayload(payload))).toEqual(plain({ level: 1, times: stamp, commands }));
         expect(decodeEntryTimes(payload)).toEqual(stamp);
       }),
       runs,
@@ -39,7 +40,7 @@ describe('entry payloads', () => {
   });
 
   it('have the bytes of format 1 for ever', () => {
-    expect(Buffer.from(encodeEntryPayload(times, [expire, expire])).toString('hex')).toBe(
+    expect(Buffer.from(encodeEntryPayload(times, 1, [expire, expire])).toString('hex')).toBe(
       '01' + '0000000000408f40' + '00008056febc7842' + '02000000' + '020000009102' + '020000009102',
     );
   });
@@ -47,34 +48,34 @@ describe('entry payloads', () => {
   it('hold the bytes of commands as they came', () => {
     // The same command with its integers wider than needed: another encoder's bytes.
     const wide = Uint8Array.of(0x91, 0xcd, 0, 2);
-    const payload = encodeEntryPayload(times, [wide]);
+    const payload = encodeEntryPayload(times, 1, [wide]);
     expect(Buffer.from(payload).includes(Buffer.from(wide))).toBe(true);
     expect(decodeEntryPayload(payload).commands).toEqual([{ kind: 'expireSessions' }]);
   });
 
   it('keep to their limits', () => {
     const many = new Array<Uint8Array>(entryLimits.commandsMax).fill(expire);
-    expect(decodeEntryPayload(encodeEntryPayload(times, many)).commands).toHaveLength(1_024);
-    expect(() => encodeEntryPayload(times, [...many, expire])).toThrow(AssertionError);
+    expect(decodeEntryPayload(encodeEntryPayload(times, 1, many)).commands).toHaveLength(1_024);
+    expect(() => encodeEntryPayload(times, 1, [...many, expire])).toThrow(AssertionError);
     const half = new Uint8Array(entryLimits.bytesMax / 2);
-    expect(encodeEntryPayload(times, [half, half]).length).toBeGreaterThan(entryLimits.bytesMax);
-    expect(() => encodeEntryPayload(times, [half, half, expire])).toThrow(AssertionError);
-    expect(encodeEntryPayload(times, [new Uint8Array(commandBytesMax)]).length).toBe(
+    expect(encodeEntryPayload(times, 1, [half, half]).length).toBeGreaterThan(entryLimits.bytesMax);
+    expect(() => encodeEntryPayload(times, 1, [half, half, expire])).toThrow(AssertionError);
+    expect(encodeEntryPayload(times, 1, [new Uint8Array(commandBytesMax)]).length).toBe(
       entryLimits.payloadBytesMax,
     );
-    expect(() => encodeEntryPayload(times, [new Uint8Array(commandBytesMax + 1)])).toThrow(AssertionError);
+    expect(() => encodeEntryPayload(times, 1, [new Uint8Array(commandBytesMax + 1)])).toThrow(AssertionError);
   });
 
   it('do not take times that the decoder refuses', () => {
     for (const time of [-1, 1.5, 2 ** 53, NaN, -0]) {
-      expect(() => encodeEntryPayload({ clusterTimeMs: time, wallTimeMs: 1 }, [expire])).toThrow(
+      expect(() => encodeEntryPayload({ clusterTimeMs: time, wallTimeMs: 1 }, 1, [expire])).toThrow(
         AssertionError,
       );
-      expect(() => encodeEntryPayload({ clusterTimeMs: 1, wallTimeMs: time }, [expire])).toThrow(
+      expect(() => encodeEntryPayload({ clusterTimeMs: 1, wallTimeMs: time }, 1, [expire])).toThrow(
         AssertionError,
       );
       for (const offset of [1, 9]) {
-        const payload = Buffer.from(encodeEntryPayload(times, [expire]));
+        const payload = Buffer.from(encodeEntryPayload(times, 1, [expire]));
         payload.writeDoubleLE(time, offset);
         expect(errorOf(() => decodeEntryPayload(payload))).toMatchObject({
           code: 'CORRUPT',
@@ -84,13 +85,27 @@ describe('entry payloads', () => {
     }
   });
 
-  it('of a newer format are refused with advice', () => {
-    const payload = Buffer.from(encodeEntryPayload(times, [expire]));
-    payload[0] = 2;
+  it('of a higher format level are refused with advice, and are no damage', () => {
+    for (const level of [2, 255]) {
+      const payload = encodeEntryPayload(times, level, [expire]);
+      const error = errorOf(() => decodeEntryPayload(payload));
+      expect(error).toMatchObject({ code: 'FORMAT', details: { level, formatLevelMax: 1 } });
+      expect(error?.message).toContain('upgrade kvorum on this node');
+      // The header of all levels is the same, and newer software reads the rest.
+      expect(decodeEntryTimes(payload)).toEqual(times);
+      expect(decodeEntryPayload(payload, level)).toMatchObject({ level, times });
+      if (level > 2) expect(errorOf(() => decodeEntryPayload(payload, level - 1))?.code).toBe('FORMAT');
+    }
+  });
+
+  it('have a format level of 1 .. 255', () => {
+    for (const level of [0, 256, -1, 1.5, NaN]) {
+      expect(() => encodeEntryPayload(times, level, [expire])).toThrow(AssertionError);
+    }
+    const payload = Buffer.from(encodeEntryPayload(times, 1, [expire]));
+    payload[0] = 0;
     for (const decode of [decodeEntryPayload, decodeEntryTimes]) {
-      const error = errorOf(() => decode(payload));
-      expect(error?.code).toBe('CORRUPT');
-      expect(error?.message).toContain('upgrade this node');
+      expect(errorOf(() => decode(payload))).toMatchObject({ code: 'CORRUPT', details: { offset: 0 } });
     }
   });
 
@@ -103,7 +118,7 @@ describe('entry payloads', () => {
         operation: { kind: 'put', key: 'key', value: Uint8Array.of(1, 2, 3) },
       },
     ];
-    const payload = encodeEntryPayload(times, commands.map(encodeCommand));
+    const payload = encodeEntryPayload(times, 1, commands.map(encodeCommand));
     for (let length = 0; length < payload.length; length++) {
       expect(errorOf(() => decodeEntryPayload(payload.subarray(0, length)))?.code).toBe('CORRUPT');
     }
@@ -115,7 +130,7 @@ describe('entry payloads', () => {
         const damaged = Buffer.from(payload);
         damaged[at] = byte;
         const error = errorOf(() => decodeEntryPayload(damaged));
-        if (error !== undefined) expect(error.code).toBe('CORRUPT');
+        if (error !== undefined) expect(error.code).toBe(at === 0 && byte > 1 ? 'FORMAT' : 'CORRUPT');
       }
     }
     const lie = Buffer.from(payload);

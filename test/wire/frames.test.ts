@@ -8,13 +8,16 @@ import { kvLimits } from '../../src/kv/commands.js';
 import { raftSettings } from '../../src/raft/config.js';
 import { decodeClientFrames, encodeClientFrames } from '../../src/wire/clients/request-codec.js';
 import { decodePeerFrames, encodePeerFrames, encodePeerMessages } from '../../src/wire/peers/codec.js';
-import { wireLimits, type ClientFrame, type PeerFrame, type ServerFrame } from '../../src/wire/protocol.js';
+import { wireLimits } from '../../src/wire/limits.js';
+import type { ClientFrame } from '../../src/wire/clients/requests.js';
+import type { PeerFrame } from '../../src/wire/peers/frames.js';
+import type { ServerFrame } from '../../src/wire/clients/answers.js';
 import {
   decodeServerFrames,
   encodeServerFrames,
   encodeServerMessages,
 } from '../../src/wire/clients/answer-codec.js';
-import { entryLimits } from '../../src/wire/commands/entry-codec.js';
+import { entryLimits } from '../../src/wire/limits.js';
 import { clientFrame, errorOf, peerFrame, plain, runs, serverFrame } from './arbitraries.js';
 
 const { messageBytesMax, messageBytesTarget, elementsMax, pageRecordsMax } = wireLimits;

@@ -2,9 +2,10 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { wireLimits } from '../../src/wire/protocol.js';
+import { wireLimits } from '../../src/wire/limits.js';
 import { scan } from '../../src/wire/scan.js';
-import { packValue, unpackArray, type WireValue } from '../../src/wire/codec.js';
+import { packValue, unpackArray } from '../../src/wire/codec.js';
+import type { WireValue } from '../../src/wire/values.js';
 import { errorOf, plain, runs } from './arbitraries.js';
 
 const { depthMax, elementsMax } = wireLimits;

@@ -5,7 +5,7 @@
 import { assertNever } from '../../base/assert.js';
 import { KvorumError } from '../../base/errors.js';
 import { decodeServerFrames } from '../../wire/clients/answer-codec.js';
-import type { ErrorAnswer, LeaderNotice, ServerFrame, ServerHello } from '../../wire/protocol.js';
+import type { ErrorAnswer, LeaderNotice, ServerFrame, ServerHello } from '../../wire/clients/answers.js';
 import { ownVersions } from '../../wire/versions.js';
 import { ClusterTime } from './cluster-time.js';
 import type { EngineContext, LinkOwner } from './context.js';

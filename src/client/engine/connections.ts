@@ -3,7 +3,7 @@
 // all of lower ones; a node that does not act as leader is not taken for one because others still say so.
 
 import { KvorumError } from '../../base/errors.js';
-import type { Member, ServerHello } from '../../wire/protocol.js';
+import type { Member, ServerHello } from '../../wire/clients/answers.js';
 import { agreedProtocol, ownVersions } from '../../wire/versions.js';
 import { Connection, type ConnectionEvents } from './connection.js';
 import type { EngineContext } from './context.js';

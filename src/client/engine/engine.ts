@@ -6,7 +6,7 @@
 
 import { assertNever } from '../../base/assert.js';
 import { KvorumError } from '../../base/errors.js';
-import type { ErrorAnswer, LeaderNotice, ServerHello } from '../../wire/protocol.js';
+import type { ErrorAnswer, LeaderNotice, ServerHello } from '../../wire/clients/answers.js';
 import type { Connection, ConnectionEvents } from './connection.js';
 import { Connections, type Addresses } from './connections.js';
 import { EngineContext } from './context.js';

@@ -4,7 +4,8 @@
 // without a request are kept until they can leave. Bounded by the requests of a connection.
 
 import { encodeClientFrames } from '../../wire/clients/request-codec.js';
-import { wireLimits, type ClientFrame } from '../../wire/protocol.js';
+import { wireLimits } from '../../wire/limits.js';
+import type { ClientFrame } from '../../wire/clients/requests.js';
 import type { PendingRequest, SentRequest } from './pending-request.js';
 
 /** Values in a frame at most, itself included; see `wireLimits.elementsMax`. */

@@ -11,7 +11,7 @@
 
 import { assert } from '../../base/assert.js';
 import type { Outcome } from '../../base/errors.js';
-import type { ErrorAnswer } from '../../wire/protocol.js';
+import type { ErrorAnswer } from '../../wire/clients/answers.js';
 import {
   requestRule,
   type EngineDone,

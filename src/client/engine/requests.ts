@@ -7,15 +7,15 @@ import { defined } from '../../base/assert.js';
 import type { KvorumError } from '../../base/errors.js';
 import type { ClientOperation, Condition, Revision, SessionStamp } from '../../kv/commands.js';
 import { encodeCommand } from '../../wire/commands/command-codec.js';
+import type { ClientFrame } from '../../wire/clients/requests.js';
+import type { Consistency } from '../../wire/clients/consistency.js';
 import type {
-  ClientFrame,
-  Consistency,
   CountAnswer,
   GetAnswer,
   RangeAnswer,
   StatusAnswer,
   WriteAnswer,
-} from '../../wire/protocol.js';
+} from '../../wire/clients/answers.js';
 
 /**
  * `leader`: the leader's connection unless it is busy or missing; `nearest`: the connected node that answers

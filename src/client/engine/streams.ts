@@ -6,7 +6,9 @@
 
 import { assert, assertNever } from '../../base/assert.js';
 import { KvorumError } from '../../base/errors.js';
-import { wireLimits, type ClientFrame, type StreamData, type StreamEnd } from '../../wire/protocol.js';
+import { wireLimits } from '../../wire/limits.js';
+import type { ClientFrame } from '../../wire/clients/requests.js';
+import type { StreamData, StreamEnd } from '../../wire/clients/answers.js';
 import { streamsMax } from './limits.js';
 import type { ReadFrom } from './requests.js';
 import { errorOf } from './verdict.js';

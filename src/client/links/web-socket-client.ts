@@ -3,7 +3,7 @@
 // destroyed when the other side does not say goodbye soon.
 
 import WebSocket from 'ws';
-import { wireLimits } from '../../wire/protocol.js';
+import { wireLimits } from '../../wire/limits.js';
 import type { ClientNetwork, ClientNetworkHandler, LinkId } from '../engine/env.js';
 
 export interface WebSocketClientOptions {

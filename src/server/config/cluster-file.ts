@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { KvorumError } from '../../base/errors.js';
 import type { Settings, ValuesOf } from '../../base/settings.js';
-import type { Member } from '../../wire/protocol.js';
+import type { Member } from '../../wire/clients/answers.js';
 import {
   defaultNodeConfig,
   nodeSettings,

@@ -3,7 +3,7 @@
 // connection, never for a request: which request is meant travels beside it as a number.
 
 import { KvorumError } from '../../base/errors.js';
-import type { ErrorAnswer, ServerFrame } from '../../wire/protocol.js';
+import type { ErrorAnswer, ServerFrame } from '../../wire/clients/answers.js';
 
 /** The one answer to a request: neither what belongs to a connection, nor frames of a stream. */
 export type AnswerFrame = Exclude<

@@ -6,14 +6,14 @@ import { assertNever } from '../../base/assert.js';
 import { linkBacklogBytes, type LinkId, type Network, type Report, type Timers } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import { decodeClientFrames } from '../../wire/clients/request-codec.js';
+import type { ClientFrame } from '../../wire/clients/requests.js';
 import type {
-  ClientFrame,
   LeaderNotice,
   ServerFrame,
   ServerHello,
   StreamData,
   StreamEnd,
-} from '../../wire/protocol.js';
+} from '../../wire/clients/answers.js';
 import { agreedProtocol, ownVersions } from '../../wire/versions.js';
 import { encodeServerMessages } from '../../wire/clients/answer-codec.js';
 import {

@@ -4,7 +4,9 @@
 
 import type { LogIndex, Term } from '../../raft/types.js';
 import type { ClientCommand, CommandResult, EntryTimes } from '../../kv/commands.js';
-import { encodeEntryPayload, entryLimits } from '../../wire/commands/entry-codec.js';
+import { formatLevels } from '../../kv/format-level.js';
+import { encodeEntryPayload } from '../../wire/commands/entry-codec.js';
+import { entryLimits } from '../../wire/limits.js';
 import type { Caller } from './caller.js';
 
 /** One write, checked, as bytes for the log and decoded for this node's own apply. */
@@ -76,6 +78,7 @@ export class Proposals {
       const times = stamp();
       const payload = encodeEntryPayload(
         times,
+        formatLevels.min,
         writes.map((write) => write.bytes),
       );
       batches.push({ payload, times, writes });

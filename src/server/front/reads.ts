@@ -7,7 +7,8 @@ import { KvorumError } from '../../base/errors.js';
 import type { StateMachine } from '../../kv/state-machine.js';
 import type { ConfirmedRead } from '../../raft/io.js';
 import type { LogIndex } from '../../raft/types.js';
-import { wireLimits, type CountRequest, type GetRequest, type RangeRequest } from '../../wire/protocol.js';
+import { wireLimits } from '../../wire/limits.js';
+import type { CountRequest, GetRequest, RangeRequest } from '../../wire/clients/requests.js';
 import { errorAnswer, isDamage, type AnswerFrame, type Caller } from './caller.js';
 
 export type ReadFrame = GetRequest | RangeRequest | CountRequest;

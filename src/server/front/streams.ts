@@ -5,14 +5,9 @@
 
 import type { Clock, Millis, Report } from '../../base/env.js';
 import { KvorumError, type ErrorCode } from '../../base/errors.js';
-import {
-  wireLimits,
-  type CloseStream,
-  type OpenStream,
-  type StreamCredit,
-  type StreamData,
-  type StreamEnd,
-} from '../../wire/protocol.js';
+import { wireLimits } from '../../wire/limits.js';
+import type { CloseStream, OpenStream, StreamCredit } from '../../wire/clients/requests.js';
+import type { StreamData, StreamEnd } from '../../wire/clients/answers.js';
 import type { NodeEvent } from '../events.js';
 import { isDamage, type Caller } from './caller.js';
 

@@ -19,7 +19,7 @@ import { openDataFolder } from '../../storage/folder/data-folder.js';
 import { createWal, openWal, walExists, type LogBase, type Wal } from '../../storage/wal/wal.js';
 import { encodeFormation, type Formation } from '../../wire/commands/entry-codec.js';
 import { readFormationRecord, writeFormationRecord, type FormationRecord } from './formation-record.js';
-import type { Member } from '../../wire/protocol.js';
+import type { Member } from '../../wire/clients/answers.js';
 import type { NodeConfig } from '../config/node-config.js';
 import type { NodeEvent, ServerEnv } from '../events.js';
 

@@ -4,7 +4,7 @@
 
 import type { NodeId } from '../../base/env.js';
 import type { Formation } from '../../wire/commands/entry-codec.js';
-import type { PeerHello } from '../../wire/protocol.js';
+import type { PeerHello } from '../../wire/peers/frames.js';
 import { refuseFormation, type OwnIdentity } from './identity.js';
 
 export interface FormingOptions {

@@ -2,7 +2,8 @@
 
 import { encodeFormation, type Formation } from '../../wire/commands/entry-codec.js';
 import { formatLevels } from '../../kv/format-level.js';
-import type { Member, PeerHello, ServerHello } from '../../wire/protocol.js';
+import type { Member, ServerHello } from '../../wire/clients/answers.js';
+import type { PeerHello } from '../../wire/peers/frames.js';
 import { ownVersions } from '../../wire/versions.js';
 import type { OwnIdentity } from './identity.js';
 import type { Running } from './standing.js';

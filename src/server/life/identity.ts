@@ -4,7 +4,7 @@
 import type { NodeId } from '../../base/env.js';
 import type { Formation } from '../../wire/commands/entry-codec.js';
 import { KvorumError } from '../../base/errors.js';
-import type { PeerHello, PeerRefusal } from '../../wire/protocol.js';
+import type { PeerHello, PeerRefusal } from '../../wire/peers/frames.js';
 import { agreedProtocol, ownVersions } from '../../wire/versions.js';
 
 export interface OwnIdentity {

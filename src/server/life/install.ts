@@ -21,7 +21,7 @@ import {
 } from '../../storage/folder/current.js';
 import { isNoSpace } from '../../storage/disk/no-space.js';
 import type { Formation } from '../../wire/commands/entry-codec.js';
-import type { TransferFrame } from '../../wire/protocol.js';
+import type { SnapshotFrame } from '../../wire/snapshots/frames.js';
 import { makeNextLog, openLog } from './boot.js';
 import { openStore, type OpenedStore, type PairOptions } from './pair.js';
 import type { NewPair } from './rebuild.js';
@@ -40,7 +40,7 @@ export interface InstallHost {
   /** It is on its way out: nothing is installed any more. */
   isEnding(): boolean;
   running(): Installed;
-  send(peer: NodeId, frame: TransferFrame): boolean;
+  send(peer: NodeId, frame: SnapshotFrame): boolean;
   /** From here until `ended` the node does not stop. */
   begun(): void;
   /** Ends the replica: no more steps and messages, log and store closed. Then its last promises. */

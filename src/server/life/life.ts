@@ -13,7 +13,9 @@ import { clearLog, firstCurrent, nextLogName, writeCurrent } from '../../storage
 import { damageOf, writeDamage } from '../../storage/folder/damage.js';
 import { isNoSpace } from '../../storage/disk/no-space.js';
 import { decodeFormation, type Formation } from '../../wire/commands/entry-codec.js';
-import type { Member, NodeStatus, PeerHello, PeerRefusal, ServerHello } from '../../wire/protocol.js';
+import type { Member, ServerHello } from '../../wire/clients/answers.js';
+import type { NodeStatus } from '../../wire/clients/status.js';
+import type { PeerHello, PeerRefusal } from '../../wire/peers/frames.js';
 import { formOnDisk, openFolder, reportDifferences, type Folder, type OpenedLog } from './boot.js';
 import type { Contain } from '../containment.js';
 import type { ServerEnv } from '../events.js';

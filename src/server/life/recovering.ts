@@ -7,7 +7,7 @@
 
 import type { NodeId } from '../../base/env.js';
 import type { Term } from '../../raft/types.js';
-import type { PeerHello } from '../../wire/protocol.js';
+import type { PeerHello } from '../../wire/peers/frames.js';
 
 export interface RecoveringOptions {
   readonly nodeId: NodeId;

@@ -6,7 +6,7 @@ import type { NodeId, Report, Timers } from '../../base/env.js';
 import type { Term } from '../../raft/types.js';
 import type { Damage } from '../../storage/folder/damage.js';
 import type { Formation } from '../../wire/commands/entry-codec.js';
-import type { PeerHello } from '../../wire/protocol.js';
+import type { PeerHello } from '../../wire/peers/frames.js';
 import type { NodeEvent } from '../events.js';
 import { RecoveryRule } from './recovering.js';
 

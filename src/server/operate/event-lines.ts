@@ -182,7 +182,7 @@ const eventLines = {
   snapshotSendFailed: {
     level: 'warn',
     text: ({ peer, reason }) => `the snapshot for node ${peer} ended: ${reason}`,
-    fields: ({ peer, transferId, bytesSent }) => ({ peer, transferId, bytesSent }),
+    fields: ({ peer, sendingId, bytesSent }) => ({ peer, sendingId, bytesSent }),
     rarelyPer: ofPeer,
   },
   snapshotOffered: {
@@ -198,7 +198,7 @@ const eventLines = {
   snapshotReceiveFailed: {
     level: 'warn',
     text: ({ peer, reason }) => `the snapshot from node ${peer} ended: ${reason}`,
-    fields: ({ peer, transferId }) => ({ peer, transferId }),
+    fields: ({ peer, sendingId }) => ({ peer, sendingId }),
     rarelyPer: ofPeer,
   },
   snapshotArrived: { level: 'info', text: () => 'a snapshot has arrived in full' },

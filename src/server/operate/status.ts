@@ -3,7 +3,7 @@
 
 import { assertNever } from '../../base/assert.js';
 import type { NodeId } from '../../base/env.js';
-import type { NodeStatus } from '../../wire/protocol.js';
+import type { NodeStatus } from '../../wire/clients/status.js';
 import { formationOf, storeOf, type Standing } from '../life/standing.js';
 
 const hashesMax = 64;

@@ -5,7 +5,7 @@
 // has lost something, nor take anyone's word for such a loss. Pure.
 
 import type { NodeId } from '../../base/env.js';
-import type { PeerHello } from '../../wire/protocol.js';
+import type { PeerHello } from '../../wire/peers/frames.js';
 
 interface Heard {
   /** The process that answered last at the member's address. */

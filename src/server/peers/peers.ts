@@ -7,7 +7,8 @@ import type { LinkId, Network, NodeId, Report, Timers } from '../../base/env.js'
 import { KvorumError } from '../../base/errors.js';
 import type { Message } from '../../raft/messages.js';
 import { decodePeerFrames, encodePeerFrames, encodePeerMessages } from '../../wire/peers/codec.js';
-import type { PeerFrame, PeerHello, PeerRaft, PeerRefusal, TransferFrame } from '../../wire/protocol.js';
+import type { PeerFrame, PeerHello, PeerRaft, PeerRefusal } from '../../wire/peers/frames.js';
+import type { SnapshotFrame } from '../../wire/snapshots/frames.js';
 import type { NodeEvent } from '../events.js';
 
 export interface PeersOptions {
@@ -29,7 +30,7 @@ export interface PeersOptions {
    * A frame of a snapshot, from a peer that is a member of the same formed cluster. What it throws closes the
    * link.
    */
-  snapshot(peer: NodeId, frame: TransferFrame): void;
+  snapshot(peer: NodeId, frame: SnapshotFrame): void;
   /** There is something to send: call `flush` at the end of this turn. */
   wake(): void;
 }
@@ -135,7 +136,7 @@ export class Peers {
    * Sends a frame of a snapshot at once, in a message of its own. False when there is no link to
    * the peer or it takes no more now: the frame is dropped.
    */
-  sendSnapshot(peer: NodeId, frame: TransferFrame): boolean {
+  sendSnapshot(peer: NodeId, frame: SnapshotFrame): boolean {
     const outbound = this.outboundByPeer.get(peer);
     if (outbound?.ready !== true) return false;
     return this.options.network.send(outbound.link, encodePeerFrames([frame]));

@@ -8,7 +8,7 @@ import type { OrderedStore } from '../../kv/store.js';
 import type { Raft } from '../../raft/raft.js';
 import type { Wal } from '../../storage/wal/wal.js';
 import type { Formation } from '../../wire/commands/entry-codec.js';
-import type { NodeStatus } from '../../wire/protocol.js';
+import type { NodeStatus } from '../../wire/clients/status.js';
 import type { ServerEnv } from '../events.js';
 import type { NodeConfig } from '../config/node-config.js';
 import type { Clients } from '../front/clients.js';

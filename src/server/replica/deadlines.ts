@@ -3,6 +3,7 @@
 // time; an idle cluster writes none.
 
 import type { LogIndex } from '../../raft/types.js';
+import { formatLevels } from '../../kv/format-level.js';
 import { encodeCommand } from '../../wire/commands/command-codec.js';
 import { encodeEntryPayload } from '../../wire/commands/entry-codec.js';
 import type { ClusterClock } from './cluster-clock.js';
@@ -38,7 +39,7 @@ export class Deadlines {
     const deadlineMs = stateMachine.nextDeadlineMs;
     if (deadlineMs === undefined || deadlineMs > this.clusterClock.timeMs) return;
     const command = encodeCommand({ kind: 'expireSessions' });
-    const index = this.propose(encodeEntryPayload(this.clusterClock.stamp(), [command]));
+    const index = this.propose(encodeEntryPayload(this.clusterClock.stamp(), formatLevels.min, [command]));
     if (index === undefined) return;
     // The next is due when this one has been applied, or was lost with the leadership.
     this.proposed = true;

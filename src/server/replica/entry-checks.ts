@@ -3,19 +3,24 @@
 
 import { KvorumError } from '../../base/errors.js';
 import type { EntryTimes } from '../../kv/commands.js';
+import { thisSoftware, type Software } from '../../kv/format-level.js';
 import type { AppendEntries } from '../../raft/messages.js';
 import type { LogEntry } from '../../raft/types.js';
+import { checkEntryPayload } from '../../wire/commands/entry-check.js';
 import { decodeEntryTimes } from '../../wire/commands/entry-codec.js';
 
-/** Throws `PROTOCOL` for an entry of a newer format: it must not get into a log that cannot read it back. */
-export function checkPayloads(message: AppendEntries): void {
+/**
+ * Throws `FORMAT` for an entry of a format level that this software does not read, and `PROTOCOL` for one
+ * that is malformed: neither must get into a log that cannot read it back.
+ */
+export function checkPayloads(message: AppendEntries, software: Software = thisSoftware): void {
   for (const { index, kind, payload } of message.entries) {
     if (kind !== 'command') continue;
     try {
-      decodeEntryTimes(payload);
+      checkEntryPayload(payload, software);
     } catch (error) {
       if (!KvorumError.is(error)) throw error;
-      throw new KvorumError('PROTOCOL', `entry ${index} from ${message.from}: ${error.message}`);
+      throw new KvorumError(error.code, `entry ${index} from ${message.from}: ${error.message}`);
     }
   }
 }

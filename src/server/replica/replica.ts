@@ -8,7 +8,7 @@ import type { ClientCommand } from '../../kv/commands.js';
 import type { Message } from '../../raft/messages.js';
 import { Raft } from '../../raft/raft.js';
 import type { HardState, LogEntry, RecoveredState } from '../../raft/types.js';
-import type { SnapshotCursor, SnapshotResult } from '../../wire/protocol.js';
+import type { SnapshotCursor, SnapshotResult } from '../../wire/snapshots/frames.js';
 import { Applier } from './applier.js';
 import { CatchUp, catchUpRequestIds } from './catch-up.js';
 import type { Caller } from '../front/caller.js';

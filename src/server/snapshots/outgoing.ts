@@ -8,7 +8,12 @@ import { KvorumError } from '../../base/errors.js';
 import { placeOf, type AppliedRecord, type HistoryPlace } from '../../kv/records/schema.js';
 import { SnapshotReader } from '../../kv/snapshot/reader.js';
 import { recordsBytes, type StoreRecord, type StoreView } from '../../kv/store.js';
-import type { SnapshotCursor, SnapshotPart, SnapshotResult, TransferFrame } from '../../wire/protocol.js';
+import type {
+  SnapshotCursor,
+  SnapshotPart,
+  SnapshotResult,
+  SnapshotFrame,
+} from '../../wire/snapshots/frames.js';
 import { hashChunk } from '../../wire/snapshots/codec.js';
 
 /** Keys and values of a chunk, or one larger record: with its frame it stays under 256 KiB. */
@@ -32,7 +37,7 @@ const viewsMax = 16;
 
 export interface OutgoingOptions {
   readonly peer: NodeId;
-  readonly transferId: number;
+  readonly sendingId: number;
   readonly timers: Timers;
   /** A view older than this many entries is followed by a newer one before the snapshot ends. */
   readonly viewEntriesMax: number;
@@ -42,7 +47,7 @@ export interface OutgoingOptions {
   openView(): StoreView;
   /** What the store holds durably; a view opened now shows this or more. */
   durableAppliedIndex(): number;
-  send(frame: TransferFrame): boolean;
+  send(frame: SnapshotFrame): boolean;
   /** The store gave back other bytes than were written to it. Comes after `ended`. */
   damaged(error: Error): void;
   /** Called once, never before `start` returns. */
@@ -59,7 +64,7 @@ export interface SendOutcome {
 }
 
 export class OutgoingSnapshot {
-  readonly transferId: number;
+  readonly sendingId: number;
   private readonly options: OutgoingOptions;
   private state: 'reading' | 'offered' | 'behind' | 'sending' | 'over' = 'reading';
   private reader: SnapshotReader | undefined;
@@ -83,7 +88,7 @@ export class OutgoingSnapshot {
 
   constructor(options: OutgoingOptions) {
     this.options = options;
-    this.transferId = options.transferId;
+    this.sendingId = options.sendingId;
   }
 
   /** Entries after this one must stay in the log: the peer goes on there. */
@@ -150,11 +155,11 @@ export class OutgoingSnapshot {
   private offer(): void {
     if (this.applied === undefined) return;
     const { appliedIndex, term: appliedTerm, revision } = this.applied.applied;
-    const { transferId } = this;
+    const { sendingId } = this;
     this.state = 'offered';
     const isSent = this.options.send({
       kind: 'snapshotOffer',
-      transferId,
+      sendingId,
       appliedIndex,
       appliedTerm,
       revision,
@@ -225,10 +230,10 @@ export class OutgoingSnapshot {
 
   private sendReady(): boolean {
     const records = this.ready ?? [];
-    const { transferId, part } = this;
+    const { sendingId, part } = this;
     const sequence = this.sent + 1;
     const hash = hashChunk(part, sequence, records);
-    if (!this.options.send({ kind: 'snapshotChunk', transferId, sequence, part, records, hash })) {
+    if (!this.options.send({ kind: 'snapshotChunk', sendingId, sequence, part, records, hash })) {
       this.retryLater(() => this.pump());
       return false;
     }

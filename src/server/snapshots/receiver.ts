@@ -8,7 +8,12 @@ import { KvorumError } from '../../base/errors.js';
 import type { SnapshotEnd, SnapshotWriter } from '../../kv/snapshot/writer.js';
 import { recordsBytes, type StoreOperation, type Stores } from '../../kv/store.js';
 import { isNoSpace } from '../../storage/disk/no-space.js';
-import type { SnapshotChunk, SnapshotOffer, SnapshotResult, TransferFrame } from '../../wire/protocol.js';
+import type {
+  SnapshotChunk,
+  SnapshotOffer,
+  SnapshotResult,
+  SnapshotFrame,
+} from '../../wire/snapshots/frames.js';
 import { hashChunk } from '../../wire/snapshots/codec.js';
 import type { EventOf, NodeEvent } from '../events.js';
 import { whyRemoved } from '../operate/event-lines.js';
@@ -33,7 +38,7 @@ export interface SnapshotReceiverOptions {
   stagingName(): string;
   /** Whether a snapshot of this index and term would help: the own log and store do not have it. */
   isNeeded(index: number, term: number): boolean;
-  send(peer: NodeId, frame: TransferFrame): boolean;
+  send(peer: NodeId, frame: SnapshotFrame): boolean;
   /**
    * A snapshot is whole. Its store is the caller's from here on; until `released` is called, offers are
    * refused. Call it when the store was installed or removed, so that `stagingName` names another one.
@@ -131,27 +136,27 @@ export class SnapshotReceiver {
   }
 
   private receiveOffer(peer: NodeId, offer: SnapshotOffer): void {
-    const { appliedIndex, appliedTerm, transferId } = offer;
-    if (this.handedOver) return this.answer(peer, transferId, 0, 'refused', 'a snapshot is being installed');
+    const { appliedIndex, appliedTerm, sendingId } = offer;
+    if (this.handedOver) return this.answer(peer, sendingId, 0, 'refused', 'a snapshot is being installed');
     if (!this.options.isNeeded(appliedIndex, appliedTerm)) {
       this.options.report({ kind: 'snapshotOfferUnneeded', peer, index: appliedIndex });
-      return this.answer(peer, transferId, 0, 'refused', 'this node does not need it');
+      return this.answer(peer, sendingId, 0, 'refused', 'this node does not need it');
     }
-    if (!this.options.hasRoom()) return this.answer(peer, transferId, 0, 'refused', noRoom);
+    if (!this.options.hasRoom()) return this.answer(peer, sendingId, 0, 'refused', noRoom);
     if (this.incoming !== undefined) this.replace(this.incoming, peer);
     this.noteActivity();
     this.begunCount++;
     this.wanted = offer;
     this.incoming = { peer, offer, isReady: false, next: 1, queue: [] };
-    this.options.report({ kind: 'snapshotOffered', peer, transferId, index: appliedIndex });
+    this.options.report({ kind: 'snapshotOffered', peer, sendingId, index: appliedIndex });
   }
 
   private receiveChunk(peer: NodeId, chunk: SnapshotChunk): void {
     const { incoming } = this;
-    const { transferId, sequence } = chunk;
-    if (incoming?.peer !== peer || incoming.offer.transferId !== transferId) {
+    const { sendingId, sequence } = chunk;
+    if (incoming?.peer !== peer || incoming.offer.sendingId !== sendingId) {
       // Late, of a snapshot that is over here: nothing comes of it, and its sender need not wait to learn it.
-      this.answer(peer, transferId, sequence, 'refused', 'this snapshot is over');
+      this.answer(peer, sendingId, sequence, 'refused', 'this snapshot is over');
       return;
     }
     this.noteActivity();
@@ -191,9 +196,9 @@ export class SnapshotReceiver {
       if (writer === undefined) {
         this.onStoreFailure(error ?? new KvorumError('DISK', 'the staging store cannot be prepared'));
       } else if (this.incoming === incoming) {
-        const { transferId } = incoming.offer;
+        const { sendingId } = incoming.offer;
         incoming.isReady = true;
-        this.options.send(incoming.peer, { kind: 'snapshotCursor', transferId, ...writer.place });
+        this.options.send(incoming.peer, { kind: 'snapshotCursor', sendingId, ...writer.place });
       }
       this.advance();
     });
@@ -224,7 +229,7 @@ export class SnapshotReceiver {
   }
 
   private onWritten(incoming: Incoming, sequence: number, end: SnapshotEnd | undefined): void {
-    if (end === undefined) this.answer(incoming.peer, incoming.offer.transferId, sequence, 'written', '');
+    if (end === undefined) this.answer(incoming.peer, incoming.offer.sendingId, sequence, 'written', '');
     else this.handOver(incoming, sequence, end);
   }
 
@@ -238,11 +243,11 @@ export class SnapshotReceiver {
       if (error !== undefined || this.closed) {
         // It is whole all the same: the next snapshot goes on at its end.
         this.handedOver = false;
-        this.answer(peer, offer.transferId, sequence, 'refused', error?.message ?? 'the node stops');
+        this.answer(peer, offer.sendingId, sequence, 'refused', error?.message ?? 'the node stops');
       } else {
         this.stagedCount++;
         this.options.report({ kind: 'snapshotArrived', store: storeName, index, term });
-        this.answer(peer, offer.transferId, sequence, 'staged', '');
+        this.answer(peer, offer.sendingId, sequence, 'staged', '');
         this.options.staged({ storeName, index, term }, () => (this.handedOver = false));
       }
       this.advance();
@@ -278,7 +283,7 @@ export class SnapshotReceiver {
   }
 
   private refuse(incoming: Incoming, sequence: number, message: string): void {
-    this.answer(incoming.peer, incoming.offer.transferId, sequence, 'refused', message);
+    this.answer(incoming.peer, incoming.offer.sendingId, sequence, 'refused', message);
     if (this.incoming === incoming) this.abandon(message);
   }
 
@@ -292,19 +297,19 @@ export class SnapshotReceiver {
   private abandon(reason: string): void {
     if (this.incoming === undefined) return;
     const { peer, offer } = this.incoming;
-    this.options.report({ kind: 'snapshotReceiveFailed', peer, transferId: offer.transferId, reason });
+    this.options.report({ kind: 'snapshotReceiveFailed', peer, sendingId: offer.sendingId, reason });
     this.failedCount++;
     this.incoming = undefined;
   }
 
   private answer(
     peer: NodeId,
-    transferId: number,
+    sendingId: number,
     sequence: number,
     state: SnapshotResult['state'],
     message: string,
   ): void {
-    this.options.send(peer, { kind: 'snapshotResult', transferId, sequence, state, message });
+    this.options.send(peer, { kind: 'snapshotResult', sendingId, sequence, state, message });
   }
 
   private noteActivity(): void {

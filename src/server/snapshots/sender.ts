@@ -4,7 +4,7 @@
 
 import type { Clock, Millis, NodeId, Report, TimerHandle, Timers } from '../../base/env.js';
 import type { StoreView } from '../../kv/store.js';
-import type { SnapshotCursor, SnapshotResult, TransferFrame } from '../../wire/protocol.js';
+import type { SnapshotCursor, SnapshotResult, SnapshotFrame } from '../../wire/snapshots/frames.js';
 import type { NodeEvent } from '../events.js';
 import { chunkBytesDefault, OutgoingSnapshot, type SendOutcome } from './outgoing.js';
 
@@ -24,7 +24,7 @@ export interface SnapshotSenderOptions {
   durableAppliedIndex(): number;
   /** What the leader knows of the peer's log; 0 when it does not lead. */
   matchIndexOf(peer: NodeId): number;
-  send(peer: NodeId, frame: TransferFrame): boolean;
+  send(peer: NodeId, frame: SnapshotFrame): boolean;
   /** The store gave back other bytes than were written to it: the node must stop. */
   damaged(error: Error): void;
   /** A snapshot is over; it is durable at the peer or not. Never called while `start` runs. */
@@ -51,7 +51,7 @@ export class SnapshotSender {
   private readonly finished = new Map<NodeId, { readonly index: number; readonly untilMs: Millis }>();
   /** The next pause after the own store could not be read. */
   private unreadablePauseMs = unreadablePauseMsMin;
-  private nextTransferId: number;
+  private nextSendingId: number;
   private begunCount = 0;
   private installedCount = 0;
   private failedCount = 0;
@@ -59,7 +59,7 @@ export class SnapshotSender {
 
   constructor(options: SnapshotSenderOptions) {
     this.options = options;
-    this.nextTransferId = options.firstTransferId;
+    this.nextSendingId = options.firstTransferId;
   }
 
   /** Snapshots begun, and how they ended, since the start. */
@@ -114,7 +114,7 @@ export class SnapshotSender {
   /** An answer of a receiver. Throws `PROTOCOL` for one that no receiver gives; the snapshot is over then. */
   receive(peer: NodeId, frame: SnapshotCursor | SnapshotResult): void {
     const outgoing = this.running.get(peer);
-    if (outgoing?.transferId === frame.transferId) outgoing.receive(frame);
+    if (outgoing?.sendingId === frame.sendingId) outgoing.receive(frame);
   }
 
   /** The link to the peer is gone, and with it what was on its way. */
@@ -157,10 +157,10 @@ export class SnapshotSender {
 
   private begin(peer: NodeId): void {
     const { timers, viewEntriesMax, chunkBytesMax = chunkBytesDefault } = this.options;
-    const transferId = this.nextTransferId++;
+    const sendingId = this.nextSendingId++;
     const outgoing = new OutgoingSnapshot({
       peer,
-      transferId,
+      sendingId,
       timers,
       viewEntriesMax,
       chunkBytesMax,
@@ -172,22 +172,22 @@ export class SnapshotSender {
     });
     this.running.set(peer, outgoing);
     this.begunCount++;
-    this.options.report({ kind: 'snapshotSendBegun', peer, transferId });
+    this.options.report({ kind: 'snapshotSendBegun', peer, sendingId });
     outgoing.start();
   }
 
   private onEnded(peer: NodeId, outgoing: OutgoingSnapshot, outcome: SendOutcome): void {
     const { clock, report, timers } = this.options;
-    const { transferId, bytesSent, pinnedIndex } = outgoing;
+    const { sendingId, bytesSent, pinnedIndex } = outgoing;
     const pauseMs = this.pauseAfter(outcome);
     this.drop(peer);
     if (outcome.installed) {
       this.installedCount++;
       this.finished.set(peer, { index: pinnedIndex, untilMs: clock.nowMs() + finishedPinMs });
-      report({ kind: 'snapshotDelivered', peer, transferId, index: pinnedIndex, bytesSent });
+      report({ kind: 'snapshotDelivered', peer, sendingId, index: pinnedIndex, bytesSent });
     } else {
       this.failedCount++;
-      report({ kind: 'snapshotSendFailed', peer, transferId, bytesSent, reason: outcome.reason });
+      report({ kind: 'snapshotSendFailed', peer, sendingId, bytesSent, reason: outcome.reason });
     }
     if (pauseMs !== undefined) {
       const resume = (): void => {
@@ -216,9 +216,9 @@ export class SnapshotSender {
     const outgoing = this.running.get(peer);
     if (outgoing !== undefined) {
       this.failedCount++;
-      const { transferId, bytesSent } = outgoing;
+      const { sendingId, bytesSent } = outgoing;
       const reason = 'the link is down';
-      this.options.report({ kind: 'snapshotSendFailed', peer, transferId, bytesSent, reason });
+      this.options.report({ kind: 'snapshotSendFailed', peer, sendingId, bytesSent, reason });
     }
     this.drop(peer);
     this.beginNext();

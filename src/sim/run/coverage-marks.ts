@@ -6,7 +6,7 @@ import { assertNever } from '../../base/assert.js';
 import type { Input, Output } from '../../raft/io.js';
 import type { Raft } from '../../raft/raft.js';
 import type { EventOf, NodeEvent, NodeEventKind } from '../../server/events.js';
-import type { PeerFrame } from '../../wire/protocol.js';
+import type { PeerFrame } from '../../wire/peers/frames.js';
 
 /** Must be there in a few dozen seeds already. */
 export const frequent = 0.1;

@@ -3,7 +3,7 @@
 // same plan gives the same result, down to the hash over all events.
 
 import { kvLimits } from '../../kv/commands.js';
-import type { Member } from '../../wire/protocol.js';
+import type { Member } from '../../wire/clients/answers.js';
 import { checkSecondOpinion } from '../checkers/clients/second-opinion.js';
 import type { Violation } from '../checkers/violations.js';
 import { checkHistory } from '../checkers/clients/witness.js';

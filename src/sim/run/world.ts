@@ -2,7 +2,7 @@
 // them, the network between them, and the checkers that look at a node after each of its events. It decides
 // nothing: what goes wrong and what is asked comes from its owner.
 
-import type { Member } from '../../wire/protocol.js';
+import type { Member } from '../../wire/clients/answers.js';
 import { decodePeerFrames } from '../../wire/peers/codec.js';
 import { checkInvariants, snapshotOf } from '../../raft/invariants.js';
 import type { Output } from '../../raft/io.js';

@@ -3,81 +3,109 @@
 // part of the log's format and never change their meaning. Limits are those of the store, the same on every
 // node.
 
-import { fromByteString, toByteString, type ByteString } from '../../base/bytes.js';
+import { fromByteString, toByteString } from '../../base/bytes.js';
 import { KvorumError } from '../../base/errors.js';
-import {
-  kvLimits,
-  type ClientCommand,
-  type ClientOperation,
-  type Command,
-  type Condition,
-  type SessionStamp,
-} from '../../kv/commands.js';
-import { bytesAt, checkArity, describe, fieldLimits, uintAt, type WireArray } from '../fields.js';
-import { packValue, unpackArray, type WireValue } from '../codec.js';
+import type { ClientCommand, ClientOperation, Command, SessionStamp } from '../../kv/commands.js';
+import type { LevelledKind } from '../../kv/format-level.js';
+import { bytesAt, checkArity, uintAt } from '../checks.js';
+import { packValue, unpackArray } from '../codec.js';
+import { commandBytesMax, fieldLimits } from '../limits.js';
+import { describe, type WireArray, type WireValue } from '../values.js';
+import { operationCodecs, operationPosition, tooLarge, type OperationCodec } from './operations.js';
 
-/** Bytes of one encoded command: the largest key and value, and room for the rest. */
-export const commandBytesMax: number = kvLimits.keyBytesMax + kvLimits.valueBytesMax + 1_024;
+type LeaderCommand = Exclude<Command, ClientCommand>;
 
-/** Position 0 of every command. */
-const commandNumbers = { client: 1, expireSessions: 2, raiseFormat: 3 } as const;
+interface LeaderCommandCodec<C extends LeaderCommand> {
+  /** Position 0. */
+  readonly number: number;
+  /** Positions after that. */
+  readonly width: number;
+  push(into: WireValue[], command: C): void;
+  read(positions: WireArray): C;
+}
 
-/** Position 5 of a client's command, after the four of the session. */
-const operationNumbers = { put: 1, delete: 2, deleteRange: 3, closeSession: 4 } as const;
-
-/** Position 0 of a condition. */
-const conditionNumbers = { modRevision: 1 } as const;
-
+/** Position 0 of every command of a client. */
+const clientNumber = 1;
 const sessionIdBytes = 16;
-/** The largest number that a format level can have in any version. */
-const formatLevelMax = 65_535;
+
+const leaderCodecs: {
+  readonly [K in LeaderCommand['kind']]: LeaderCommandCodec<Extract<LeaderCommand, { readonly kind: K }>>;
+} = {
+  expireSessions: { number: 2, width: 0, push: () => undefined, read: () => ({ kind: 'expireSessions' }) },
+  raiseFormat: {
+    number: 3,
+    width: 1,
+    push: (into, command) => void into.push(command.level),
+    read: (positions) => ({
+      kind: 'raiseFormat',
+      level: uintAt(positions, 1, 'level', fieldLimits.formatLevelMax, 1),
+    }),
+  },
+};
+
+/** A kind of command as its bytes name it: by the number at `position`, in an array of `arity`. */
+export interface KindOfCommand {
+  readonly kind: LevelledKind;
+  readonly arity: number;
+}
+
+const operationKinds = byNumber<ClientOperation['kind']>(operationCodecs, operationPosition);
+const leaderKinds = byNumber<LeaderCommand['kind']>(leaderCodecs, 0);
+
+function byNumber<K extends LevelledKind>(
+  codecs: Readonly<Record<K, { readonly number: number; readonly width: number }>>,
+  position: number,
+): readonly (KindOfCommand & { readonly kind: K })[] {
+  const kinds: (KindOfCommand & { readonly kind: K })[] = [];
+  for (const kind in codecs) {
+    const { number, width } = codecs[kind];
+    kinds[number] = { kind, arity: position + 1 + width };
+  }
+  return kinds;
+}
 
 /** The command's bytes. Does not check limits: what is over them is refused by every decoder. */
 export function encodeCommand(command: Command): Uint8Array {
-  if (command.kind === 'expireSessions') return packValue([commandNumbers.expireSessions]);
-  if (command.kind === 'raiseFormat') return packValue([commandNumbers.raiseFormat, command.level]);
+  if (command.kind !== 'client') {
+    const codec = leaderCodecs[command.kind] as LeaderCommandCodec<LeaderCommand>;
+    const positions: WireValue[] = [codec.number];
+    codec.push(positions, command);
+    return packValue(positions);
+  }
   const { sessionId, createdClusterTimeMs, sequence, acknowledgedThrough } = command.session;
+  const { operation } = command;
+  const codec = operationCodecs[operation.kind] as OperationCodec<ClientOperation>;
   const id = fromByteString(sessionId);
   const positions: WireValue[] = [
-    commandNumbers.client,
+    clientNumber,
     id,
     createdClusterTimeMs,
     sequence,
     acknowledgedThrough,
+    codec.number,
   ];
-  pushOperation(positions, command.operation);
+  codec.push(positions, operation);
   return packValue(positions);
 }
 
 /**
  * The command that `bytes` are; values are views into `bytes`. Throws `TOO_LARGE` for a key or value over its
  * limit, naming both sizes; `INVALID_ARGUMENT` for an empty key or an unknown condition; `PROTOCOL` for
- * anything malformed. Of what a client sent, only `decodeClientCommand` may be used.
+ * anything malformed. Of what a client sent, only a command of the kind `client` may be used.
  */
 export function decodeCommand(bytes: Uint8Array): Command {
-  if (bytes.length > commandBytesMax) {
-    throw tooLarge('command', bytes.length, commandBytesMax);
-  }
+  if (bytes.length > commandBytesMax) throw tooLarge('command', bytes.length, commandBytesMax);
   const positions = unpackArray(bytes);
-  switch (positions[0]) {
-    case commandNumbers.client:
-      return {
-        kind: 'client',
-        session: sessionFromWire(positions),
-        operation: operationFromWire(positions),
-      };
-    case commandNumbers.expireSessions:
-      checkArity(positions, 1, 'command expireSessions');
-      return { kind: 'expireSessions' };
-    case commandNumbers.raiseFormat:
-      checkArity(positions, 2, 'command raiseFormat');
-      return { kind: 'raiseFormat', level: uintAt(positions, 1, 'level', formatLevelMax, 1) };
-    default:
-      throw new KvorumError(
-        'PROTOCOL',
-        `position 0 is not the number of a command: ${describe(positions[0])}`,
-      );
+  const number = positions[0];
+  if (number !== clientNumber) {
+    const { kind, arity } = kindOf(positions, 0, leaderKinds, 'a command');
+    checkArity(positions, arity, `command ${kind}`);
+    return leaderCodecs[kind].read(positions);
   }
+  const session = sessionFromWire(positions);
+  const { kind, arity } = kindOf(positions, operationPosition, operationKinds, 'an operation');
+  checkArity(positions, arity, `command ${kind}`);
+  return { kind: 'client', session, operation: operationCodecs[kind].read(positions) };
 }
 
 /**
@@ -89,31 +117,25 @@ export function decodeClientCommand(bytes: Uint8Array): ClientCommand {
   throw new KvorumError('PROTOCOL', `a client must not send the command ${command.kind}`);
 }
 
-function pushOperation(positions: WireValue[], operation: ClientOperation): void {
-  switch (operation.kind) {
-    case 'put': {
-      const condition = conditionToWire(operation.condition);
-      positions.push(operationNumbers.put, fromByteString(operation.key), operation.value, condition);
-      break;
-    }
-    case 'delete': {
-      const condition = conditionToWire(operation.condition);
-      positions.push(operationNumbers.delete, fromByteString(operation.key), condition);
-      break;
-    }
-    case 'deleteRange': {
-      const end = operation.end === undefined ? undefined : fromByteString(operation.end);
-      positions.push(operationNumbers.deleteRange, fromByteString(operation.start), end);
-      break;
-    }
-    case 'closeSession':
-      positions.push(operationNumbers.closeSession);
-      break;
-  }
+/**
+ * What kind of command begins with `number`, and has `operation` at `operationPosition` when it is a
+ * client's; `undefined` for one that this version does not know.
+ */
+export function kindOfNumbers(number: number, operation: number): KindOfCommand | undefined {
+  return number === clientNumber ? operationKinds[operation] : leaderKinds[number];
 }
 
-function conditionToWire(condition: Condition | undefined): WireValue {
-  return condition === undefined ? undefined : [conditionNumbers.modRevision, condition.revision];
+function kindOf<K extends KindOfCommand>(
+  positions: WireArray,
+  position: number,
+  kinds: readonly K[],
+  what: string,
+): K {
+  const number = positions[position];
+  const known = typeof number === 'number' ? kinds[number] : undefined;
+  if (known !== undefined) return known;
+  const message = `position ${position} is not the number of ${what}: ${describe(number)}`;
+  throw new KvorumError('PROTOCOL', message);
 }
 
 function sessionFromWire(positions: WireArray): SessionStamp {
@@ -123,88 +145,4 @@ function sessionFromWire(positions: WireArray): SessionStamp {
     sequence: uintAt(positions, 3, 'sequence', Number.MAX_SAFE_INTEGER, 1),
     acknowledgedThrough: uintAt(positions, 4, 'acknowledgedThrough'),
   };
-}
-
-function operationFromWire(positions: WireArray): ClientOperation {
-  switch (positions[5]) {
-    case operationNumbers.put: {
-      checkArity(positions, 9, 'command put');
-      const key = commandKeyAt(positions, 6, 'key');
-      const value = valueAt(positions, 7);
-      const condition = conditionAt(positions, 8);
-      return condition === undefined ? { kind: 'put', key, value } : { kind: 'put', key, value, condition };
-    }
-    case operationNumbers.delete: {
-      checkArity(positions, 8, 'command delete');
-      const key = commandKeyAt(positions, 6, 'key');
-      const condition = conditionAt(positions, 7);
-      return condition === undefined ? { kind: 'delete', key } : { kind: 'delete', key, condition };
-    }
-    case operationNumbers.deleteRange:
-      checkArity(positions, 8, 'command deleteRange');
-      return {
-        kind: 'deleteRange',
-        start: boundAt(positions, 6, 'start'),
-        end: positions[7] === null ? undefined : boundAt(positions, 7, 'end'),
-      };
-    case operationNumbers.closeSession:
-      checkArity(positions, 6, 'command closeSession');
-      return { kind: 'closeSession' };
-    default:
-      throw new KvorumError(
-        'PROTOCOL',
-        `position 5 is not the number of an operation: ${describe(positions[5])}`,
-      );
-  }
-}
-
-/**
- * A key; unlike `keyAt` of frames it tells the user, not the programmer of a client, what is wrong with it.
- */
-function commandKeyAt(positions: WireArray, position: number, name: string): ByteString {
-  const key = bytesAt(positions, position, name, commandBytesMax);
-  if (key.length === 0) {
-    throw new KvorumError('INVALID_ARGUMENT', 'the key is empty; a key has 1 .. 4096 bytes');
-  }
-  if (key.length > kvLimits.keyBytesMax) throw tooLarge(name, key.length, kvLimits.keyBytesMax);
-  return toByteString(key);
-}
-
-function boundAt(positions: WireArray, position: number, name: string): ByteString {
-  const bound = bytesAt(positions, position, name, commandBytesMax);
-  const max = fieldLimits.rangeBoundBytesMax;
-  if (bound.length > max) throw tooLarge(`${name} of the range`, bound.length, max);
-  return toByteString(bound);
-}
-
-function valueAt(positions: WireArray, position: number): Uint8Array {
-  const value = bytesAt(positions, position, 'value', commandBytesMax);
-  if (value.length > kvLimits.valueBytesMax) throw tooLarge('value', value.length, kvLimits.valueBytesMax);
-  return value;
-}
-
-function conditionAt(positions: WireArray, position: number): Condition | undefined {
-  const value = positions[position];
-  if (value === null) return undefined;
-  if (Array.isArray(value) && value.length === 2 && value[0] === conditionNumbers.modRevision) {
-    const revision: unknown = value[1];
-    if (typeof revision === 'number' && Number.isSafeInteger(revision) && revision >= 0) {
-      return { kind: 'modRevision', revision: revision + 0 };
-    }
-    throw new KvorumError(
-      'INVALID_ARGUMENT',
-      `the revision of a condition must be an integer 0 .. 2^53-1, not ${describe(revision)}`,
-    );
-  }
-  throw new KvorumError('INVALID_ARGUMENT', 'the condition is not one that this version knows');
-}
-
-function tooLarge(what: string, bytes: number, max: number): KvorumError {
-  return new KvorumError(
-    'TOO_LARGE',
-    `the ${what} has ${bytes} bytes, over the limit of ${max}; store less`,
-    {
-      details: { bytes, bytesMax: max },
-    },
-  );
 }

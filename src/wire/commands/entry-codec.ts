@@ -1,8 +1,8 @@
 // Payloads of log entries: a batch of commands behind a header written by hand, and the formation (entry 1).
-// These bytes are on disk for as long as the log is: a layout never changes, a new one gets a new format
-// version, and a version this code does not know is refused, never guessed at. All numbers are little-endian.
+// These bytes are on disk for as long as the log is: the header's layout never changes, and an entry of a
+// format level that this software does not know is refused, never guessed at. All numbers are little-endian.
 //
-//   batch:    u8 formatVersion, f64 clusterTimeMs, f64 wallTimeMs, u32 count, then the commands
+//   batch:    u8 formatLevel, f64 clusterTimeMs, f64 wallTimeMs, u32 count, then the commands
 //   command:  u32 length, bytes
 
 import { assert } from '../../base/assert.js';
@@ -10,28 +10,18 @@ import { asBuffer } from '../../base/bytes.js';
 import type { NodeId } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import type { Command, EntryTimes } from '../../kv/commands.js';
-import { asciiAt, checkArity, describe, fieldLimits, hexAt, listAt, nodeIdAt } from '../fields.js';
-import { packValue, unpackArray, type WireValue } from '../codec.js';
-import { commandBytesMax, decodeCommand } from './command-codec.js';
+import { formatLevels } from '../../kv/format-level.js';
+import { asciiAt, checkArity, hexAt, listAt, nodeIdAt } from '../checks.js';
+import { packValue, unpackArray } from '../codec.js';
+import { commandBytesMax, entryHeaderBytes, entryLengthBytes, entryLimits, fieldLimits } from '../limits.js';
+import { describe, type WireValue } from '../values.js';
+import { decodeCommand } from './command-codec.js';
 
-const entryFormatVersion = 1;
 const formationFormatVersion = 1;
 
-const headerBytes = 21;
-const lengthBytes = 4;
-
-/** Limits of one entry; a batch is closed before the next command would break one. */
-export const entryLimits = {
-  /** Commands in one entry. */
-  commandsMax: 1_024,
-  /** Bytes of all its commands together, unless it holds a single one. */
-  bytesMax: 256 * 1_024,
-  /** Bytes of any payload: that of one largest command. */
-  payloadBytesMax: headerBytes + lengthBytes + commandBytesMax,
-  formationBytesMax: 64 * 1_024,
-} as const;
-
 export interface EntryContent {
+  /** The format level that its reader must know. */
+  readonly level: number;
   readonly times: EntryTimes;
   readonly commands: Command[];
 }
@@ -51,10 +41,15 @@ export interface Formation {
 }
 
 /**
- * A payload with the commands' bytes verbatim, in new memory. The caller keeps to `entryLimits` and gives
- * times that are integers 0 .. 2^53-1 (a violation is a bug).
+ * A payload with the commands' bytes verbatim, in new memory. `level`: of the state that the commands are
+ * for. The caller keeps to `entryLimits` and gives times that are integers 0 .. 2^53-1 (a violation is a
+ * bug).
  */
-export function encodeEntryPayload(times: EntryTimes, commands: readonly Uint8Array[]): Uint8Array {
+export function encodeEntryPayload(
+  times: EntryTimes,
+  level: number,
+  commands: readonly Uint8Array[],
+): Uint8Array {
   let commandBytes = 0;
   for (const command of commands) commandBytes += command.length;
   assert(
@@ -66,50 +61,58 @@ export function encodeEntryPayload(times: EntryTimes, commands: readonly Uint8Ar
     isTime(times.clusterTimeMs) && isTime(times.wallTimeMs),
     `times of an entry must be integers 0 .. 2^53-1, not ${times.clusterTimeMs} and ${times.wallTimeMs}`,
   );
+  assert(isLevel(level), `the format level of an entry must be 1 .. 255, not ${level}`);
   // Not from Buffer's shared pool: an entry lives long in caches, and must not keep its pool alive with it.
-  const payload = Buffer.allocUnsafeSlow(headerBytes + commands.length * lengthBytes + commandBytes);
-  payload[0] = entryFormatVersion;
+  const payload = Buffer.allocUnsafeSlow(
+    entryHeaderBytes + commands.length * entryLengthBytes + commandBytes,
+  );
+  payload[0] = level;
   payload.writeDoubleLE(times.clusterTimeMs, 1);
   payload.writeDoubleLE(times.wallTimeMs, 9);
   payload.writeUInt32LE(commands.length, 17);
-  let offset = headerBytes;
+  let offset = entryHeaderBytes;
   for (const command of commands) {
     payload.writeUInt32LE(command.length, offset);
-    payload.set(command, offset + lengthBytes);
-    offset += lengthBytes + command.length;
+    payload.set(command, offset + entryLengthBytes);
+    offset += entryLengthBytes + command.length;
   }
   return payload;
 }
 
 /**
- * Times and commands of a payload; values are views into `payload`. Throws `CORRUPT`, naming place and
- * reason, for anything that `encodeEntryPayload` cannot have made of commands that were checked, and for a
- * newer format.
+ * Level, times and commands of a payload; values are views into `payload`. Throws `FORMAT` for a level above
+ * `formatLevelMax`, and `CORRUPT`, naming place and reason, for anything that `encodeEntryPayload` cannot
+ * have made of commands that were checked.
  */
-export function decodeEntryPayload(payload: Uint8Array): EntryContent {
+export function decodeEntryPayload(
+  payload: Uint8Array,
+  formatLevelMax: number = formatLevels.max,
+): EntryContent {
   const times = decodeEntryTimes(payload);
+  const level = payload[0] as number;
+  if (level > formatLevelMax) throw levelTooHigh(level, formatLevelMax);
   const buffer = asBuffer(payload);
   const count = buffer.readUInt32LE(17);
   if (count > entryLimits.commandsMax) throw corrupt(`${count} commands are over the limit`, 17);
   const commands: Command[] = [];
-  let offset = headerBytes;
+  let offset = entryHeaderBytes;
   for (let i = 0; i < count; i++) {
-    if (offset + lengthBytes > buffer.length) throw corrupt(`the end comes before command ${i}`, offset);
-    const end = offset + lengthBytes + buffer.readUInt32LE(offset);
+    if (offset + entryLengthBytes > buffer.length) throw corrupt(`the end comes before command ${i}`, offset);
+    const end = offset + entryLengthBytes + buffer.readUInt32LE(offset);
     if (end > buffer.length) throw corrupt(`the end comes inside command ${i}`, offset);
-    commands.push(decodeLoggedCommand(buffer.subarray(offset + lengthBytes, end), i, offset));
+    commands.push(decodeLoggedCommand(buffer.subarray(offset + entryLengthBytes, end), i, offset));
     offset = end;
   }
   if (offset !== buffer.length) throw corrupt(`${buffer.length - offset} bytes too many`, offset);
-  return { times, commands };
+  return { level, times, commands };
 }
 
-/** Only the times of a payload. Throws `CORRUPT` for a header that is damaged or of a newer format. */
+/** Only the times of a payload, of whichever level. Throws `CORRUPT` for a header that is damaged. */
 export function decodeEntryTimes(payload: Uint8Array): EntryTimes {
   const buffer = asBuffer(payload);
-  if (buffer.length < headerBytes) throw corrupt(`${buffer.length} bytes are shorter than the header`, 0);
-  const version = buffer[0] as number;
-  if (version !== entryFormatVersion) throw unknownVersion('entry', version, entryFormatVersion);
+  if (buffer.length < entryHeaderBytes)
+    throw corrupt(`${buffer.length} bytes are shorter than the header`, 0);
+  if (buffer[0] === 0) throw corrupt('the format level is 0', 0);
   const clusterTimeMs = buffer.readDoubleLE(1);
   const wallTimeMs = buffer.readDoubleLE(9);
   if (!isTime(clusterTimeMs)) throw corrupt(`the cluster time is ${clusterTimeMs}`, 1);
@@ -143,7 +146,7 @@ function readFormation(payload: Uint8Array): Formation {
   const positions = unpackArray(payload);
   const version = positions[0];
   if (typeof version !== 'number') throw corruptFormation(`its version is ${describe(version)}`);
-  if (version !== formationFormatVersion) throw unknownVersion('formation', version, formationFormatVersion);
+  if (version !== formationFormatVersion) throw unknownVersion(version);
   checkArity(positions, 3, 'formation');
   const clusterId = asciiAt(positions, 1, 'clusterId', fieldLimits.clusterIdLengthMax);
   const list = listAt(positions, 2, 'members', 3, fieldLimits.membersMax);
@@ -174,7 +177,19 @@ function decodeLoggedCommand(bytes: Uint8Array, position: number, offset: number
   }
 }
 
-function isTime(value: number): boolean {
+/** An entry that this software cannot read, which is no damage: newer software reads it. */
+export function levelTooHigh(level: number, formatLevelMax: number): KvorumError {
+  const message =
+    `the entry is of format level ${level}, this software reads up to ${formatLevelMax}; ` +
+    'upgrade kvorum on this node';
+  return new KvorumError('FORMAT', message, { details: { level, formatLevelMax } });
+}
+
+function isLevel(level: number): boolean {
+  return Number.isInteger(level) && level >= 1 && level <= fieldLimits.formatLevelMax;
+}
+
+export function isTime(value: number): boolean {
   return Number.isSafeInteger(value) && value >= 0 && !Object.is(value, -0);
 }
 
@@ -189,7 +204,8 @@ function corruptFormation(what: string, cause?: Error): KvorumError {
   return new KvorumError('CORRUPT', `damaged formation of the cluster: ${what}`, { cause });
 }
 
-function unknownVersion(what: string, version: number, known: number): KvorumError {
+function unknownVersion(version: number): KvorumError {
+  const known = formationFormatVersion;
   const advice = version > known ? 'it was written by a newer kvorum; upgrade this node' : 'it is damaged';
-  return new KvorumError('CORRUPT', `${what} of format version ${version}, known is ${known}: ${advice}`);
+  return new KvorumError('CORRUPT', `formation of format version ${version}, known is ${known}: ${advice}`);
 }

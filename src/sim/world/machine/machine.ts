@@ -10,7 +10,7 @@ import type { NodeEvent, NodeEventKind, ServerEnv } from '../../../server/events
 import type { StreamTopics } from '../../../server/front/streams.js';
 import { ServerNode } from '../../../server/node.js';
 import { EventLog } from '../../../server/operate/event-log.js';
-import type { Member } from '../../../wire/protocol.js';
+import type { Member } from '../../../wire/clients/answers.js';
 import type { Violations } from '../../checkers/violations.js';
 import { roll32, streamOf } from '../dice.js';
 import { damageOutcomes } from '../../plan/fault-rules.js';

@@ -5,7 +5,7 @@
 // the same. What moves snapshots relies on the order of its link: it keeps it in both modes.
 
 import { linkBacklogBytes, type LinkId } from '../../../base/env.js';
-import { beginsWithTransfer } from '../../../wire/snapshots/codec.js';
+import { beginsWithSnapshot } from '../../../wire/snapshots/codec.js';
 import { roll, streamOf } from '../dice.js';
 import type { ScheduledEvent, Scheduler } from '../scheduler.js';
 import type { VirtualProcess } from '../machine/process.js';
@@ -223,7 +223,7 @@ export class Connection {
   /** Whether the faults of messages may hit this one: not the greetings, nor, one by one, a snapshot's. */
   private isExposed(message: Uint8Array, counter: number): boolean {
     if (counter < introductionMessages) return false;
-    return this.mode === 'tcp' || !beginsWithTransfer(message);
+    return this.mode === 'tcp' || !beginsWithSnapshot(message);
   }
 
   private deliver(direction: Direction, message: Uint8Array, arrivalUs: number): void {

@@ -1,13 +1,15 @@
-// Frames of a snapshot's transfer: limits that receivers enforce, and what the hash of a chunk covers.
+// Frames of a snapshot on its way: limits that receivers enforce, and what the hash of a chunk covers.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { kvLimits } from '../../src/kv/commands.js';
 import type { StoreRecord } from '../../src/kv/store.js';
-import { packValue, type WireValue } from '../../src/wire/codec.js';
+import { packValue } from '../../src/wire/codec.js';
+import type { WireValue } from '../../src/wire/values.js';
 import { decodePeerFrames, encodePeerFrames } from '../../src/wire/peers/codec.js';
-import { wireLimits, type SnapshotChunk } from '../../src/wire/protocol.js';
-import { beginsWithTransfer, hashChunk } from '../../src/wire/snapshots/codec.js';
+import { wireLimits } from '../../src/wire/limits.js';
+import type { SnapshotChunk } from '../../src/wire/snapshots/frames.js';
+import { beginsWithSnapshot, hashChunk } from '../../src/wire/snapshots/codec.js';
 import { errorOf, plain } from './arbitraries.js';
 
 const value = Uint8Array.of(1, 2, 3);
@@ -15,7 +17,7 @@ const record = (key: string, bytes = value): StoreRecord => ({ key, value: bytes
 
 function chunkOf(records: readonly StoreRecord[]): SnapshotChunk {
   const hash = hashChunk('history', 1, records);
-  return { kind: 'snapshotChunk', transferId: 1, sequence: 1, part: 'history', records, hash };
+  return { kind: 'snapshotChunk', sendingId: 1, sequence: 1, part: 'history', records, hash };
 }
 
 describe('the hash of a chunk', () => {
@@ -51,20 +53,20 @@ describe('the hash of a chunk', () => {
   });
 });
 
-it('a message of a transfer is told from others by its first bytes', () => {
+it('a message of a snapshot is told from others by its first bytes', () => {
   const result = {
     kind: 'snapshotResult',
-    transferId: 7,
+    sendingId: 7,
     sequence: 1,
     state: 'written',
     message: '',
   } as const;
-  expect(beginsWithTransfer(encodePeerFrames([chunkOf([record('a')])]))).toBe(true);
-  expect(beginsWithTransfer(encodePeerFrames([result]))).toBe(true);
+  expect(beginsWithSnapshot(encodePeerFrames([chunkOf([record('a')])]))).toBe(true);
+  expect(beginsWithSnapshot(encodePeerFrames([result]))).toBe(true);
   const timeoutNow = { kind: 'timeoutNow', from: 'n1', to: 'n2', term: 31 } as const;
-  expect(beginsWithTransfer(encodePeerFrames([{ kind: 'raft', message: timeoutNow }]))).toBe(false);
+  expect(beginsWithSnapshot(encodePeerFrames([{ kind: 'raft', message: timeoutNow }]))).toBe(false);
   for (const bytes of [[], [0x91], [0x91, 0x92], [30, 30, 30]]) {
-    expect(beginsWithTransfer(Uint8Array.from(bytes))).toBe(false);
+    expect(beginsWithSnapshot(Uint8Array.from(bytes))).toBe(false);
   }
 });
 
@@ -108,7 +110,7 @@ describe('a chunk', () => {
 it('a long reason of a refusal is cut to what receivers take', () => {
   const frame = {
     kind: 'snapshotResult',
-    transferId: 1,
+    sendingId: 1,
     sequence: 0,
     state: 'refused',
     message: 'x'.repeat(5_000),
