@@ -6,7 +6,7 @@ import { posix } from 'node:path';
 import ts from 'typescript';
 import { describe, expect, test } from 'vitest';
 import { checkLogTexts } from './tidy/log-texts.js';
-import { checkCircles, checkFolderSizes, type Page } from './tidy/rooms.js';
+import { checkCircles, checkFolderSizes, checkPaths, type Page } from './tidy/rooms.js';
 import {
   importsOf,
   parse,
@@ -235,10 +235,20 @@ function complaintsAbout(sources: readonly Source[]): string[] {
   ]);
 }
 
+/** All files and folders in which pages and sources stand, from the root. */
+function repositoryPaths(): string[] {
+  const below = ['bin', 'src', 'test'].flatMap((folder) =>
+    readdirSync(posix.join(root, folder), { recursive: true, encoding: 'utf8' }).map(
+      (path) => `${folder}/${path}`,
+    ),
+  );
+  return [...readdirSync(root), ...below];
+}
+
 function repositoryPages(): Page[] {
-  return readdirSync(posix.join(root, 'src'), { recursive: true, encoding: 'utf8' })
+  return repositoryPaths()
     .filter((path) => path.endsWith('.md'))
-    .map((path) => ({ path: `src/${path}`, text: readFileSync(posix.join(root, 'src', path), 'utf8') }));
+    .map((path) => ({ path, text: readFileSync(posix.join(root, path), 'utf8') }));
 }
 
 /** Switches over a union that is not kvorum's. */
@@ -271,6 +281,11 @@ describe('the repository', () => {
 
   test('has folders that a reader takes in', () => {
     expect(checkFolderSizes(sources, repositoryPages())).toEqual([]);
+  });
+
+  test('names only paths that exist', () => {
+    const texts = [...repositoryPages(), ...sources.filter(({ path }) => path.startsWith('src/'))];
+    expect(checkPaths(texts, new Set(repositoryPaths()))).toEqual([]);
   });
 
   test('has no circle of imports', () => {
@@ -383,6 +398,28 @@ describe('the rules find what they forbid', () => {
     const circle = 'src/raft/a.ts -> src/raft/b.ts -> src/base/c.ts -> src/raft/a.ts';
     expect(checkCircles(files)).toEqual([`circle of imports: ${circle}`]);
     expect(checkCircles(files.slice(1))).toEqual([]);
+  });
+
+  test('paths that do not exist', () => {
+    const existing = new Set(['src/raft', 'src/raft/log.ts', 'src/kv', 'src/kv/tables', 'bin/kvorum.js']);
+    const page = [
+      '| file | what |',
+      '| ---- | ---- |',
+      '| `log` `logs` | entries |',
+      '',
+      'See `kv/tables`, `raft/gone`, `raft/log.ts`, `gone.ts`, and `logs`, which is no path.',
+    ];
+    const comment = '// Read raft/log.ts, log.ts and old.ts.\nconst a = "other.ts";';
+    const texts = [
+      { path: 'src/raft/README.md', text: page.join('\n') },
+      { path: 'src/raft/a.ts', text: comment },
+    ];
+    expect(checkPaths(texts, existing)).toEqual([
+      'src/raft/README.md:5: there is no gone.ts',
+      'src/raft/README.md:5: there is no raft/gone',
+      'src/raft/README.md: there is no logs, which its table names',
+      'src/raft/a.ts:1: there is no old.ts',
+    ]);
   });
 
   const prelude = `

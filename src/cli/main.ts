@@ -1,5 +1,6 @@
-// The program `kvorum`: its commands, and what happens to everything that goes wrong: one line on stderr that
-// says what and why, and the exit code of `exit-codes.ts`. A stack trace only for bugs of kvorum itself.
+// The program `kvorum`: its commands, and what happens to everything that goes wrong: one line on stderr
+// that says what and why, and the exit code of `cli/terminal/exit-codes.ts`. A stack trace only for bugs of
+// kvorum itself.
 
 import { Command, CommanderError } from 'commander';
 import { readFileSync } from 'node:fs';

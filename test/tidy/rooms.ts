@@ -52,3 +52,57 @@ export function checkCircles(sources: readonly Source[]): string[] {
   for (const path of paths) follow(path, []);
   return complaints;
 }
+
+/**
+ * Paths that a page or a comment of the sources names and that do not exist. A path is written from `src`,
+ * from the root of the repository or from a folder around the file that names it, with its ending; the tables
+ * of files of a README leave `.ts` out. `existing`: all files and folders, from the root.
+ */
+export function checkPaths(texts: readonly Page[], existing: ReadonlySet<string>): string[] {
+  return texts.flatMap(({ path, text }) => {
+    const isPage = path.endsWith('.md');
+    const exists = (name: string): boolean =>
+      basesOf(path).some((base) => existing.has(posix.join(base, name)));
+    const isThere = (name: string): boolean => exists(name) || exists(`${name}.ts`);
+    const complaints = text.split('\n').flatMap((line, index) => {
+      if (!isPage && !/^\s*(\/\/|\/?\*)|\s\/\/ /.test(line)) return [];
+      const missing = [...line.matchAll(fileName)].map(([name]) => name).filter((name) => !exists(name));
+      if (isPage) missing.push(...pathsInCode(line, existing).filter((name) => !isThere(name)));
+      return missing.map((name) => `${path}:${index + 1}: there is no ${name}`);
+    });
+    if (!isPage) return complaints;
+    const missing = filesOfTables(text).filter((name) => !name.endsWith('.ts') && !isThere(name));
+    return [...complaints, ...missing.map((name) => `${path}: there is no ${name}, which its table names`)];
+  });
+}
+
+const fileName = /(?<![\w/.@*<-])(?:[\w-]+\/)*[\w-]+(?:\.[\w-]+)?\.ts(?![\w/-])/g;
+
+/** The folder of a file, all around it, and `src`. */
+function basesOf(path: string): string[] {
+  const bases = ['src'];
+  for (let folder = posix.dirname(path); ; folder = posix.dirname(folder)) {
+    bases.push(folder);
+    if (folder === '.') return bases;
+  }
+}
+
+/** What stands between backticks, has a slash and begins with a folder of src. */
+function pathsInCode(line: string, existing: ReadonlySet<string>): string[] {
+  return [...line.matchAll(/`([\w-]+(?:\/[\w-]+)+)\/?`/g)]
+    .map(([, name]) => name ?? '')
+    .filter((name) => existing.has(`src/${name.split('/')[0] ?? ''}`));
+}
+
+/** The names in the first column of tables whose first column is called `file`. */
+function filesOfTables(text: string): string[] {
+  const names: string[] = [];
+  let isTable = false;
+  for (const line of text.split('\n')) {
+    const cell = /^\|([^|]*)\|/.exec(line)?.[1]?.trim();
+    if (cell === undefined) isTable = false;
+    else if (cell === 'file') isTable = true;
+    else if (isTable) names.push(...[...cell.matchAll(/`([^`]+?)\/?`/g)].map(([, name]) => name ?? ''));
+  }
+  return names.filter((name) => !name.includes('*'));
+}

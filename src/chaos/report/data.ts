@@ -1,6 +1,7 @@
 // What the report's timeline draws, small enough to stand in the page: operations as numbers, in lanes by
 // client. When there are too many, every so manieth of the plainly successful ones stays, and of the others
-// too where even they are too many; the page says so. The format is read by report-script.ts, nothing else.
+// too where even they are too many; the page says so. The format is read by chaos/report/script.ts, nothing
+// else.
 
 import type { HistoryOperation } from '../../sim/history/file.js';
 import { faultKinds } from '../plan.js';

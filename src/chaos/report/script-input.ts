@@ -1,5 +1,5 @@
 // The timeline's script, second half, as text in the page: what is under the pointer, zooming and moving.
-// Stands inside the function that report-script.ts opens, and writes plain text only.
+// Stands inside the function that chaos/report/script.ts opens, and writes plain text only.
 
 export const timelineInput = String.raw`
   // What is under the pointer, in words.

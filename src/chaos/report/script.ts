@@ -1,6 +1,6 @@
-// The timeline's script, first half, as text in the page: decodes the operations (report-data.ts has the
-// format) and draws faults, nodes and clients on one time axis. Draws plain text only, so that nothing in the
-// data can become part of the page. Loads nothing, stores nothing.
+// The timeline's script, first half, as text in the page: decodes the operations (chaos/report/data.ts has
+// the format) and draws faults, nodes and clients on one time axis. Draws plain text only, so that nothing
+// in the data can become part of the page. Loads nothing, stores nothing.
 
 import { timelineInput } from './script-input.js';
 

@@ -183,7 +183,7 @@ export class Life {
     return serverHelloOf(this.options.members, running);
   }
 
-  /** Judges a peer's hello, and learns from it (peers.ts). */
+  /** Judges a peer's hello, and learns from it (server/peers/peers.ts). */
   judge(hello: PeerHello, isDialed: boolean): PeerRefusal | 'unconfirmed' | undefined {
     const standing = this.now;
     switch (standing.kind) {

@@ -35,8 +35,8 @@ export interface NewPair {
 }
 
 /**
- * `done` gets `DISK` when the disk refuses. If it was full (no-space.ts) nothing was changed: it can be tried
- * again.
+ * `done` gets `DISK` when the disk refuses. If it was full (storage/disk/no-space.ts) nothing was changed:
+ * it can be tried again.
  */
 export function rebuildPair(
   options: PairOptions,

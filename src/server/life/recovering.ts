@@ -1,9 +1,10 @@
-// What a member with a damaged log or store must hear before it may take part again. It has forgotten what it
-// promised: votes, and entries it acknowledged. Of the votes: whoever was elected with one has the term of it
-// on its own disk, and so has everyone who helped to elect it; a majority of all members and this node's vote
-// have at least one member in common. So no vote that mattered was for a later term than the largest that any
-// majority knows, and in that term this node gives none. Of the entries: see catch-up.ts. Pure: decides, and
-// does nothing. Must never end while one other member has not answered.
+// What a member with a damaged log or store must hear before it may take part again. It has forgotten what
+// it promised: votes, and entries it acknowledged. Of the votes: whoever was elected with one has the term
+// of it on its own disk, and so has everyone who helped to elect it; a majority of all members and this
+// node's vote have at least one member in common. So no vote that mattered was for a later term than the
+// largest that any majority knows, and in that term this node gives none. Of the entries: see
+// server/replica/catch-up.ts. Pure: decides, and does nothing. Must never end while one other member has
+// not answered.
 
 import type { NodeId } from '../../base/env.js';
 import type { Term } from '../../raft/types.js';

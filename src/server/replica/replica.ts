@@ -1,6 +1,7 @@
 // A member's copy of the replicated state: the core with its loop, log, state machine, writes and reads,
 // wired together. A replica has one store and one log as long as it lives; when those are replaced, another
-// replica takes its place (life.ts). What is here is wiring; every rule lives in the part it belongs to.
+// replica takes its place (server/life/life.ts). What is here is wiring; every rule lives in the part it
+// belongs to.
 
 import type { Entropy, NodeId, TimerHandle } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';

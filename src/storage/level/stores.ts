@@ -30,8 +30,8 @@ export class LevelStores implements Stores {
   private readonly sync: typeof syncFolder;
 
   /**
-   * `dataDirectory` exists, and this process holds its lock (folder-lock.ts). `sync`: the system's, unless
-   * a test wants failures.
+   * `dataDirectory` exists, and this process holds its lock (storage/folder/folder-lock.ts). `sync`: the
+   * system's, unless a test wants failures.
    */
   constructor(dataDirectory: string, sync = syncFolder) {
     this.dataDirectory = dataDirectory;
