@@ -1,6 +1,6 @@
 // Plain HTTP on the node's address: finds the route of a request, reads its body up to a bound, and answers
-// what is wrong with it. What a page says is its handler's. Must hold no more of a request than its bound, and
-// answer each in the end, also one whose handler fails.
+// what is wrong with it. What a page says is its handler's. Must hold no more of a request than its bound,
+// and answer each in the end, also one whose handler fails.
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Report } from '../base/env.js';

@@ -55,14 +55,18 @@ export function checkCircles(sources: readonly Source[]): string[] {
 
 /**
  * Paths that a page or a comment of the sources names and that do not exist. A path is written from `src`,
- * from the root of the repository or from a folder around the file that names it, with its ending; the tables
- * of files of a README leave `.ts` out. `existing`: all files and folders, from the root.
+ * from the root of the repository or from a folder around the file that names it, with its ending; a name
+ * alone may be that of one file further down. The tables of files of a README leave `.ts` out. `existing`:
+ * all files and folders, from the root.
  */
 export function checkPaths(texts: readonly Page[], existing: ReadonlySet<string>): string[] {
   return texts.flatMap(({ path, text }) => {
     const isPage = path.endsWith('.md');
+    const below = [...existing].filter((other) => other.startsWith(`${posix.dirname(path)}/`));
+    const isOneBelow = (name: string): boolean =>
+      !name.includes('/') && below.filter((other) => other.endsWith(`/${name}`)).length === 1;
     const exists = (name: string): boolean =>
-      basesOf(path).some((base) => existing.has(posix.join(base, name)));
+      basesOf(path).some((base) => existing.has(posix.join(base, name))) || isOneBelow(name);
     const isThere = (name: string): boolean => exists(name) || exists(`${name}.ts`);
     const complaints = text.split('\n').flatMap((line, index) => {
       if (!isPage && !/^\s*(\/\/|\/?\*)|\s\/\/ /.test(line)) return [];
@@ -104,5 +108,5 @@ function filesOfTables(text: string): string[] {
     else if (cell === 'file') isTable = true;
     else if (isTable) names.push(...[...cell.matchAll(/`([^`]+?)\/?`/g)].map(([, name]) => name ?? ''));
   }
-  return names.filter((name) => !name.includes('*'));
+  return names.filter((name) => !/[*{]/.test(name));
 }

@@ -1,5 +1,5 @@
-// What a node answers to plain HTTP: the one declaration of its paths and their methods. Bad requests do not come
-// here: an unknown path, another method or a body over its limit is answered by the transport.
+// What a node answers to plain HTTP: the one declaration of its paths and their methods. Bad requests do not
+// come here: an unknown path, another method or a body over its limit is answered by the transport.
 
 import type { HttpAnswer, HttpRoutes } from '../../transport/http.js';
 import type { ServerNode } from '../node.js';

@@ -1,7 +1,7 @@
 // Takes a snapshot from another member into a staging store, chunk by chunk, each durable before it is
 // answered, and hands the store over when it is whole and verified. Must never touch the store and the log
-// that are in use, nor stop the node: whatever goes wrong here gives the snapshot up, and the next one goes on
-// after what is durable, or begins from nothing when that cannot be trusted.
+// that are in use, nor stop the node: whatever goes wrong here gives the snapshot up, and the next one goes
+// on after what is durable, or begins from nothing when that cannot be trusted.
 
 import type { Clock, Done, Millis, NodeId, Report, TimerHandle, Timers } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
