@@ -1,7 +1,8 @@
-// Streams, the third class of client frames: many frames for one question, in order, for as long as both sides
-// want. A source is asked for its next frame only while the reader has credit and its connection has room, so
-// that nothing gathers for a slow reader: it is waited for, is never cut off, and holds up nobody. Readers take
-// turns, and so do the streams of one reader. Must never give a frame twice, out of order or after the end.
+// Streams, the third class of client frames: many frames for one question, in order, for as long as both
+// sides want. A source is asked for its next frame only while the reader has credit and its connection has
+// room, so that nothing gathers for a slow reader: it is waited for, is never cut off, and holds up nobody.
+// Readers take turns, and so do the streams of one reader. Must never give a frame twice, out of order or
+// after the end.
 
 import type { Clock, Millis, Report } from '../../base/env.js';
 import { KvorumError, type ErrorCode } from '../../base/errors.js';
