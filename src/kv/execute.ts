@@ -4,11 +4,12 @@
 // state's format level no effect. Source: dissertation §6.3.
 
 import { defined } from '../base/assert.js';
-import type { ClientCommand, Command, CommandResult } from './commands.js';
+import type { ClientCommand, ClientOperation, Command, CommandResult } from './commands.js';
 import { leaderCommandRules, operationRules } from './operations/index.js';
-import type { Scope } from './operations/rule.js';
+import type { RangeLoad } from './operations/keys/range-load.js';
+import type { OperationRule, Scope } from './operations/rule.js';
 import type { Run } from './run.js';
-import { isSound, type Session, type Verdict } from './tables/sessions.js';
+import { isSound, type Verdict } from './tables/sessions.js';
 
 // Part of the state hash, so they never change.
 const codeNumbers: Readonly<Record<CommandResult['code'], number>> = {
@@ -36,50 +37,45 @@ export class Executor {
   }
 
   private executeClient(run: Run, command: ClientCommand): CommandResult | undefined {
-    const { sessions } = this.scope.tables;
-    const stamp = command.session;
+    const { scope } = this;
+    const { sessions } = scope.tables;
+    const { session: stamp, operation } = command;
+    const rule = operationRules[operation.kind];
     // Unsound stamps are nobody's: never executed, no session touched.
     const sound = isSound(stamp);
-    const verdict = sound ? this.judge(run, command) : 'STALE';
-    if (verdict === 'execute' && !this.isLoaded(run, command)) return undefined;
+    let verdict: Verdict = sound ? sessions.judge(stamp, run.clusterTimeMs, rule.endsSession) : 'STALE';
+    if (verdict === 'execute') {
+      // By the state's level, never by what a header says: all replicas must come to the same verdict.
+      if (scope.software.commandLevels[operation.kind] > run.formatLevel) verdict = 'UNSUPPORTED';
+      else if (!this.isLoaded(run, operation, rule)) return undefined;
+    }
     const session = sound ? sessions.enter(stamp, run.clusterTimeMs, verdict) : undefined;
     let result: CommandResult;
     if (verdict === 'execute') {
-      result = this.perform(run, command, defined(session, 'the session of a command that is executed'));
+      const known = defined(session, 'the session of a command that is executed');
+      scope.change.begin(run.effects);
+      result = rule.apply(scope, run, operation, known);
+      if (run.load !== undefined) endLoad(run, run.load);
+      if (rule.keepsOutcome) sessions.keep(known, stamp.sequence, result);
     } else {
       // "If it receives a command whose serial number has already been executed, it responds immediately
       // without re-executing the request" (§6.3).
-      result = typeof verdict === 'string' ? this.scope.change.result(verdict, 0) : verdict;
+      result = typeof verdict === 'string' ? scope.change.result(verdict, 0) : verdict;
     }
     run.effects.number(codeNumbers[result.code]).number(result.revision).number(result.count);
     if (session !== undefined) sessions.note(session, stamp.sequence, run.effects);
     return result;
   }
 
-  /** By the state's level, never by what a header says: all replicas must come to the same verdict. */
-  private judge(run: Run, { session: stamp, operation: { kind } }: ClientCommand): Verdict {
-    const { tables, software } = this.scope;
-    const verdict = tables.sessions.judge(stamp, run.clusterTimeMs, operationRules[kind].endsSession);
-    const isAbove = software.commandLevels[kind] > run.formatLevel;
-    return isAbove && verdict === 'execute' ? 'UNSUPPORTED' : verdict;
-  }
-
-  private perform(run: Run, { session: stamp, operation }: ClientCommand, session: Session): CommandResult {
-    const { change, tables } = this.scope;
-    const rule = operationRules[operation.kind];
-    change.begin(run.effects);
-    const result = rule.apply(this.scope, run, operation, session);
-    if (run.load !== undefined) {
-      run.load.close();
-      run.load = undefined;
-    }
-    if (rule.keepsOutcome) tables.sessions.keep(session, stamp.sequence, result);
-    return result;
-  }
-
   /** Whether all that the command needs of the store's ranges is there. Sets `run.needed` otherwise. */
-  private isLoaded(run: Run, { operation }: ClientCommand): boolean {
-    run.needed = operationRules[operation.kind].needs(this.scope, run, operation);
+  private isLoaded(run: Run, operation: ClientOperation, rule: OperationRule<ClientOperation>): boolean {
+    if (rule.needs === undefined) return true;
+    run.needed = rule.needs(this.scope, run, operation);
     return run.needed === undefined;
   }
+}
+
+function endLoad(run: Run, load: RangeLoad): void {
+  load.close();
+  run.load = undefined;
 }

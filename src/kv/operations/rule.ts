@@ -43,9 +43,10 @@ export interface OperationRule<O extends ClientOperation> {
   touches(operation: O, visitor: TouchVisitor): void;
   /**
    * What must be fetched before the operation can be applied; `undefined` when all is there. Called again
-   * after each fetch. Has no effect but on `run.load`.
+   * after each fetch. Has no effect but on `run.load`. Absent where single keys are read only, which needs no
+   * fetch.
    */
-  needs(scope: Scope, run: Run, operation: O): StoreRange | undefined;
+  needs?(scope: Scope, run: Run, operation: O): StoreRange | undefined;
   /** Runs it. What it writes, it writes through `scope.change`. */
   apply(scope: Scope, run: Run, operation: O, session: Session): CommandResult;
 }
@@ -56,9 +57,4 @@ export type LeaderCommand = Exclude<Command, ClientCommand>;
 export interface LeaderCommandRule<C extends LeaderCommand> {
   /** Runs it; what it does to the state goes into `run.effects`. */
   apply(scope: Scope, run: Run, command: C): CommandResult;
-}
-
-/** For operations that read single keys only, which needs no fetch. */
-export function needsNothing(): undefined {
-  return undefined;
 }

@@ -1,7 +1,7 @@
 // Deletes one key, if it exists.
 
 import type { DeleteOperation } from '../../commands.js';
-import { needsNothing, type OperationRule } from '../rule.js';
+import type { OperationRule } from '../rule.js';
 import { existingOf, holds } from './condition.js';
 
 export const deleteKey: OperationRule<DeleteOperation> = {
@@ -12,8 +12,6 @@ export const deleteKey: OperationRule<DeleteOperation> = {
   touches({ key }, visitor) {
     visitor.key('write', key);
   },
-
-  needs: needsNothing,
 
   apply({ layers, change }, _run, { key, condition }) {
     const existing = existingOf(layers.head(key));

@@ -1,7 +1,7 @@
 // Writes one key.
 
 import { kvLimits, type PutOperation } from '../../commands.js';
-import { needsNothing, type OperationRule } from '../rule.js';
+import type { OperationRule } from '../rule.js';
 import { existingOf, holds } from './condition.js';
 
 export const put: OperationRule<PutOperation> = {
@@ -12,8 +12,6 @@ export const put: OperationRule<PutOperation> = {
   touches({ key }, visitor) {
     visitor.key('write', key);
   },
-
-  needs: needsNothing,
 
   apply({ layers, change }, _run, { key, value, condition }) {
     // The door for requests checks this too; here it keeps the records of the store well formed in any case.

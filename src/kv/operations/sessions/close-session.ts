@@ -2,7 +2,7 @@
 // ask for it.
 
 import type { CloseSessionOperation } from '../../commands.js';
-import { needsNothing, type OperationRule } from '../rule.js';
+import type { OperationRule } from '../rule.js';
 
 export const closeSession: OperationRule<CloseSessionOperation> = {
   growsStore: false,
@@ -12,8 +12,6 @@ export const closeSession: OperationRule<CloseSessionOperation> = {
   touches() {
     // No key.
   },
-
-  needs: needsNothing,
 
   apply({ change, tables }, run, _operation, session) {
     tables.sessions.close(session, run.clusterTimeMs);
