@@ -56,5 +56,8 @@ function factsOf(status: NodeStatus): Partial<NodeReport> {
     version: status.version,
     dbBytes: status.dbBytes,
     logBytes: status.logBytes,
+    formatLevel: status.formatLevel,
+    formatLevelMax: status.formatLevelMax,
+    protocolMax: status.protocolMax,
   };
 }

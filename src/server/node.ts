@@ -5,6 +5,7 @@
 import type { NetworkHandler, NodeId } from '../base/env.js';
 import { assertNever } from '../base/assert.js';
 import { KvorumError } from '../base/errors.js';
+import { thisSoftware, type Software } from '../kv/format-level.js';
 import type { StateMachine } from '../kv/state-machine.js';
 import type { Stores } from '../kv/store.js';
 import type { Message } from '../raft/messages.js';
@@ -34,6 +35,8 @@ export interface NodeOptions {
   readonly stores: Stores;
   /** What streams can be of. */
   readonly topics: StreamTopics;
+  /** What this node can work with. Default: what this software is. */
+  readonly software?: Software;
   readonly version: string;
   readonly pid: number;
   /** The node has ended: `undefined` after `stop`, otherwise what ended it. Called once. */
@@ -98,6 +101,10 @@ export class ServerNode {
       timers,
       hello: () => this.life.hello(),
       judge: (hello, isDialed) => this.life.judge(hello, isDialed),
+      refused: (error) => {
+        // A too old software stays too old: what it would be told again and again is the end of the node.
+        if (error.code === 'FORMAT') this.fail(error);
+      },
       up: (peer) => this.replica?.peerUp(peer),
       down: (peer) => this.peerDown(peer),
       message: (message) => this.receive(message),
@@ -110,6 +117,7 @@ export class ServerNode {
       nodeId,
       members,
       config,
+      software: options.software ?? thisSoftware,
       version: options.version,
       pid: options.pid,
       clients: this.clients,

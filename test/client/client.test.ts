@@ -445,7 +445,16 @@ describe('signals, status, close', () => {
       [
         ...['id', 'address', 'state', 'role', 'reachable', 'pid', 'term', 'commitIndex', 'appliedIndex'],
         'revision',
-        ...['stateHash', 'stateHashIndex', 'version', 'dbBytes', 'logBytes'],
+        ...[
+          'stateHash',
+          'stateHashIndex',
+          'version',
+          'dbBytes',
+          'logBytes',
+          'formatLevel',
+          'formatLevelMax',
+          'protocolMax',
+        ],
       ].sort(),
     );
     expect(status.nodes[2]?.reason).toContain('ECONNREFUSED');

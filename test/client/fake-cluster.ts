@@ -362,6 +362,9 @@ export class ClusterNode implements FakeNode {
       pid: 42,
       dbBytes: 1,
       logBytes: 2,
+      formatLevel: 1,
+      formatLevelMax: 1,
+      protocolMax: 3,
     };
   }
 }

@@ -207,7 +207,16 @@ describe('status', () => {
     expect(status.nodes.map((node) => node['id'])).toEqual(['n1', 'n2', 'n3']);
     for (const name of [
       ...['id', 'address', 'role', 'reachable', 'pid', 'term', 'commitIndex', 'appliedIndex', 'revision'],
-      ...['stateHash', 'stateHashIndex', 'version', 'dbBytes', 'logBytes'],
+      ...[
+        'stateHash',
+        'stateHashIndex',
+        'version',
+        'dbBytes',
+        'logBytes',
+        'formatLevel',
+        'formatLevelMax',
+        'protocolMax',
+      ],
     ]) {
       expect(status.nodes[0], name).toHaveProperty(name);
     }

@@ -1,6 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { FirstStart } from '../../src/server/life/forming.js';
-import { refuseFormation, refusePeer, type OwnIdentity } from '../../src/server/life/identity.js';
+import {
+  outdatedBy,
+  refuseFormation,
+  refuseLevel,
+  refusePeer,
+  type OwnIdentity,
+} from '../../src/server/life/identity.js';
 import { decodeFormation, encodeFormation, type Formation } from '../../src/wire/commands/entry-codec.js';
 import type { PeerHello } from '../../src/wire/peers/frames.js';
 import { ownVersions } from '../../src/wire/versions.js';
@@ -12,10 +18,12 @@ const own = (nodeId: string): OwnIdentity => ({
   instanceId: instanceOf(nodeId),
   incarnation: 'f'.repeat(32),
   memberIds,
+  formatLevelMax: ownVersions.formatLevelMax,
 });
 const formation: Formation = {
   clusterId: 'c'.repeat(32),
   members: memberIds.map((nodeId) => ({ nodeId, instanceId: instanceOf(nodeId), address: `${nodeId}:1` })),
+  formatLevel: 1,
 };
 
 function hello(nodeId: string, change: Partial<PeerHello> = {}): PeerHello {
@@ -62,6 +70,34 @@ describe('first start', () => {
     expect(first.heard(hello('n3'))).toEqual({ kind: 'join', formation });
   });
 
+  test('the state begins with the lowest level that all of them know', () => {
+    const first = new FirstStart({
+      own: { ...own('n1'), formatLevelMax: 5 },
+      addressOf: new Map(memberIds.map((id) => [id, `${id}:1`])),
+      drawClusterId: () => 'c'.repeat(32),
+      decodeFormation,
+    });
+    first.heard(hello('n2', { formatLevelMax: 2 }));
+    // The process that answered last counts, here an upgraded one.
+    first.heard(hello('n2', { formatLevelMax: 4 }));
+    const step = first.heard(hello('n3', { formatLevelMax: 3 }));
+    expect(step).toMatchObject({ kind: 'join', formation: { formatLevel: 3 } });
+  });
+
+  test('a node that is too old for the cluster does not join it', () => {
+    const change = { clusterId: formation.clusterId, formatLevel: 2, formatLevelMax: 2 };
+    const raised = hello('n3', { ...change, formation: encodeFormation(formation) });
+    const formedAbove = encodeFormation({ ...formation, formatLevel: 2 });
+    const formedSo = hello('n3', { ...change, formation: formedAbove, formatLevel: undefined });
+    for (const told of [raised, formedSo]) {
+      const step = forming('n2').heard(told);
+      expect(step).toMatchObject({ kind: 'stop', error: { code: 'FORMAT' } });
+      const words =
+        'node n2 knows format levels up to 1, the store of node n3 is of level 2: upgrade node n2';
+      expect(step.kind === 'stop' && step.error.message).toBe(words);
+    }
+  });
+
   test('no other id ever forms', () => {
     const second = forming('n2');
     expect(second.heard(hello('n1')).kind).toBe('wait');
@@ -83,7 +119,7 @@ describe('first start', () => {
     const told = hello('n3', { clusterId: formation.clusterId, formation: encodeFormation(formation) });
     const step = emptied.heard(told);
     expect(step.kind).toBe('stop');
-    expect(step.kind === 'stop' && step.reason).toMatch(/n2 was a member with other data/);
+    expect(step.kind === 'stop' && step.error.message).toMatch(/n2 was a member with other data/);
   });
 
   test('a cluster of one forms by itself', () => {
@@ -94,6 +130,27 @@ describe('first start', () => {
       decodeFormation,
     });
     expect(alone.begin().kind).toBe('join');
+  });
+});
+
+describe('format levels', () => {
+  test('a peer below the level of the store is refused with who, which levels and what to do', () => {
+    const { formatLevelMax } = ownVersions;
+    expect(refuseLevel(own('n1'), formatLevelMax, hello('n2'))).toBeUndefined();
+    const refusal = refuseLevel({ ...own('n1'), formatLevelMax: 3 }, 3, hello('n2', { formatLevelMax: 2 }));
+    expect(refusal).toEqual({
+      kind: 'refusal',
+      code: 'FORMAT',
+      message: 'node n2 knows format levels up to 2, the store of node n1 is of level 3: upgrade node n2',
+    });
+  });
+
+  test('a node is outdated by a peer whose store is above its own software', () => {
+    expect(outdatedBy(own('n1'), { nodeId: 'n2', formatLevel: undefined })).toBeUndefined();
+    expect(outdatedBy(own('n1'), { nodeId: 'n2', formatLevel: 1 })).toBeUndefined();
+    const error = outdatedBy(own('n1'), { nodeId: 'n2', formatLevel: 2 });
+    expect(error).toMatchObject({ code: 'FORMAT', details: { formatLevel: 2, formatLevelMax: 1 } });
+    expect(error?.message).toMatch(/: upgrade node n1$/);
   });
 });
 
@@ -153,7 +210,9 @@ describe('identity', () => {
   });
 
   test('a node left out of the formation says so', () => {
-    expect(refuseFormation({ ...own('n1'), nodeId: 'n4' }, formation)).toMatch(/formed without node n4/);
-    expect(refuseFormation(own('n1'), formation)).toBeUndefined();
+    const told = { nodeId: 'n2', formatLevel: undefined };
+    const left = refuseFormation({ ...own('n1'), nodeId: 'n4' }, formation, told);
+    expect(left?.message).toMatch(/formed without node n4/);
+    expect(refuseFormation(own('n1'), formation, told)).toBeUndefined();
   });
 });

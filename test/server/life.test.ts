@@ -2,12 +2,16 @@
 
 import { describe, expect, it } from 'vitest';
 import type { Done } from '../../src/base/env.js';
+import { KvorumError } from '../../src/base/errors.js';
+import { thisSoftware, type Software } from '../../src/kv/format-level.js';
 import { appliedKey } from '../../src/kv/records/schema.js';
 import type { OpenStore } from '../../src/kv/store.js';
 import type { Clients } from '../../src/server/front/clients.js';
 import { Life } from '../../src/server/life/life.js';
 import type { Peers } from '../../src/server/peers/peers.js';
-import { writeDamage } from '../../src/storage/folder/damage.js';
+import { writeFormationRecord } from '../../src/server/life/formation-record.js';
+import { firstCurrent } from '../../src/storage/folder/current.js';
+import { readDamage, writeDamage } from '../../src/storage/folder/damage.js';
 import type { PeerHello } from '../../src/wire/peers/frames.js';
 import type { SnapshotFrame } from '../../src/wire/snapshots/frames.js';
 import { ownVersions } from '../../src/wire/versions.js';
@@ -41,8 +45,9 @@ class Bench {
   readonly life: Life;
   settled = 0;
 
-  constructor() {
+  constructor(software = thisSoftware) {
     const { pair } = this;
+    pair.software = software;
     const { timers } = pair.world.options();
     this.stores = new HeldStores((callback) => timers.defer(callback));
     for (const [name, snapshot] of pair.stores.contents) this.stores.contents.set(name, snapshot);
@@ -62,13 +67,20 @@ class Bench {
       nodeId: 'n1',
       members: pair.formation.members,
       config,
+      software: this.pair.options.software,
       version: '0.0.0',
       pid: 1,
       clients: clients as unknown as Clients,
       peers: peers as unknown as Peers,
       fail: (error) => this.failures.push(error),
       wake: nothing,
-      contain: (run) => run(),
+      contain: (run) => {
+        try {
+          run();
+        } catch (error) {
+          this.failures.push(error as Error);
+        }
+      },
     });
   }
 
@@ -83,8 +95,13 @@ class Bench {
 
   /** Node `nodeId` answers at its address. */
   answer(nodeId: string): void {
+    expect(this.life.judge(this.hello(nodeId), true)).toBeUndefined();
+    this.run();
+  }
+
+  hello(nodeId: string): PeerHello {
     const { clusterId, members } = this.pair.formation;
-    const hello: PeerHello = {
+    return {
       kind: 'hello',
       ...ownVersions,
       formatLevel: 1,
@@ -97,15 +114,14 @@ class Bench {
       currentTerm: 7,
       catchingUp: false,
     };
-    expect(this.life.judge(hello, true)).toBeUndefined();
-    this.run();
   }
 
   /** n2 sends a snapshot of an empty history; `beforeEnd`: it is not yet whole. */
   sendSnapshot(appliedIndex: number, appliedTerm: number, beforeEnd = (): void => undefined): void {
     const receiver = this.life.running?.installer.receiver;
     const sendingId = 1;
-    receiver?.receive('n2', { kind: 'snapshotOffer', sendingId, appliedIndex, appliedTerm, revision: 0 });
+    const offer = { sendingId, appliedIndex, appliedTerm, revision: 0, formatLevel: 1 };
+    receiver?.receive('n2', { kind: 'snapshotOffer', ...offer });
     this.run();
     expect(this.sent.at(-1)?.kind).toBe('snapshotCursor');
     beforeEnd();
@@ -218,6 +234,7 @@ describe('a full disk', () => {
       appliedIndex: 91,
       appliedTerm: 8,
       revision: 0,
+      formatLevel: 1,
     });
     expect(bench.sent.at(-1)).toMatchObject({ kind: 'snapshotResult', state: 'refused' });
     world.advance(10_000);
@@ -226,5 +243,56 @@ describe('a full disk', () => {
     bench.settle();
     expect(bench.settled).toBe(1);
     bench.close();
+  });
+});
+
+describe('a node whose software is below the level of the cluster', () => {
+  const newer: Software = { ...thisSoftware, formatLevelMax: 2 };
+  const formatErrors = (bench: Bench): unknown[] =>
+    bench.failures.map((error) => (KvorumError.is(error) ? error.code : error.message));
+
+  it('does not start on a store of a higher level, and takes nothing for damaged', () => {
+    const bench = new Bench();
+    bench.stores.contents.set('db', appliedAt(5, 2, 2));
+    expect(() => bench.open()).toThrow(expect.objectContaining({ code: 'FORMAT' }));
+    expect(bench.life.standing.kind).toBe('opening');
+    expect(readDamage(bench.pair.world.disk, firstCurrent)).toBeUndefined();
+    expect([...bench.stores.contents.keys()]).toEqual(['db']);
+  });
+
+  it('does not start in a cluster that was formed at a higher level', () => {
+    const bench = new Bench();
+    const formation = { ...bench.pair.formation, formatLevel: 2 };
+    writeFormationRecord(bench.pair.world.disk, { state: 'formed', formation, namesPair: true });
+    expect(() => bench.open()).toThrow(/the cluster was formed at format level 2/);
+  });
+
+  it('starts on it when its software is as new', () => {
+    const bench = new Bench(newer);
+    bench.stores.contents.set('db', appliedAt(5, 2, 2));
+    bench.open();
+    expect(bench.life.status()).toMatchObject({ state: 'running', formatLevel: 2, formatLevelMax: 2 });
+    expect(bench.life.hello()).toMatchObject({ formatLevel: 2, formatLevelMax: 2 });
+  });
+
+  it('ends when a member that it dialed is above it, and for nobody else', () => {
+    const bench = new Bench();
+    bench.open();
+    const hello = { ...bench.hello('n2'), formatLevel: 2, formatLevelMax: 2 };
+    expect(bench.life.judge(hello, false)).toMatchObject({ code: 'FORMAT' });
+    expect(bench.failures).toEqual([]);
+    expect(bench.life.judge(hello, true)).toMatchObject({ code: 'FORMAT' });
+    expect(formatErrors(bench)).toEqual(['FORMAT']);
+  });
+
+  it('is refused by a member whose store is above it', () => {
+    const bench = new Bench(newer);
+    bench.stores.contents.set('db', appliedAt(5, 2, 2));
+    bench.open();
+    for (const isDialed of [false, true]) {
+      const refusal = bench.life.judge({ ...bench.hello('n2'), formatLevelMax: 1 }, isDialed);
+      expect(refusal).toMatchObject({ code: 'FORMAT' });
+    }
+    expect(bench.failures).toEqual([]);
   });
 });

@@ -6,6 +6,7 @@ import type { ServerEnv } from '../../src/server/events.js';
 import { KvorumError } from '../../src/base/errors.js';
 import { Prng } from '../../src/base/prng.js';
 import { appliedKey, encodeApplied } from '../../src/kv/records/schema.js';
+import { thisSoftware, type Software } from '../../src/kv/format-level.js';
 import type { OpenStore, Stores } from '../../src/kv/store.js';
 import { openFolder, type BootOptions } from '../../src/server/life/boot.js';
 import { writeFormationRecord } from '../../src/server/life/formation-record.js';
@@ -73,11 +74,11 @@ export class MemoryStores implements Stores {
   }
 }
 
-export const appliedAt = (appliedIndex: number, term: number): StoreSnapshot => {
+export const appliedAt = (appliedIndex: number, term: number, formatLevel = 1): StoreSnapshot => {
   const hashes = { stateHigh: 1, stateLow: 2, contentHigh: 0, contentLow: 0 };
   const tables = { tablesHigh: 0, tablesLow: 0 };
   const times = { clusterTimeMs: 0, wallTimeMs: 0 };
-  const record = { appliedIndex, term, ...hashes, ...tables, revision: 0, ...times, formatLevel: 1 };
+  const record = { appliedIndex, term, ...hashes, ...tables, revision: 0, ...times, formatLevel };
   return [{ key: appliedKey, value: encodeApplied(record) }];
 };
 
@@ -86,6 +87,7 @@ export class PairBench {
   readonly world: World;
   readonly stores: MemoryStores;
   readonly formation: Formation;
+  software: Software = thisSoftware;
 
   constructor(world: World, stores?: MemoryStores) {
     this.world = world;
@@ -95,7 +97,7 @@ export class PairBench {
     const { instanceId } = openDataFolder({ disk, entropy, nodeId: 'n1' });
     const ids = ['n1', 'n2', 'n3'];
     const members = ids.map((nodeId) => ({ nodeId, instanceId, address: `${nodeId}:1` }));
-    this.formation = { clusterId: 'c'.repeat(32), members };
+    this.formation = { clusterId: 'c'.repeat(32), members, formatLevel: 1 };
   }
 
   static fresh(seed: number): PairBench {
@@ -118,7 +120,8 @@ export class PairBench {
     const env = { clock, timers, entropy, report, disk } as unknown as ServerEnv;
     const wal = { segmentBytes: 65_536, quotaBytes: 1e9 };
     const onFailure = (error: Error): void => expect.unreachable(error.message);
-    return { env, nodeId: 'n1', config: { ...defaultNodeConfig, wal }, onFailure, stores: this.stores };
+    const { software, stores } = this;
+    return { env, nodeId: 'n1', config: { ...defaultNodeConfig, wal }, software, onFailure, stores };
   }
 
   /** What a power cut now leaves. */

@@ -162,7 +162,7 @@ function rebuild(bench: PairBench, damage: Damage, hasStore: boolean): boolean {
       outcome = error ?? 'rebuilt';
     });
   };
-  if (hasStore) openStore(bench.stores, current.store, (_error, opened) => begin(opened));
+  if (hasStore) openStore(bench.options, current.store, (_error, opened) => begin(opened));
   else begin(undefined);
   bench.world.run();
   if (outcome !== 'rebuilt') expect(isNoSpace(outcome)).toBe(true);

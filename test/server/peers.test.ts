@@ -35,6 +35,7 @@ function helloOf(nodeId: string, clusterId: string | undefined): PeerHello {
 class Bench {
   readonly sent: { readonly link: LinkId; readonly frame: PeerFrame }[] = [];
   readonly closed: LinkId[] = [];
+  readonly refusals: string[] = [];
   readonly received: { readonly peer: string; readonly frame: SnapshotFrame }[] = [];
   clusterId: string | undefined = 'c';
   takesMore = true;
@@ -73,6 +74,7 @@ class Bench {
         }
         return undefined;
       },
+      refused: (error) => this.refusals.push(error.code),
       up: (peer) => void this.up.push(peer),
       down: nothing,
       message: nothing,
@@ -94,6 +96,26 @@ class Bench {
     this.receive(link, helloOf('n2', clusterId));
   }
 }
+
+describe('a refusal', () => {
+  const refusal: PeerFrame = { kind: 'refusal', code: 'FORMAT', message: 'too old' };
+
+  test('by who answers at an address is told to the node, and closes the link', () => {
+    const bench = new Bench();
+    bench.peers.dialed(1, 'n2');
+    bench.receive(1, refusal);
+    expect(bench.refusals).toEqual(['FORMAT']);
+    expect(bench.closed).toEqual([1]);
+  });
+
+  test('on a link that somebody opened means nothing', () => {
+    const bench = new Bench();
+    bench.peers.accepted(1);
+    bench.receive(1, refusal);
+    expect(bench.refusals).toEqual([]);
+    expect(bench.closed).toEqual([1]);
+  });
+});
 
 describe('a frame of a transfer arrives', () => {
   test('from a greeted member', () => {
@@ -142,6 +164,26 @@ describe('a frame of a transfer arrives', () => {
       throw new KvorumError('PROTOCOL', 'too many chunks');
     };
     bench.receive(1, cursor);
+    expect(bench.closed).toEqual([1]);
+  });
+});
+
+describe('a refusal', () => {
+  const refusal: PeerFrame = { kind: 'refusal', code: 'FORMAT', message: 'too old' };
+
+  test('by who answers at an address is told to the node, and closes the link', () => {
+    const bench = new Bench();
+    bench.peers.dialed(1, 'n2');
+    bench.receive(1, refusal);
+    expect(bench.refusals).toEqual(['FORMAT']);
+    expect(bench.closed).toEqual([1]);
+  });
+
+  test('on a link that somebody opened means nothing', () => {
+    const bench = new Bench();
+    bench.peers.accepted(1);
+    bench.receive(1, refusal);
+    expect(bench.refusals).toEqual([]);
     expect(bench.closed).toEqual([1]);
   });
 });

@@ -49,9 +49,9 @@ class Stage {
     return this.records.filter(({ key }) => key === appliedKey);
   }
 
-  offer(peer = 'n1', sendingId = ++this.sendingId): void {
+  offer(peer = 'n1', sendingId = ++this.sendingId, formatLevel = 1): void {
     this.sequence = 0;
-    const facts = { appliedIndex: 10, appliedTerm: 3, revision: 30 };
+    const facts = { appliedIndex: 10, appliedTerm: 3, revision: 30, formatLevel };
     this.target.receiver.receive(peer, { kind: 'snapshotOffer', sendingId, ...facts });
   }
 
@@ -130,6 +130,18 @@ test('a chunk is answered only when it is durable', () => {
 });
 
 describe('an offer', () => {
+  test('of a format level above the own is refused, with no effect', () => {
+    const stage = new Stage();
+    stage.offer('n1', 5, 2);
+    stage.run(50);
+    const words = 'this node knows format levels up to 1, and it is of 2: upgrade this node';
+    expect(stage.take()).toEqual([`refused 0 ${words}`]);
+    expect([...stage.target.stores.stores.keys()]).not.toContain('db-2');
+    stage.offer('n1', 6, 1);
+    stage.run(50);
+    expect(stage.take()).toEqual(['cursor 0.0']);
+  });
+
   test('that is not needed is refused', () => {
     const stage = new Stage();
     stage.target.isNeeded = false;

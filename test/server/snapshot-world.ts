@@ -5,6 +5,7 @@
 import { KvorumError } from '../../src/base/errors.js';
 import type { Clock, Done, Report, Timers } from '../../src/base/env.js';
 import type { ClientOperation } from '../../src/kv/commands.js';
+import { thisSoftware } from '../../src/kv/format-level.js';
 import { StateMachine } from '../../src/kv/state-machine.js';
 import type { OpenStore, Stores } from '../../src/kv/store.js';
 import type { NodeEvent } from '../../src/server/events.js';
@@ -325,6 +326,7 @@ export class Machine {
     const { timers, send } = this.process();
     return new SnapshotReceiver({
       stores: this.stores,
+      software: thisSoftware,
       clock,
       timers,
       report: reportInto(this.lines, clock),

@@ -131,6 +131,7 @@ const transferFrame: fc.Arbitrary<SnapshotFrame> = fc.oneof(
     appliedIndex: uint,
     appliedTerm: uint,
     revision: uint,
+    formatLevel: fc.integer({ min: 1, max: 65_535 }),
   }),
   fc.record({
     kind: fc.constant('snapshotCursor' as const),
@@ -251,6 +252,9 @@ const status: fc.Arbitrary<NodeStatus> = fc.record({
   pid: uint,
   dbBytes: uint,
   logBytes: uint,
+  formatLevel: uint,
+  formatLevelMax: uint,
+  protocolMax: uint,
 });
 const optionalNode = fc.option(nodeId, { nil: undefined });
 

@@ -147,6 +147,7 @@ describe('formation', () => {
       instanceId: String(i).repeat(32),
       address: `127.0.0.1:740${i}`,
     })),
+    formatLevel: 3,
   };
   const [member] = formation.members;
 
@@ -163,11 +164,13 @@ describe('formation', () => {
     expect(errorOf(() => decodeFormation(twice))?.message).toContain('n1 is there twice');
     const none = encodeFormation({ ...formation, members: [] });
     expect(errorOf(() => decodeFormation(none))?.message).toContain('no members');
-    const newer = errorOf(() => decodeFormation(packValue([2, 'c1', []])));
+    const newer = errorOf(() => decodeFormation(packValue([3, 'c1', [], 1])));
     expect(newer).toMatchObject({ code: 'CORRUPT' });
     expect(newer?.message).toContain('upgrade this node');
+    const level = errorOf(() => decodeFormation(encodeFormation({ ...formation, formatLevel: 0 })));
+    expect(level?.message).toContain('formatLevel');
     expect(errorOf(() => decodeFormation(packValue(['x'])))?.code).toBe('CORRUPT');
-    expect(errorOf(() => decodeFormation(packValue([1, 'c1', [1, 2]])))?.code).toBe('CORRUPT');
+    expect(errorOf(() => decodeFormation(packValue([2, 'c1', [1, 2], 1])))?.code).toBe('CORRUPT');
     expect(errorOf(() => decodeFormation(new Uint8Array(70_000)))?.code).toBe('CORRUPT');
   });
 });

@@ -61,6 +61,7 @@ export function statusLines(status: ClusterStatus): string[] {
     'state',
     'data',
     'log',
+    'format',
   ];
   const rows = status.nodes.map(nodeRow);
   const leader = status.leader ?? 'none';
@@ -87,5 +88,6 @@ function nodeRow(node: NodeReport): string[] {
     `${node.stateHash}@${node.stateHashIndex}`,
     formatBytes(node.dbBytes ?? 0),
     formatBytes(node.logBytes ?? 0),
+    `${node.formatLevel}/${node.formatLevelMax}`,
   ];
 }

@@ -4,6 +4,7 @@
 
 import type { NodeId, Report } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
+import { checkKnownLevel, type Software } from '../../kv/format-level.js';
 import type { StateMachine } from '../../kv/state-machine.js';
 import type { RecoveredState } from '../../raft/types.js';
 import {
@@ -43,6 +44,7 @@ export interface BootOptions {
   readonly env: ServerEnv;
   readonly nodeId: NodeId;
   readonly config: NodeConfig;
+  readonly software: Software;
   onFailure(error: Error): void;
 }
 
@@ -51,9 +53,9 @@ export const formationTerm = 1;
 
 /**
  * Reads who this node is and what is in use, and removes what is left of a log that is not. Throws `IDENTITY`
- * (folder of another node or cluster), `CORRUPT` or `DISK`.
+ * (folder of another node or cluster), `FORMAT` (the software is too old), `CORRUPT` or `DISK`.
  */
-export function openFolder({ env, nodeId }: BootOptions): Folder {
+export function openFolder({ env, nodeId, software }: BootOptions): Folder {
   const { disk, entropy } = env;
   const { instanceId } = openDataFolder({ disk, nodeId, entropy });
   const record = readFormationRecord(disk);
@@ -62,6 +64,9 @@ export function openFolder({ env, nodeId }: BootOptions): Folder {
       'CORRUPT',
       'identity.json and cluster.json are not of the same node: restore the folder, or replace the member',
     );
+  }
+  if (record !== undefined) {
+    checkKnownLevel(record.formation.formatLevel, software, 'the cluster was formed at');
   }
   const noted = readCurrent(disk);
   // To guess would be to remove the other log, which may be the one that others rely on.

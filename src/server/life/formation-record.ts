@@ -9,7 +9,7 @@ import { readJsonFile, writeJsonFile } from '../../storage/folder/json-file.js';
 import type { Formation } from '../../wire/commands/entry-codec.js';
 
 const recordPath = 'cluster.json';
-const recordFormatVersion = 1;
+const recordFormatVersion = 2;
 
 export interface FormationRecord {
   readonly state: 'forming' | 'formed';
@@ -47,6 +47,7 @@ function isRecord(
   if (typeof formation !== 'object' || formation === null || typeof formation.clusterId !== 'string')
     return false;
   if (!Array.isArray(formation.members) || formation.members.length === 0) return false;
+  if (!Number.isSafeInteger(formation.formatLevel)) return false;
   return formation.members.every(
     (member: unknown) =>
       typeof member === 'object' &&

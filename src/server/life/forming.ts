@@ -1,8 +1,10 @@
 // First start: empty nodes become a cluster exactly once. The node with the smallest id forms it, and only
 // after every member of the cluster file has told it, in this process's life, that it is empty too. Everyone
-// else waits to be told by a node that is formed. An unformed node has no log, no term and no vote to give.
+// else waits to be told by a node that is formed. The state begins with the highest format level that all of
+// them know. An unformed node has no log, no term and no vote to give.
 
 import type { NodeId } from '../../base/env.js';
+import type { KvorumError } from '../../base/errors.js';
 import type { Formation } from '../../wire/commands/entry-codec.js';
 import type { PeerHello } from '../../wire/peers/frames.js';
 import { refuseFormation, type OwnIdentity } from './identity.js';
@@ -20,12 +22,17 @@ export interface FormingOptions {
  */
 export type FormingStep =
   | { readonly kind: 'join'; readonly formation: Formation }
-  | { readonly kind: 'stop'; readonly reason: string }
+  | { readonly kind: 'stop'; readonly error: KvorumError }
   | { readonly kind: 'wait' };
+
+interface EmptyPeer {
+  readonly instanceId: string;
+  readonly formatLevelMax: number;
+}
 
 export class FirstStart {
   private readonly options: FormingOptions;
-  private readonly emptyPeers = new Map<NodeId, string>();
+  private readonly emptyPeers = new Map<NodeId, EmptyPeer>();
 
   constructor(options: FormingOptions) {
     this.options = options;
@@ -47,12 +54,12 @@ export class FirstStart {
     if (hello.formation !== undefined) {
       // Throws for bytes that are no formation, which is the link's fault.
       const formation = this.options.decodeFormation(hello.formation);
-      const reason = refuseFormation(this.options.own, formation);
-      return reason === undefined ? { kind: 'join', formation } : { kind: 'stop', reason };
+      const error = refuseFormation(this.options.own, formation, hello);
+      return error === undefined ? { kind: 'join', formation } : { kind: 'stop', error };
     }
     if (hello.clusterId !== undefined) return { kind: 'wait' };
     // A peer that was wiped meanwhile answers with a new instanceId: the newest one counts.
-    this.emptyPeers.set(hello.nodeId, hello.instanceId);
+    this.emptyPeers.set(hello.nodeId, { instanceId: hello.instanceId, formatLevelMax: hello.formatLevelMax });
     return this.formIfComplete();
   }
 
@@ -61,9 +68,11 @@ export class FirstStart {
     if (own.nodeId !== own.memberIds[0] || this.missing.length > 0) return { kind: 'wait' };
     const members = own.memberIds.map((nodeId) => ({
       nodeId,
-      instanceId: nodeId === own.nodeId ? own.instanceId : (this.emptyPeers.get(nodeId) ?? ''),
+      instanceId: nodeId === own.nodeId ? own.instanceId : (this.emptyPeers.get(nodeId)?.instanceId ?? ''),
       address: addressOf.get(nodeId) ?? '',
     }));
-    return { kind: 'join', formation: { clusterId: this.options.drawClusterId(), members } };
+    const heard = [...this.emptyPeers.values()].map((peer) => peer.formatLevelMax);
+    const formatLevel = Math.min(own.formatLevelMax, ...heard);
+    return { kind: 'join', formation: { clusterId: this.options.drawClusterId(), members, formatLevel } };
   }
 }

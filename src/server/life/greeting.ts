@@ -1,46 +1,45 @@
 // What this node says of itself to peers and clients when a link opens.
 
 import { encodeFormation, type Formation } from '../../wire/commands/entry-codec.js';
-import { formatLevels } from '../../kv/format-level.js';
 import type { Member, ServerHello } from '../../wire/clients/answers.js';
 import type { PeerHello } from '../../wire/peers/frames.js';
 import { ownVersions } from '../../wire/versions.js';
 import type { OwnIdentity } from './identity.js';
-import type { Running } from './standing.js';
+import { formatLevelOf, type Running } from './standing.js';
 
 /** `currentTerm`: undefined while the node is forming or recovering. */
 export function peerHelloOf(
   own: OwnIdentity,
-  formation: Formation | undefined,
+  formed: { readonly formation: Formation; readonly formatLevel: number } | undefined,
   currentTerm: number | undefined,
   catchingUp: boolean,
 ): PeerHello {
-  const { nodeId, instanceId, incarnation, memberIds } = own;
+  const { nodeId, instanceId, incarnation, memberIds, formatLevelMax } = own;
   return {
     kind: 'hello',
     ...ownVersions,
-    formatLevel: formation && formatLevels.min,
+    formatLevelMax,
+    formatLevel: formed?.formatLevel,
     nodeId,
     instanceId,
     incarnation,
-    clusterId: formation?.clusterId,
+    clusterId: formed?.formation.clusterId,
     memberIds,
-    formation: formation && encodeFormation(formation),
+    formation: formed && encodeFormation(formed.formation),
     currentTerm,
     catchingUp,
   };
 }
 
 /** `members`: of the cluster file, which says where members are now. */
-export function serverHelloOf(
-  members: readonly Member[],
-  { own, formation, replica }: Pick<Running, 'own' | 'formation' | 'replica'>,
-): ServerHello {
+export function serverHelloOf(members: readonly Member[], running: Running): ServerHello {
+  const { own, formation, replica } = running;
   const { leaderId, currentTerm: term } = replica.raft;
   return {
     kind: 'hello',
     ...ownVersions,
-    formatLevel: formatLevels.min,
+    formatLevelMax: own.formatLevelMax,
+    formatLevel: formatLevelOf(running),
     clusterId: formation.clusterId,
     nodeId: own.nodeId,
     members: formation.members.map(({ nodeId: id, address }) => ({

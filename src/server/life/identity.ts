@@ -12,6 +12,8 @@ export interface OwnIdentity {
   readonly instanceId: string;
   /** Drawn at each start of the process. */
   readonly incarnation: string;
+  /** The highest format level that this software reads and writes. */
+  readonly formatLevelMax: number;
   /** Ids in the cluster file, sorted. */
   readonly memberIds: readonly NodeId[];
 }
@@ -74,17 +76,55 @@ function refuseUnformed(
   return undefined;
 }
 
+/** Why a member's software is too old for this node's store, of this level; `undefined` when it is not. */
+export function refuseLevel(
+  own: OwnIdentity,
+  formatLevel: number,
+  hello: PeerHello,
+): PeerRefusal | undefined {
+  const { nodeId, formatLevelMax } = hello;
+  if (formatLevelMax >= formatLevel) return undefined;
+  return {
+    kind: 'refusal',
+    code: 'FORMAT',
+    message: belowLevel(nodeId, formatLevelMax, own.nodeId, formatLevel),
+  };
+}
+
+/** `FORMAT` when this node's software is too old for the store of a peer; `undefined` when it is not. */
+export function outdatedBy(
+  { nodeId, formatLevelMax }: OwnIdentity,
+  peer: Pick<PeerHello, 'nodeId' | 'formatLevel'>,
+): KvorumError | undefined {
+  const { formatLevel = 0 } = peer;
+  if (formatLevel <= formatLevelMax) return undefined;
+  return new KvorumError('FORMAT', belowLevel(nodeId, formatLevelMax, peer.nodeId, formatLevel), {
+    details: { formatLevel, formatLevelMax },
+  });
+}
+
+function belowLevel(nodeId: NodeId, formatLevelMax: number, of: NodeId, formatLevel: number): string {
+  const fact = `node ${nodeId} knows format levels up to ${formatLevelMax}`;
+  return `${fact}, the store of node ${of} is of level ${formatLevel}: upgrade node ${nodeId}`;
+}
+
 /**
- * Whether this node, unformed, is a member of the formation it was told of. Otherwise the words to stop
- * with: a node with an empty disk never votes under its old identity.
+ * Whether this node, unformed, is a member of the formation it was told of, by a peer that is one. Otherwise
+ * the error to stop with: a node with an empty disk never votes under its old identity.
  */
-export function refuseFormation(own: OwnIdentity, formation: Formation): string | undefined {
+export function refuseFormation(
+  own: OwnIdentity,
+  formation: Formation,
+  peer: Pick<PeerHello, 'nodeId' | 'formatLevel'>,
+): KvorumError | undefined {
   const member = formation.members.find((candidate) => candidate.nodeId === own.nodeId);
   if (member === undefined) {
     const fact = `cluster ${formation.clusterId} was formed without node ${own.nodeId}`;
-    return `${fact}: it must be added as a member first`;
+    return new KvorumError('IDENTITY', `${fact}: it must be added as a member first`);
   }
-  return member.instanceId === own.instanceId ? undefined : otherData(own.nodeId);
+  if (member.instanceId !== own.instanceId) return new KvorumError('IDENTITY', otherData(own.nodeId));
+  const { nodeId, formatLevel = formation.formatLevel } = peer;
+  return outdatedBy(own, { nodeId, formatLevel: Math.max(formatLevel, formation.formatLevel) });
 }
 
 function otherData(nodeId: NodeId): string {

@@ -67,6 +67,7 @@ export class Installer {
     const room = new StagingRoom(options.env, options.config.wal.segmentBytes);
     this.receiver = new SnapshotReceiver({
       stores: options.stores,
+      software: options.software,
       clock,
       timers,
       report,
@@ -178,7 +179,7 @@ export function installSnapshot(
     discardUnneeded();
     return;
   }
-  openStore(stores, storeName, (error, opened) => {
+  openStore(options, storeName, (error, opened) => {
     if (opened === undefined) {
       // Nothing that is in use is damaged, whatever is wrong with what was to take its place.
       if (!KvorumError.is(error)) {

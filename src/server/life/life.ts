@@ -8,6 +8,7 @@ import { assert, assertNever } from '../../base/assert.js';
 import { toHex } from '../../base/bytes.js';
 import type { NodeId } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
+import type { Software } from '../../kv/format-level.js';
 import type { Stores } from '../../kv/store.js';
 import { clearLog, firstCurrent, nextLogName, writeCurrent } from '../../storage/folder/current.js';
 import { damageOf, writeDamage } from '../../storage/folder/damage.js';
@@ -22,7 +23,7 @@ import type { ServerEnv } from '../events.js';
 import type { Clients } from '../front/clients.js';
 import { FirstStart, type FormingStep } from './forming.js';
 import { peerHelloOf, serverHelloOf } from './greeting.js';
-import { refusePeer, type OwnIdentity } from './identity.js';
+import { outdatedBy, refuseLevel, refusePeer, type OwnIdentity } from './identity.js';
 import { Incarnations } from '../peers/incarnations.js';
 import { Installer } from './install.js';
 import type { NodeConfig } from '../config/node-config.js';
@@ -41,6 +42,7 @@ import { Replacements } from './replacements.js';
 import { Replica } from '../replica/replica.js';
 import { reportCatchingUp, sentThrough } from '../snapshots/figures.js';
 import {
+  formatLevelOf,
   formationOf,
   storeOf,
   type Forming,
@@ -57,6 +59,8 @@ export interface LifeOptions {
   /** Of the cluster file. */
   readonly members: readonly Member[];
   readonly config: NodeConfig;
+  /** What this node can work with. */
+  readonly software: Software;
   readonly version: string;
   readonly pid: number;
   readonly clients: Clients;
@@ -83,10 +87,10 @@ export class Life {
 
   constructor(options: LifeOptions) {
     this.options = options;
-    const { env, nodeId, config, stores } = options;
+    const { env, nodeId, config, software, stores } = options;
     this.env = env;
     const onFailure = (error: Error): void => options.fail(error);
-    this.disk = { env, nodeId, config, onFailure, stores };
+    this.disk = { env, nodeId, config, software, onFailure, stores };
   }
 
   get standing(): Standing {
@@ -115,7 +119,8 @@ export class Life {
     this.now = { kind: 'opening', current: folder.current };
     const memberIds = members.map((member) => member.nodeId).sort();
     const incarnation = toHex(this.env.entropy.bytes(idBytes));
-    const own = { nodeId, instanceId: folder.instanceId, incarnation, memberIds };
+    const { formatLevelMax } = this.options.software;
+    const own = { nodeId, instanceId: folder.instanceId, incarnation, formatLevelMax, memberIds };
     removeUnusedStores(this.env, this.disk.stores, folder.current, () => {
       openPair(this.disk, folder, (error, found) => {
         if (found === undefined) throw error ?? new KvorumError('INTERNAL', 'nothing was opened');
@@ -166,10 +171,10 @@ export class Life {
       case 'forming':
         return peerHelloOf(standing.own, undefined, undefined, false);
       case 'recovering':
-        return peerHelloOf(standing.own, standing.formation, undefined, true);
+        return peerHelloOf(standing.own, formedAs(standing), undefined, true);
       case 'running': {
         const { currentTerm, isCatchingUp } = standing.replica.raft;
-        return peerHelloOf(standing.own, standing.formation, currentTerm, isCatchingUp);
+        return peerHelloOf(standing.own, formedAs(standing), currentTerm, isCatchingUp);
       }
       default:
         return assertNever(standing);
@@ -193,19 +198,37 @@ export class Life {
         return refusePeer(standing.own, undefined, hello) ?? this.hearUnformed(standing, hello, isDialed);
       case 'recovering':
       case 'running':
-        return (
-          refusePeer(standing.own, standing.formation, hello) ?? this.hearMember(standing, hello, isDialed)
-        );
+        return this.judgeMember(standing, hello, isDialed);
       default:
         return assertNever(standing);
     }
+  }
+
+  private judgeMember(
+    standing: Recovering | Running,
+    hello: PeerHello,
+    isDialed: boolean,
+  ): PeerRefusal | 'unconfirmed' | undefined {
+    const { own, formation } = standing;
+    const refusal = refusePeer(own, formation, hello) ?? refuseLevel(own, formatLevelOf(standing), hello);
+    if (refusal !== undefined) return refusal;
+    const error = outdatedBy(own, hello);
+    if (error === undefined) return this.hearMember(standing, hello, isDialed);
+    // Only who answers at a member's address can tell this node that it is too old.
+    if (isDialed)
+      this.options.contain(() => {
+        throw error;
+      });
+    return { kind: 'refusal', code: 'FORMAT', message: error.message };
   }
 
   private hearUnformed(forming: Forming, hello: PeerHello, isDialed: boolean): PeerRefusal | undefined {
     const step = forming.firstStart.heard(hello);
     // Only who answers at a member's address can tell this node that its data is not the cluster's; whoever
     // else says so is turned away.
-    if (step.kind === 'stop' && !isDialed) return { kind: 'refusal', code: 'IDENTITY', message: step.reason };
+    if (step.kind === 'stop' && !isDialed) {
+      return { kind: 'refusal', code: 'IDENTITY', message: step.error.message };
+    }
     // Contained here: what goes wrong in forming is this node's own end, not a fault of the link that told of
     // it.
     this.options.contain(() => this.takeFormingStep(forming, step));
@@ -259,7 +282,7 @@ export class Life {
       case 'wait':
         return;
       case 'stop':
-        throw new KvorumError('IDENTITY', step.reason);
+        throw step.error;
       case 'join': {
         const { formation } = step;
         const log = formOnDisk(this.disk, formation, current, opened.stateMachine);
@@ -412,6 +435,10 @@ export class Life {
     clearLog(this.env.disk, nextLogName(pair.current));
     removeUnusedStores(this.env, this.disk.stores, pair.current, () => this.replacements.end(done));
   }
+}
+
+function formedAs(standing: Recovering | Running): { formation: Formation; formatLevel: number } {
+  return { formation: standing.formation, formatLevel: formatLevelOf(standing) };
 }
 
 function stillOpening(): KvorumError {

@@ -41,16 +41,19 @@ export function openPair(
     done(undefined, { kind: 'damaged', damage, opened: undefined });
     return;
   }
-  openStore(options.stores, current.store, (error, opened) => {
+  openStore(options, current.store, (error, opened) => {
     if (opened === undefined) settleFailure(error, current, undefined, done);
     else if (damage !== undefined) done(undefined, { kind: 'damaged', damage, opened });
     else openLogOf(options, folder, opened, done);
   });
 }
 
-/** Opens a store and loads what it is the state of; closed again when that fails. */
+/**
+ * Opens a store and loads what it is the state of; closed again when that fails. `FORMAT`: it is of a format
+ * level above the software's.
+ */
 export function openStore(
-  stores: Stores,
+  { stores, software }: Pick<PairOptions, 'stores' | 'software'>,
   name: string,
   done: (error: Error | undefined, opened: OpenedStore | undefined) => void,
 ): void {
@@ -59,7 +62,7 @@ export function openStore(
       done(openError ?? new KvorumError('INTERNAL', `the store ${name} was not opened`), undefined);
       return;
     }
-    const stateMachine = new StateMachine(store);
+    const stateMachine = new StateMachine(store, software);
     stateMachine.load((loadError) => {
       if (loadError === undefined) done(undefined, { store, stateMachine });
       else store.close(() => done(loadError, undefined));

@@ -58,7 +58,7 @@ export function rebuildPair(
       done(removeError, undefined);
       return;
     }
-    openStore(stores, name, (error, empty) => {
+    openStore(options, name, (error, empty) => {
       if (empty === undefined) {
         done(error, undefined);
         return;

@@ -69,6 +69,14 @@ export function storeOf(standing: Standing): OpenedStore | undefined {
   return standing.kind === 'opening' ? undefined : standing.opened;
 }
 
+/**
+ * The format level of this node's state. A store that is damaged, or has not applied the formation yet, is of
+ * no lower level than that.
+ */
+export function formatLevelOf({ formation, opened }: Pick<Recovering, 'formation' | 'opened'>): number {
+  return Math.max(formation.formatLevel, opened?.stateMachine.formatLevel ?? 0);
+}
+
 /** The cluster that the node is part of, as long as it is not empty. */
 export function formationOf(standing: Standing): Formation | undefined {
   switch (standing.kind) {

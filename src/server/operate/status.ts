@@ -3,8 +3,10 @@
 
 import { assertNever } from '../../base/assert.js';
 import type { NodeId } from '../../base/env.js';
+import type { Software } from '../../kv/format-level.js';
 import type { NodeStatus } from '../../wire/clients/status.js';
-import { formationOf, storeOf, type Standing } from '../life/standing.js';
+import { ownVersions } from '../../wire/versions.js';
+import { formatLevelOf, formationOf, storeOf, type Standing } from '../life/standing.js';
 
 const hashesMax = 64;
 /** Stands for the state of a node that has none yet. */
@@ -13,11 +15,12 @@ const noHash = '0000000000000000';
 /** What does not change while a process runs. */
 export interface ProcessFacts {
   readonly nodeId: NodeId;
+  readonly software: Software;
   readonly version: string;
   readonly pid: number;
 }
 
-export function statusOf({ nodeId, version, pid }: ProcessFacts, standing: Standing): NodeStatus {
+export function statusOf({ nodeId, software, version, pid }: ProcessFacts, standing: Standing): NodeStatus {
   const opened = storeOf(standing);
   const stateMachine = opened?.stateMachine;
   const appliedIndex = stateMachine?.appliedIndex ?? 0;
@@ -33,8 +36,15 @@ export function statusOf({ nodeId, version, pid }: ProcessFacts, standing: Stand
     version,
     pid,
     dbBytes: opened?.store.bytesOnDisk() ?? 0,
+    formatLevel: levelIn(standing),
+    formatLevelMax: software.formatLevelMax,
+    protocolMax: ownVersions.protocolMax,
     logBytes: standing.kind === 'running' ? standing.wal.logBytes : 0,
   };
+}
+
+function levelIn(standing: Standing): number {
+  return standing.kind === 'recovering' || standing.kind === 'running' ? formatLevelOf(standing) : 0;
 }
 
 function consensusOf(

@@ -22,6 +22,8 @@ export interface PeersOptions {
    * on a link that this node dialed; it is judged again then.
    */
   judge(hello: PeerHello, isDialed: boolean): PeerRefusal | 'unconfirmed' | undefined;
+  /** Who answers at a member's address refuses this node. Its link is closed after this. */
+  refused(error: KvorumError): void;
   /** Messages may flow to the peer: both are members of the same formed cluster. */
   up(peer: NodeId): void;
   down(peer: NodeId): void;
@@ -218,7 +220,7 @@ export class Peers {
         return;
       }
       case 'refusal':
-        throw new KvorumError(frame.code, `node ${outbound.peer} refuses this node: ${frame.message}`);
+        throw this.refusedBy(outbound.peer, frame);
       default:
         throw new KvorumError(
           'PROTOCOL',
@@ -265,6 +267,12 @@ export class Peers {
         }
         this.options.snapshot(inbound.peer, frame);
     }
+  }
+
+  private refusedBy(peer: NodeId, { code, message }: PeerRefusal): KvorumError {
+    const error = new KvorumError(code, `node ${peer} refuses this node: ${message}`);
+    this.options.refused(error);
+    return error;
   }
 
   /** From here on the peer is heard on this link, and on no other. */

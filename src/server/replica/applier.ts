@@ -8,7 +8,7 @@ import type { CommandResult } from '../../kv/commands.js';
 import type { EntryToApply } from '../../kv/state-machine.js';
 import type { StoreRange } from '../../kv/store.js';
 import type { LogEntry, LogIndex, Term } from '../../raft/types.js';
-import { decodeEntryPayload } from '../../wire/commands/entry-codec.js';
+import { decodeEntryPayload, decodeFormation } from '../../wire/commands/entry-codec.js';
 import type { NodeConfig } from '../config/node-config.js';
 import type { Proposals } from '../front/proposals.js';
 import type { ReplicaContext } from './context.js';
@@ -119,7 +119,10 @@ export class Applier {
 
   private decode(entry: LogEntry): EntryToApply {
     const { index, term } = entry;
-    if (entry.kind !== 'command') return { index, term, times: undefined, commands: [] };
+    if (entry.kind !== 'command') {
+      const nothing = { index, term, times: undefined, commands: [] };
+      return index === 1 ? { ...nothing, formatLevel: decodeFormation(entry.payload).formatLevel } : nothing;
+    }
     const own = this.host.proposals.batchOf(index, term);
     if (own !== undefined) {
       return { index, term, times: own.times, commands: own.writes.map((write) => write.command) };

@@ -154,7 +154,7 @@ export class OutgoingSnapshot {
 
   private offer(): void {
     if (this.applied === undefined) return;
-    const { appliedIndex, term: appliedTerm, revision } = this.applied.applied;
+    const { appliedIndex, term: appliedTerm, revision, formatLevel } = this.applied.applied;
     const { sendingId } = this;
     this.state = 'offered';
     const isSent = this.options.send({
@@ -163,6 +163,7 @@ export class OutgoingSnapshot {
       appliedIndex,
       appliedTerm,
       revision,
+      formatLevel,
     });
     if (!isSent) this.retryLater(() => this.offer());
   }

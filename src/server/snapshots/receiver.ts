@@ -5,6 +5,7 @@
 
 import type { Clock, Done, Millis, NodeId, Report, TimerHandle, Timers } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
+import type { Software } from '../../kv/format-level.js';
 import type { SnapshotEnd, SnapshotWriter } from '../../kv/snapshot/writer.js';
 import { recordsBytes, type StoreOperation, type Stores } from '../../kv/store.js';
 import { isNoSpace } from '../../storage/disk/no-space.js';
@@ -29,6 +30,8 @@ export interface StagedSnapshot {
 
 export interface SnapshotReceiverOptions {
   readonly stores: Stores;
+  /** Snapshots of a format level above its own are refused. */
+  readonly software: Software;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly report: Report<NodeEvent>;
@@ -82,7 +85,7 @@ export class SnapshotReceiver {
 
   constructor(options: SnapshotReceiverOptions) {
     this.options = options;
-    this.staging = new StagingStore(options.stores, () => options.stagingName());
+    this.staging = new StagingStore(options.stores, options.software, () => options.stagingName());
     this.lastActivityMs = options.clock.nowMs();
     this.watch();
   }
@@ -141,6 +144,11 @@ export class SnapshotReceiver {
     if (!this.options.isNeeded(appliedIndex, appliedTerm)) {
       this.options.report({ kind: 'snapshotOfferUnneeded', peer, index: appliedIndex });
       return this.answer(peer, sendingId, 0, 'refused', 'this node does not need it');
+    }
+    const { formatLevelMax } = this.options.software;
+    if (offer.formatLevel > formatLevelMax) {
+      const fact = `this node knows format levels up to ${formatLevelMax}, and it is of ${offer.formatLevel}`;
+      return this.answer(peer, sendingId, 0, 'refused', `${fact}: upgrade this node`);
     }
     if (!this.options.hasRoom()) return this.answer(peer, sendingId, 0, 'refused', noRoom);
     if (this.incoming !== undefined) this.replace(this.incoming, peer);
@@ -210,8 +218,10 @@ export class SnapshotReceiver {
       taken = take(this.staging.writer, chunk);
     } catch (error) {
       if (!KvorumError.is(error)) throw error;
-      // `PROTOCOL`: the chunk is wrong, what was there before is not.
-      if (error.code === 'PROTOCOL') this.refuse(incoming, chunk.sequence, error.message);
+      // `PROTOCOL`: the chunk is wrong, what was there before is not. `FORMAT`: it came to a level that this
+      // software does not know.
+      if (error.code === 'PROTOCOL' || error.code === 'FORMAT')
+        this.refuse(incoming, chunk.sequence, error.message);
       else this.onStoreFailure(error);
       this.advance();
       return;

@@ -5,12 +5,14 @@
 import { assert, defined } from '../../base/assert.js';
 import type { Done } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
+import type { Software } from '../../kv/format-level.js';
 import { prepareStaging } from '../../kv/snapshot/staging.js';
 import type { SnapshotWriter } from '../../kv/snapshot/writer.js';
 import type { OpenStore, StoreOperation, Stores } from '../../kv/store.js';
 
 export class StagingStore {
   private readonly stores: Stores;
+  private readonly software: Software;
   private readonly currentName: () => string;
   /** Invariant: `name` is the store's, also when `currentName` gives another one meanwhile. */
   private opened: { readonly name: string; readonly store: OpenStore } | undefined;
@@ -18,8 +20,9 @@ export class StagingStore {
   private busy = false;
 
   /** `currentName` names the store to open next, or to remove if none is open. */
-  constructor(stores: Stores, currentName: () => string) {
+  constructor(stores: Stores, software: Software, currentName: () => string) {
     this.stores = stores;
+    this.software = software;
     this.currentName = currentName;
   }
 
@@ -40,10 +43,11 @@ export class StagingStore {
     const finish = this.begin(done);
     this.open((error, store) => {
       if (store === undefined) return finish(error);
-      prepareStaging(store, (failure, writer) => {
+      const prepared = (failure: Error | undefined, writer: SnapshotWriter | undefined): void => {
         this.preparedWriter = writer;
         finish(failure);
-      });
+      };
+      prepareStaging(store, prepared, this.software);
     });
   }
 

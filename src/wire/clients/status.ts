@@ -47,6 +47,12 @@ const statusFields = {
    * `catchingUp`: takes entries, does not vote yet. `running`: takes part in everything.
    */
   state: word({ forming: 0, recovering: 1, catchingUp: 2, running: 3 }),
+  /** Of the state; 0 while the node is not part of a formed cluster. */
+  formatLevel: count,
+  /** The highest that the node's software knows. */
+  formatLevelMax: count,
+  /** The newest protocol that the node's software speaks. */
+  protocolMax: count,
 };
 
 export type NodeStatus = ValuesOf<typeof statusFields>;

@@ -11,13 +11,13 @@ import type { NodeId } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import type { Command, EntryTimes } from '../../kv/commands.js';
 import { formatLevels } from '../../kv/format-level.js';
-import { asciiAt, checkArity, hexAt, listAt, nodeIdAt } from '../checks.js';
+import { asciiAt, checkArity, hexAt, listAt, nodeIdAt, uintAt } from '../checks.js';
 import { packValue, unpackArray } from '../codec.js';
 import { commandBytesMax, entryHeaderBytes, entryLengthBytes, entryLimits, fieldLimits } from '../limits.js';
 import { describe, type WireValue } from '../values.js';
 import { decodeCommand } from './command-codec.js';
 
-const formationFormatVersion = 1;
+const formationFormatVersion = 2;
 
 export interface EntryContent {
   /** The format level that its reader must know. */
@@ -38,6 +38,8 @@ export interface FormationMember {
 export interface Formation {
   readonly clusterId: string;
   readonly members: readonly FormationMember[];
+  /** The format level that the state begins with: what every member's software knew then. 1 or more. */
+  readonly formatLevel: number;
 }
 
 /**
@@ -124,7 +126,7 @@ export function decodeEntryTimes(payload: Uint8Array): EntryTimes {
 export function encodeFormation(formation: Formation): Uint8Array {
   const members: WireValue[] = [];
   for (const member of formation.members) members.push(member.nodeId, member.instanceId, member.address);
-  return packValue([formationFormatVersion, formation.clusterId, members]);
+  return packValue([formationFormatVersion, formation.clusterId, members, formation.formatLevel]);
 }
 
 /**
@@ -147,7 +149,7 @@ function readFormation(payload: Uint8Array): Formation {
   const version = positions[0];
   if (typeof version !== 'number') throw corruptFormation(`its version is ${describe(version)}`);
   if (version !== formationFormatVersion) throw unknownVersion(version);
-  checkArity(positions, 3, 'formation');
+  checkArity(positions, 4, 'formation');
   const clusterId = asciiAt(positions, 1, 'clusterId', fieldLimits.clusterIdLengthMax);
   const list = listAt(positions, 2, 'members', 3, fieldLimits.membersMax);
   const members: FormationMember[] = [];
@@ -164,7 +166,8 @@ function readFormation(payload: Uint8Array): Formation {
     });
   }
   if (members.length === 0) throw corruptFormation('it has no members');
-  return { clusterId, members };
+  const formatLevel = uintAt(positions, 3, 'formatLevel', fieldLimits.formatLevelMax, 1);
+  return { clusterId, members, formatLevel };
 }
 
 function decodeLoggedCommand(bytes: Uint8Array, position: number, offset: number): Command {

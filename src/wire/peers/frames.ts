@@ -40,8 +40,11 @@ const peerHello = hello(1, {
 });
 export type PeerHello = FrameOf<typeof peerHello>;
 
-/** The accepting node will not talk to the dialing one; it closes after this. */
-const refusal = frame(2, 'refusal', { code: word({ PROTOCOL: 0, IDENTITY: 1 }), message });
+/**
+ * The accepting node will not talk to the dialing one; it closes after this. `FORMAT`: the software of the
+ * dialing node is below the format level of the other one's store.
+ */
+const refusal = frame(2, 'refusal', { code: word({ PROTOCOL: 0, IDENTITY: 1, FORMAT: 2 }), message });
 export type PeerRefusal = FrameOf<typeof refusal>;
 
 /** A message of the core. On the wire it is a frame of its own, without an inner layer. */

@@ -4,7 +4,7 @@ import type { StoreRecord } from '../../kv/store.js';
 import { byteString, bytes, count, hex, listOf, message, positive, row, uint, word } from '../fields.js';
 import type { Row } from '../fields.js';
 import { frame, type FrameOf, type FrameTable } from '../frame.js';
-import { wireLimits } from '../limits.js';
+import { fieldLimits, wireLimits } from '../limits.js';
 
 /** Digits of a chunk's hash. */
 const hashDigits = 16;
@@ -20,6 +20,8 @@ const snapshotOffer = frame(30, 'snapshotOffer', {
   appliedIndex: count,
   appliedTerm: count,
   revision: count,
+  /** Of the state in that view: a receiver whose software is below it refuses. */
+  formatLevel: uint(fieldLimits.formatLevelMax, 1),
 });
 export type SnapshotOffer = FrameOf<typeof snapshotOffer>;
 
