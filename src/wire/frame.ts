@@ -1,7 +1,7 @@
 // A frame declared once: its number, its kind and its fields in the order of their positions give its type,
 // its encoder, its checked decoder and its arity. The number of a frame and the meaning of its positions
-// never change within a protocol version. A frame that is made very often may be encoded and decoded by hand beside
-// its declaration; the declaration then still gives type and arity, and what both do must not differ.
+// never change within a protocol version. A frame that is made very often may be encoded and decoded by hand
+// beside its declaration; the declaration then still gives type and arity, and what both do must not differ.
 
 import { assert } from '../base/assert.js';
 import { KvorumError } from '../base/errors.js';
@@ -128,10 +128,15 @@ export function frameCodec<T extends Kinded>(table: FrameTable<T>): FrameCodec<T
   };
 }
 
-/** `name`: of the protocol. */
-export function unknownFrame(name: string, positions: WireArray): KvorumError {
-  return new KvorumError(
-    'PROTOCOL',
-    `position 0 is not the number of a ${name} frame: ${describe(positions[0])}`,
-  );
+/** A decoder that throws `PROTOCOL` for what is no frame of the protocol `name`. */
+export function strict<T>(
+  name: string,
+  decode: (positions: WireArray) => T | undefined,
+): (positions: WireArray) => T {
+  return (positions) => {
+    const decoded = decode(positions);
+    if (decoded !== undefined) return decoded;
+    const message = `position 0 is not the number of a ${name} frame: ${describe(positions[0])}`;
+    throw new KvorumError('PROTOCOL', message);
+  };
 }

@@ -9,9 +9,11 @@ import type { Message } from '../../src/raft/messages.js';
 import { wireLimits } from '../../src/wire/limits.js';
 import type { ClientFrame } from '../../src/wire/clients/requests.js';
 import type { NodeStatus } from '../../src/wire/clients/status.js';
-import type { PeerFrame } from '../../src/wire/peers/frames.js';
+import type { PeerFrame, PeerRaft } from '../../src/wire/peers/frames.js';
 import type { ServerFrame } from '../../src/wire/clients/answers.js';
 import type { SnapshotFrame } from '../../src/wire/snapshots/frames.js';
+
+import type { WireValue } from '../../src/wire/values.js';
 
 export const runs = { numRuns: 300 };
 
@@ -71,6 +73,11 @@ const versionFields = {
 };
 const creditBytes = fc.integer({ min: 1, max: wireLimits.streamCreditBytesMax });
 
+/** One for each kind of a union: a kind without any does not compile. */
+type Arbitraries<T extends { readonly kind: string }> = {
+  readonly [K in T['kind']]: fc.Arbitrary<Extract<T, { readonly kind: K }>>;
+};
+
 const envelope = { from: nodeId, to: nodeId, term: uint };
 const lastLog = { lastLogIndex: uint, lastLogTerm: uint };
 
@@ -98,18 +105,26 @@ const appendEntries = fc
     entries: bodies.map((body, offset) => ({ ...body, index: message.prevLogIndex + 1 + offset })),
   }));
 
-export const raftMessage: fc.Arbitrary<Message> = fc.oneof(
+export const raftMessageOf = {
   appendEntries,
-  fc.record({ ...envelope, kind: fc.constant('preVote' as const), ...lastLog }),
-  fc.record({ ...envelope, kind: fc.constant('preVoteResult' as const), voteGranted: fc.boolean() }),
-  fc.record({
+  preVote: fc.record({ ...envelope, kind: fc.constant('preVote' as const), ...lastLog }),
+  preVoteResult: fc.record({
+    ...envelope,
+    kind: fc.constant('preVoteResult' as const),
+    voteGranted: fc.boolean(),
+  }),
+  requestVote: fc.record({
     ...envelope,
     kind: fc.constant('requestVote' as const),
     ...lastLog,
     leadershipTransfer: fc.boolean(),
   }),
-  fc.record({ ...envelope, kind: fc.constant('requestVoteResult' as const), voteGranted: fc.boolean() }),
-  fc.record({
+  requestVoteResult: fc.record({
+    ...envelope,
+    kind: fc.constant('requestVoteResult' as const),
+    voteGranted: fc.boolean(),
+  }),
+  appendEntriesResult: fc.record({
     ...envelope,
     kind: fc.constant('appendEntriesResult' as const),
     success: fc.boolean(),
@@ -117,15 +132,26 @@ export const raftMessage: fc.Arbitrary<Message> = fc.oneof(
     hintIndex: uint,
     hintTerm: uint,
   }),
-  fc.record({ ...envelope, kind: fc.constant('heartbeat' as const), leaderCommit: uint, round: uint }),
-  fc.record({ ...envelope, kind: fc.constant('heartbeatResult' as const), round: uint }),
-  fc.record({ ...envelope, kind: fc.constant('readIndex' as const), requestId: uint }),
-  fc.record({ ...envelope, kind: fc.constant('readIndexResult' as const), requestId: uint, readIndex: uint }),
-  fc.record({ ...envelope, kind: fc.constant('timeoutNow' as const) }),
-);
+  heartbeat: fc.record({
+    ...envelope,
+    kind: fc.constant('heartbeat' as const),
+    leaderCommit: uint,
+    round: uint,
+  }),
+  heartbeatResult: fc.record({ ...envelope, kind: fc.constant('heartbeatResult' as const), round: uint }),
+  readIndex: fc.record({ ...envelope, kind: fc.constant('readIndex' as const), requestId: uint }),
+  readIndexResult: fc.record({
+    ...envelope,
+    kind: fc.constant('readIndexResult' as const),
+    requestId: uint,
+    readIndex: uint,
+  }),
+  timeoutNow: fc.record({ ...envelope, kind: fc.constant('timeoutNow' as const) }),
+} satisfies Arbitraries<Message>;
+export const raftMessage: fc.Arbitrary<Message> = fc.oneof(...Object.values(raftMessageOf));
 
-const transferFrame: fc.Arbitrary<SnapshotFrame> = fc.oneof(
-  fc.record({
+const snapshotFrameOf = {
+  snapshotOffer: fc.record({
     kind: fc.constant('snapshotOffer' as const),
     sendingId: uint,
     appliedIndex: uint,
@@ -133,13 +159,13 @@ const transferFrame: fc.Arbitrary<SnapshotFrame> = fc.oneof(
     revision: uint,
     formatLevel: fc.integer({ min: 1, max: 65_535 }),
   }),
-  fc.record({
+  snapshotCursor: fc.record({
     kind: fc.constant('snapshotCursor' as const),
     sendingId: uint,
     revision: uint,
     sub: fc.constantFrom(0, 1, 9_999, 2 ** 32 - 1),
   }),
-  fc.record({
+  snapshotChunk: fc.record({
     kind: fc.constant('snapshotChunk' as const),
     sendingId: uint,
     sequence: positive,
@@ -153,42 +179,40 @@ const transferFrame: fc.Arbitrary<SnapshotFrame> = fc.oneof(
     ),
     hash: hex(16),
   }),
-  fc.record({
+  snapshotResult: fc.record({
     kind: fc.constant('snapshotResult' as const),
     sendingId: uint,
     sequence: uint,
     state: fc.constantFrom('written' as const, 'staged' as const, 'refused' as const),
     message: text,
   }),
-);
+} satisfies Arbitraries<SnapshotFrame>;
+
+export const peerFrameOf = {
+  ...snapshotFrameOf,
+  hello: fc.record({
+    kind: fc.constant('hello' as const),
+    ...versionFields,
+    formatLevel: fc.option(uint, { nil: undefined }),
+    nodeId,
+    instanceId: hex(32),
+    incarnation: hex(32),
+    clusterId: fc.option(ascii, { nil: undefined }),
+    memberIds: fc.array(nodeId, { maxLength: 7 }),
+    formation: fc.option(fc.uint8Array({ maxLength: 500 }), { nil: undefined }),
+    currentTerm: fc.option(uint, { nil: undefined }),
+    catchingUp: fc.boolean(),
+  }),
+  refusal: fc.record({
+    kind: fc.constant('refusal' as const),
+    code: fc.constantFrom('PROTOCOL' as const, 'IDENTITY' as const),
+    message: text,
+  }),
+} satisfies Arbitraries<Exclude<PeerFrame, PeerRaft>>;
 
 export const peerFrame: fc.Arbitrary<PeerFrame> = fc.oneof(
   { weight: 6, arbitrary: raftMessage.map((message) => ({ kind: 'raft' as const, message })) },
-  { weight: 3, arbitrary: transferFrame },
-  {
-    weight: 1,
-    arbitrary: fc.record({
-      kind: fc.constant('hello' as const),
-      ...versionFields,
-      formatLevel: fc.option(uint, { nil: undefined }),
-      nodeId,
-      instanceId: hex(32),
-      incarnation: hex(32),
-      clusterId: fc.option(ascii, { nil: undefined }),
-      memberIds: fc.array(nodeId, { maxLength: 7 }),
-      formation: fc.option(fc.uint8Array({ maxLength: 500 }), { nil: undefined }),
-      currentTerm: fc.option(uint, { nil: undefined }),
-      catchingUp: fc.boolean(),
-    }),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.record({
-      kind: fc.constant('refusal' as const),
-      code: fc.constantFrom('PROTOCOL' as const, 'IDENTITY' as const),
-      message: text,
-    }),
-  },
+  ...Object.values(peerFrameOf).map((arbitrary) => ({ weight: 1, arbitrary })),
 );
 
 const consistency = fc.oneof(
@@ -202,15 +226,15 @@ const consistency = fc.oneof(
 const timed = { requestId: uint, timeoutMs };
 const read = { ...timed, consistency, revision: uint, minRevision: uint };
 
-export const clientFrame: fc.Arbitrary<ClientFrame> = fc.oneof(
-  fc.record({
+export const clientFrameOf = {
+  hello: fc.record({
     kind: fc.constant('hello' as const),
     ...versionFields,
     clusterId: fc.option(ascii, { nil: undefined }),
   }),
-  fc.record({ kind: fc.constant('write' as const), ...timed, command: bytes }),
-  fc.record({ kind: fc.constant('get' as const), ...read, key }),
-  fc.record({
+  write: fc.record({ kind: fc.constant('write' as const), ...timed, command: bytes }),
+  get: fc.record({ kind: fc.constant('get' as const), ...read, key }),
+  range: fc.record({
     kind: fc.constant('range' as const),
     ...read,
     start,
@@ -219,21 +243,26 @@ export const clientFrame: fc.Arbitrary<ClientFrame> = fc.oneof(
     reverse: fc.boolean(),
     keysOnly: fc.boolean(),
   }),
-  fc.record({ kind: fc.constant('count' as const), ...read, start, end }),
-  fc.record({ kind: fc.constant('status' as const), ...timed }),
-  fc.record({
-    kind: fc.constantFrom('cancel' as const, 'ping' as const, 'closeStream' as const),
-    requestId: uint,
-  }),
-  fc.record({
+  count: fc.record({ kind: fc.constant('count' as const), ...read, start, end }),
+  status: fc.record({ kind: fc.constant('status' as const), ...timed }),
+  cancel: fc.record({ kind: fc.constant('cancel' as const), requestId: uint }),
+  ping: fc.record({ kind: fc.constant('ping' as const), requestId: uint }),
+  closeStream: fc.record({ kind: fc.constant('closeStream' as const), requestId: uint }),
+  openStream: fc.record({
     kind: fc.constant('openStream' as const),
     requestId: uint,
     topic: ascii,
     argument: fc.uint8Array({ maxLength: 100 }),
     creditBytes,
   }),
-  fc.record({ kind: fc.constant('streamCredit' as const), requestId: uint, bytes: creditBytes }),
-);
+  streamCredit: fc.record({
+    kind: fc.constant('streamCredit' as const),
+    requestId: uint,
+    bytes: creditBytes,
+  }),
+} satisfies Arbitraries<ClientFrame>;
+
+export const clientFrame: fc.Arbitrary<ClientFrame> = fc.oneof(...Object.values(clientFrameOf));
 
 const status: fc.Arbitrary<NodeStatus> = fc.record({
   clusterId: fc.oneof(fc.constant(''), ascii),
@@ -258,8 +287,8 @@ const status: fc.Arbitrary<NodeStatus> = fc.record({
 });
 const optionalNode = fc.option(nodeId, { nil: undefined });
 
-export const serverFrame: fc.Arbitrary<ServerFrame> = fc.oneof(
-  fc.record({
+export const serverFrameOf = {
+  hello: fc.record({
     kind: fc.constant('hello' as const),
     ...versionFields,
     formatLevel: uint,
@@ -270,20 +299,20 @@ export const serverFrame: fc.Arbitrary<ServerFrame> = fc.oneof(
     term: uint,
     clusterTimeMs: uint,
   }),
-  fc.record({
+  leader: fc.record({
     kind: fc.constant('leader' as const),
     leaderId: optionalNode,
     term: uint,
     clusterTimeMs: uint,
   }),
-  fc.record({
+  error: fc.record({
     kind: fc.constant('error' as const),
     requestId: uint,
     code: ascii,
     message: text,
     outcome: fc.constantFrom('none' as const, 'unknown' as const),
   }),
-  fc.record({
+  written: fc.record({
     kind: fc.constant('written' as const),
     requestId: uint,
     code: fc.constantFrom('OK' as const, 'CONFLICT' as const),
@@ -291,35 +320,37 @@ export const serverFrame: fc.Arbitrary<ServerFrame> = fc.oneof(
     count: uint,
     current: fc.option(record, { nil: undefined }),
   }),
-  fc.record({
+  got: fc.record({
     kind: fc.constant('got' as const),
     requestId: uint,
     revision: uint,
     record: fc.option(record, { nil: undefined }),
   }),
-  fc.record({
+  page: fc.record({
     kind: fc.constant('page' as const),
     requestId: uint,
     revision: uint,
     records: fc.array(record, { maxLength: 5 }),
     more: fc.boolean(),
   }),
-  fc.record({ kind: fc.constant('counted' as const), requestId: uint, revision: uint, count: uint }),
-  fc.record({ kind: fc.constant('status' as const), requestId: uint, status }),
-  fc.record({ kind: fc.constant('pong' as const), requestId: uint }),
-  fc.record({
+  counted: fc.record({ kind: fc.constant('counted' as const), requestId: uint, revision: uint, count: uint }),
+  status: fc.record({ kind: fc.constant('status' as const), requestId: uint, status }),
+  pong: fc.record({ kind: fc.constant('pong' as const), requestId: uint }),
+  streamData: fc.record({
     kind: fc.constant('streamData' as const),
     requestId: uint,
     sequence: positive,
     payload: bytes,
   }),
-  fc.record({
+  streamEnd: fc.record({
     kind: fc.constant('streamEnd' as const),
     requestId: uint,
     code: ascii,
     message: text,
   }),
-);
+} satisfies Arbitraries<ServerFrame>;
+
+export const serverFrame: fc.Arbitrary<ServerFrame> = fc.oneof(...Object.values(serverFrameOf));
 
 const condition = fc.record({ kind: fc.constant('modRevision' as const), revision: uint });
 const operation: fc.Arbitrary<ClientOperation> = fc.oneof(
@@ -372,3 +403,26 @@ export function errorOf(action: () => unknown): KvorumError | undefined {
     throw error;
   }
 }
+
+/** What may be at a position where it does not belong. */
+export const oddValues: WireValue[] = [
+  null,
+  true,
+  -1,
+  0.5,
+  2 ** 53,
+  NaN,
+  Infinity,
+  -(2 ** 53),
+  '',
+  'x',
+  'ü',
+  'a\nb',
+  'z'.repeat(5_000),
+  new Uint8Array(0),
+  new Uint8Array(5_000),
+  [],
+  [[]],
+  [1, 2, 3],
+  ['n1'],
+];

@@ -12,7 +12,7 @@ import { wireLimits } from '../../src/wire/limits.js';
 import { decodeServerFrames, encodeServerFrames } from '../../src/wire/clients/answer-codec.js';
 import { processorMs } from '../waiting.js';
 import { agreedProtocol, ownVersions, type ProtocolRange } from '../../src/wire/versions.js';
-import { clientFrame, errorOf, peerFrame, plain, serverFrame } from './arbitraries.js';
+import { clientFrame, errorOf, oddValues, peerFrame, plain, serverFrame } from './arbitraries.js';
 
 interface Protocol {
   readonly name: string;
@@ -56,28 +56,6 @@ function checkHarmless(protocol: Protocol, bytes: Uint8Array): void {
     expect(error.message.length).toBeLessThan(300);
   }
 }
-
-const oddValues: WireValue[] = [
-  null,
-  true,
-  -1,
-  0.5,
-  2 ** 53,
-  NaN,
-  Infinity,
-  -(2 ** 53),
-  '',
-  'x',
-  'ü',
-  'a\nb',
-  'z'.repeat(5_000),
-  new Uint8Array(0),
-  new Uint8Array(5_000),
-  [],
-  [[]],
-  [1, 2, 3],
-  ['n1'],
-];
 
 describe.each(protocols)('$name frames', (protocol) => {
   it('cut short anywhere are refused', () => {

@@ -2,13 +2,14 @@
 
 import type { Message } from '../../raft/messages.js';
 import { decodeFrames, packMessage, packMessages } from '../codec.js';
-import { frameCodec, unknownFrame } from '../frame.js';
+import { frameCodec, strict } from '../frame.js';
 import type { WireArray, WireFrame } from '../values.js';
 import { peerFrames, type PeerFrame, type PeerRaft } from './frames.js';
 import { raftFrames } from './raft-frames.js';
 
 const raftCodec = frameCodec<Message>(raftFrames);
 const otherCodec = frameCodec<Exclude<PeerFrame, PeerRaft>>(peerFrames);
+const decode = strict('peer', fromWire);
 
 /** One message of all frames. Throws `TOO_LARGE` over the limits of a message. */
 export function encodePeerFrames(frames: readonly PeerFrame[]): Uint8Array {
@@ -25,17 +26,14 @@ export function encodePeerMessages(frames: readonly PeerFrame[]): Uint8Array[] {
 
 /** The frames of a message. Payloads are views into `bytes`. Throws `PROTOCOL` for anything malformed. */
 export function decodePeerFrames(bytes: Uint8Array): PeerFrame[] {
-  return decodeFrames(bytes, fromWire);
+  return decodeFrames(bytes, decode);
 }
 
 function toWire(frame: PeerFrame): WireFrame {
   return frame.kind === 'raft' ? raftCodec.encode(frame.message) : otherCodec.encode(frame);
 }
 
-function fromWire(positions: WireArray): PeerFrame {
+function fromWire(positions: WireArray): PeerFrame | undefined {
   const message = raftCodec.decode(positions);
-  if (message !== undefined) return { kind: 'raft', message };
-  const other = otherCodec.decode(positions);
-  if (other === undefined) throw unknownFrame('peer', positions);
-  return other;
+  return message === undefined ? otherCodec.decode(positions) : { kind: 'raft', message };
 }

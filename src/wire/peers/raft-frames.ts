@@ -1,5 +1,6 @@
 // The messages of the consensus core as frames. Those of every write and every read are encoded and decoded
-// by hand. Whether `from` is the node that the link belongs to is for the receiver to check, not visible here.
+// by hand. Whether `from` is the node that the link belongs to is for the receiver to check, not visible
+// here.
 
 import type { AppendEntries, Heartbeat, HeartbeatResult, Message } from '../../raft/messages.js';
 import type { AppendEntriesResult, ReadIndexRequest, ReadIndexResult } from '../../raft/messages.js';
