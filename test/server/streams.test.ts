@@ -112,6 +112,20 @@ describe('a stream', () => {
     expect(lengths(world, 1)).toEqual([[1, 9]]);
   });
 
+  test('that ends while it is asked gives that frame first, and lets its source go after it', () => {
+    const world = connected(1);
+    const source = held(world, 1, 1);
+    source.put(5, 6);
+    source.onNext = () => {
+      source.out.end('OK', 'enough');
+      source.out.end('INTERNAL', 'a second end');
+      expect(source.closed).toBe(0);
+    };
+    world.turns();
+    expect(world.take(1)).toMatchObject([{ kind: 'streamData' }, { kind: 'streamEnd', code: 'OK' }]);
+    expect([source.closed, source.asked]).toEqual([1, 1]);
+  });
+
   test('does not count as a request that waits', () => {
     const world = new ClientsWorld({ requestsMax: 1 });
     world.connect(1);
@@ -277,6 +291,27 @@ describe('turns', () => {
     expect(seen.length).toBeLessThan(100 * 40);
     const order = seen.filter((id, i) => seen.indexOf(id) === i);
     expect(order).toEqual(Array.from({ length: 100 }, (_, i) => i + 1));
+  });
+
+  test('go on when the one that took a whole slice has nothing more', () => {
+    const world = connected(1);
+    const [first, second] = [held(world, 1, 1, 1), held(world, 1, 2)];
+    first.put(100_000);
+    second.put(3);
+    world.turns();
+    expect(lengths(world, 1)).toEqual([
+      [1, 100_000],
+      [2, 3],
+    ]);
+  });
+
+  test('are not more for a stream that was woken more often', () => {
+    const world = connected(1);
+    const first = held(world, 1, 1, 1_000_000);
+    for (let i = 0; i < 200; i++) first.put(1_000);
+    held(world, 1, 2).put(3);
+    world.turn();
+    expect(lengths(world, 1).some(([requestId]) => requestId === 2)).toBe(true);
   });
 
   test('are shared by many connections, and end when they have taken their time or bytes', () => {

@@ -274,9 +274,12 @@ describe('clients', () => {
     for (let i = 0; i < 3; i++) b.network.send(link, new Uint8Array(linkBacklogBytes));
     while (!b.heard.includes('drained')) runFor(scheduler, 10);
     expect([b.network.bufferedBytes(link), received]).toEqual([0, 4 * linkBacklogBytes]);
-    // Neither a client that sends nor links between nodes have anybody to tell.
+    b.network.send(link, new Uint8Array(1));
+    // Links between nodes have nobody to tell: no event is made for them.
+    const { eventCount } = scheduler;
     for (let i = 0; i < 3; i++) a.network.send(a.outbound ?? 0, new Uint8Array(linkBacklogBytes));
     runFor(scheduler, 100_000);
+    expect(scheduler.eventCount - eventCount).toBe(4);
     expect(b.heard.filter((event) => event === 'drained')).toHaveLength(1);
     expect(a.heard).toEqual(['dialed b']);
   });

@@ -121,8 +121,6 @@ class Reader {
   /** Streams that wait for their turn, in its order. */
   queue: Stream[] = [];
   isQueued = false;
-  /** Its connection has no room: it waits for `drained`. */
-  isBlocked = false;
 
   constructor(caller: StreamCaller) {
     this.caller = caller;
@@ -167,7 +165,7 @@ export class Streams {
   /** The reader can take more. Throws `PROTOCOL` for more than a window, or for a stream never opened. */
   credit(caller: StreamCaller, { requestId, bytes }: StreamCredit): void {
     const stream = this.find(caller, requestId);
-    if (stream === undefined || stream.ending !== undefined) return;
+    if (stream === undefined) return;
     const creditBytes = stream.creditBytes + bytes;
     if (creditBytes > wireLimits.streamCreditBytesMax) {
       const fact = `stream ${requestId} would have a credit of ${creditBytes} bytes`;
@@ -186,9 +184,7 @@ export class Streams {
   /** The connection of the caller has room again. */
   drained(caller: StreamCaller): void {
     const reader = this.readers.get(caller);
-    if (reader?.isBlocked !== true) return;
-    reader.isBlocked = false;
-    this.enqueue(reader);
+    if (reader !== undefined) this.enqueue(reader);
   }
 
   /** Nobody reads the caller's streams any more. */
@@ -220,12 +216,10 @@ export class Streams {
   private serve(reader: Reader): number {
     reader.isQueued = false;
     const { caller } = reader;
-    if (caller.isGone || reader.queue.length === 0) return 0;
+    if (reader.queue.length === 0) return 0;
     const roomBytes = caller.roomBytes;
-    if (roomBytes <= 0) {
-      reader.isBlocked = true;
-      return 0;
-    }
+    // It has its next turn when it has drained, or when there is more for it: then it is looked at again.
+    if (roomBytes <= 0) return 0;
     const sliceBytes = Math.min(readerSliceBytes, roomBytes);
     const waiting = reader.queue;
     reader.queue = [];
@@ -370,7 +364,7 @@ export class Streams {
   };
 
   private enqueue(reader: Reader): void {
-    if (reader.isQueued || reader.isBlocked || reader.queue.length === 0) return;
+    if (reader.isQueued || reader.queue.length === 0) return;
     reader.isQueued = true;
     this.queue.push(reader);
     if (this.queue.length === 1) this.options.wake();
