@@ -157,7 +157,7 @@ const snapshotFrameOf = {
     appliedIndex: uint,
     appliedTerm: uint,
     revision: uint,
-    formatLevel: fc.integer({ min: 1, max: 65_535 }),
+    formatLevel: fc.integer({ min: 1, max: 255 }),
   }),
   snapshotCursor: fc.record({
     kind: fc.constant('snapshotCursor' as const),
