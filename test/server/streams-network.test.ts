@@ -1,6 +1,6 @@
 // Streams between production nodes and clients in the virtual world: over links with latency and a bound on
-// their bandwidth, with readers that are fast, slow or cut off. What a node was asked for and no reader has yet
-// is what is buffered for it, wherever it is.
+// their bandwidth, with readers that are fast, slow or cut off. What a node was asked for and no reader has
+// yet is what is buffered for it, wherever it is.
 
 import { describe, expect, test } from 'vitest';
 import type { LinkId } from '../../src/base/env.js';
@@ -76,6 +76,7 @@ class RawClient {
   private readonly link: LinkId;
   private readonly world: World;
   private sequence = 0;
+  private firstMs: number | undefined;
 
   constructor(world: World, name: string, ordinal: number) {
     this.name = name;
@@ -127,8 +128,6 @@ class RawClient {
     // One frame after the other: it is busy with those before.
     else this.env.timers.set(this.delayMs * this.numbers.length - this.sinceFirstMs(), give);
   }
-
-  private firstMs: number | undefined;
 
   private sinceFirstMs(): number {
     const nowMs = this.world.scheduler.nowUs / 1_000;
