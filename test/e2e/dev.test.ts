@@ -10,6 +10,7 @@ import {
   onEnd,
   processRuns,
   runCommand,
+  runUntil,
   startCommand,
   temporaryFolder,
   untilGone,
@@ -41,9 +42,11 @@ async function untilReady(dev: Dev): Promise<void> {
 }
 
 async function nodePids(dev: Dev): Promise<number[]> {
-  const { stdout, stderr } = await runCommand(['status', '--json', '--endpoints', dev.endpoints]);
-  const status = JSON.parse(stdout || stderr) as ClusterStatus;
-  const pids = status.nodes.flatMap((node) => (node.pid === undefined ? [] : [node.pid]));
+  const pidsIn = (stdout: string): number[] =>
+    (JSON.parse(stdout) as ClusterStatus).nodes.flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
+  const parts = ['status', '--json', '--endpoints', dev.endpoints];
+  const { stdout } = await runUntil(parts, {}, (result) => pidsIn(result.stdout).length === 3);
+  const pids = pidsIn(stdout);
   for (const pid of pids) onEnd(() => processRuns(pid) && process.kill(pid, 'SIGKILL'));
   return pids;
 }
@@ -65,9 +68,7 @@ describe('kvorum dev', () => {
     const outputs: string[] = [];
     for (const line of commands) {
       const words = line.trim().split(' ');
-      const { code, stdout, stderr } = await runCommand(words.slice(words[0] === 'node' ? 2 : 2));
-      expect(code, stderr).toBe(0);
-      outputs.push(stdout);
+      outputs.push((await runUntil(words.slice(2))).stdout);
     }
     expect(outputs[0]).toMatch(/^revision \d+\n$/);
     expect(outputs[1]).toBe('hello');

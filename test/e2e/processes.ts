@@ -165,6 +165,27 @@ export function runCommand(parts: readonly string[], options: CommandOptions = {
   return startCommand(parts, options).result;
 }
 
+/** UNAVAILABLE and TIMEOUT. */
+const lateCodes: readonly (number | null)[] = [5, 6];
+
+/**
+ * Runs a command that tells how things are at the moment, such as `status`, until it ends with 0 and `isWhole`
+ * holds for it: what is late on a busy machine counts as not there.
+ */
+export function runUntil(
+  parts: readonly string[],
+  options: CommandOptions = {},
+  isWhole: (result: CommandResult) => boolean = () => true,
+): Promise<CommandResult> {
+  let last: CommandResult | undefined;
+  const look = async (): Promise<CommandResult | undefined> => {
+    last = await runCommand(parts, options);
+    if (last.code !== 0 && !lateCodes.includes(last.code)) throw new InVain(last.stderr);
+    return last.code === 0 && isWhole(last) ? last : undefined;
+  };
+  return until(look, `kvorum ${parts.join(' ')}`, () => last);
+}
+
 /**
  * Whether a process with this id runs. One that has ended and waits to be collected by its parent does not.
  */
