@@ -2,6 +2,7 @@
 // answered from the local state once that has been applied far enough. Nothing is answered from a state
 // older than its level allows.
 
+import { assertNever } from '../../base/assert.js';
 import type { Clock, Millis, TimerHandle, Timers } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import type { StateMachine } from '../../kv/state-machine.js';
@@ -231,8 +232,11 @@ export class Reads {
         return true;
       case 'bounded':
         return this.options.clock.nowMs() - this.freshAsOfMs <= frame.consistency.maxStalenessMs;
-      default:
+      case 'linearizable':
+      case 'leaderLease':
         return false;
+      default:
+        return assertNever(frame.consistency);
     }
   }
 

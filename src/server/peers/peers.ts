@@ -3,6 +3,7 @@
 // and only what comes over the newest link of a peer is heard, so a message from an earlier process never
 // arrives.
 
+import { assertNever } from '../../base/assert.js';
 import type { LinkId, Network, NodeId, Report, Timers } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import type { Message } from '../../raft/messages.js';
@@ -221,11 +222,17 @@ export class Peers {
       }
       case 'refusal':
         throw this.refusedBy(outbound.peer, frame);
-      default:
+      case 'raft':
+      case 'snapshotOffer':
+      case 'snapshotCursor':
+      case 'snapshotChunk':
+      case 'snapshotResult':
         throw new KvorumError(
           'PROTOCOL',
           `node ${outbound.peer} sent a message on a link that it only listens on`,
         );
+      default:
+        assertNever(frame);
     }
   }
 
@@ -261,11 +268,17 @@ export class Peers {
         return;
       case 'refusal':
         throw new KvorumError('PROTOCOL', 'a refusal on a link that the other side opened');
-      default:
+      case 'snapshotOffer':
+      case 'snapshotCursor':
+      case 'snapshotChunk':
+      case 'snapshotResult':
         if (inbound.peer === undefined || !inbound.isMember) {
           throw new KvorumError('PROTOCOL', `a ${frame.kind} from a node that is no member of the cluster`);
         }
         this.options.snapshot(inbound.peer, frame);
+        return;
+      default:
+        assertNever(frame);
     }
   }
 

@@ -3,6 +3,7 @@
 // that are in use, nor stop the node: whatever goes wrong here gives the snapshot up, and the next one goes
 // on after what is durable, or begins from nothing when that cannot be trusted.
 
+import { assertNever } from '../../base/assert.js';
 import type { Clock, Done, Millis, NodeId, Report, TimerHandle, Timers } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import type { Software } from '../../kv/format-level.js';
@@ -374,5 +375,7 @@ function take(writer: SnapshotWriter | undefined, { part, sequence, records, has
       const end = writer.takeEnd(records);
       return { end, operations: end.operations };
     }
+    default:
+      return assertNever(part);
   }
 }
