@@ -15,6 +15,7 @@ import { endOnBrokenPipe, entryToJson, paint, say } from './terminal/output.js';
 import { addSimCommand } from './sim/sim.js';
 import { addStartCommand } from './commands/start.js';
 import { addStatusCommand } from './commands/status.js';
+import { addUpgradeCommand } from './commands/upgrade.js';
 
 /** The whole command line, without running anything. */
 export function createProgram(): Command {
@@ -27,6 +28,7 @@ export function createProgram(): Command {
   addDevCommand(program);
   addKeyCommands(program);
   addStatusCommand(program);
+  addUpgradeCommand(program);
   addBenchCommand(program);
   addSimCommand(program);
   addChaosCommand(program);

@@ -165,6 +165,22 @@ export class KvorumClient implements AsyncDisposable {
   }
 
   /**
+   * What `kvorum upgrade` does: brings the cluster to a format level, and gives the level that it is at then.
+   * There is no way down. All members must be running and connected to the leader, and know the level.
+   *
+   * Fails with INVALID_ARGUMENT; with UNSUPPORTED when the level is not above the cluster's, or a member does
+   * not know it; with UNAVAILABLE, TIMEOUT, ABORTED or CLOSED.
+   */
+  async raiseFormat(level: number, options: CallOptions = check.noOptions): Promise<number> {
+    check.checkOptions(options, 'raiseFormat');
+    check.revisionOf(level, 'level', 1);
+    const { leader, nodes } = await this.status(options);
+    const endpoint = nodes.find((node) => node.id === leader)?.address;
+    if (endpoint === undefined) throw new KvorumError('UNAVAILABLE', 'no leader is known: try again');
+    return (await this.#call<'raiseFormat'>({ kind: 'raiseFormat', level, endpoint }, options)).formatLevel;
+  }
+
+  /**
    * Fails what waits with CLOSED, ends the session at the cluster as far as it can be reached, and closes all
    * connections. Nothing of the client keeps the process alive afterwards. May be called again.
    */

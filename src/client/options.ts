@@ -149,6 +149,7 @@ export const optionNames = {
   }),
   count: namesOf<CountOptions>({ ...ofSelection, ...ofRead }),
   status: namesOf<CallOptions>(ofCall),
+  raiseFormat: namesOf<CallOptions>(ofCall),
 };
 
 export interface PutResult {

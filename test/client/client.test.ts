@@ -427,6 +427,16 @@ describe('signals, status, close', () => {
     expect(listeners).toBe(0);
   });
 
+  test('a raise of the format level goes to the leader, and gives the level', async () => {
+    const { client, harness } = setup;
+    expect(await setup.run(client.raiseFormat(2))).toBe(2);
+    const asked = harness.cluster.nodes.map(({ received }) => received.map(({ kind }) => kind));
+    expect(asked.map((kinds) => kinds.includes('raiseFormat'))).toEqual([true, false, false]);
+    await expect(client.raiseFormat(0)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    harness.cluster.leader = undefined;
+    await expect(setup.run(client.raiseFormat(2))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  });
+
   test('status lists every member, reachable or not', async () => {
     const { client, harness } = setup;
     await setup.run(client.put('k', 'v'));

@@ -286,6 +286,8 @@ export class ClusterNode implements FakeNode {
       this.write(link, frame);
     } else if (frame.kind === 'openStream' || frame.kind === 'streamCredit' || frame.kind === 'closeStream') {
       this.streams(link, frame);
+    } else if (frame.kind === 'raiseFormat') {
+      this.answer(link, { kind: 'formatRaised', requestId: frame.requestId, formatLevel: frame.level });
     } else if (cluster.leader === undefined && frame.consistency.kind === 'linearizable') {
       this.answer(link, errorFrame(frame.requestId, 'NOT_LEADER', 'none'));
     } else {

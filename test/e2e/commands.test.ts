@@ -240,6 +240,17 @@ describe('status', () => {
   });
 });
 
+describe('upgrade', () => {
+  test('has nothing to do where every node knows no more, and shows the levels', async () => {
+    const { stdout, code } = await kvorum(['upgrade']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/knows up to/);
+    expect(stdout).toMatch(/the cluster is at format level 1, the highest that all of its nodes know\n$/);
+    const json = await kvorum(['upgrade', '--json']);
+    expect(JSON.parse(json.stdout)).toEqual({ formatLevel: 1, raised: false });
+  });
+});
+
 describe('wrong input', () => {
   test.each([
     ['no command', []],

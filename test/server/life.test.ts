@@ -16,6 +16,8 @@ import type { PeerHello } from '../../src/wire/peers/frames.js';
 import type { SnapshotFrame } from '../../src/wire/snapshots/frames.js';
 import { ownVersions } from '../../src/wire/versions.js';
 import { hashChunk } from '../../src/wire/snapshots/codec.js';
+import { encodeCommand } from '../../src/wire/commands/command-codec.js';
+import { encodeEntryPayload } from '../../src/wire/commands/entry-codec.js';
 import { appliedAt, MemoryStores, PairBench } from './pair-world.js';
 
 /** Stores of which the test can hold back lists and openings. */
@@ -38,15 +40,15 @@ class HeldStores extends MemoryStores {
 
 /** Member n1 of three, alone with what the test tells it. */
 class Bench {
-  readonly pair = PairBench.fresh(1);
+  readonly pair: PairBench;
   readonly stores: HeldStores;
   readonly sent: SnapshotFrame[] = [];
   readonly failures: Error[] = [];
   readonly life: Life;
   settled = 0;
 
-  constructor(software = thisSoftware) {
-    const { pair } = this;
+  constructor(software = thisSoftware, pair = PairBench.fresh(1)) {
+    this.pair = pair;
     pair.software = software;
     const { timers } = pair.world.options();
     this.stores = new HeldStores((callback) => timers.defer(callback));
@@ -294,5 +296,32 @@ describe('a node whose software is below the level of the cluster', () => {
       expect(refusal).toMatchObject({ code: 'FORMAT' });
     }
     expect(bench.failures).toEqual([]);
+  });
+
+  const raise = encodeEntryPayload({ clusterTimeMs: 0, wallTimeMs: 0 }, 2, [
+    encodeCommand({ kind: 'raiseFormat', level: 2 }),
+  ]);
+
+  it('does not start on a log that goes above it, and takes nothing for damaged', () => {
+    const bench = new Bench(thisSoftware, PairBench.fresh(1, raise));
+    expect(() => bench.open()).toThrow(expect.objectContaining({ code: 'FORMAT' }));
+    expect(bench.life.standing.kind).toBe('opening');
+    expect(readDamage(bench.pair.world.disk, firstCurrent)).toBeUndefined();
+    const upgraded = new Bench(newer, bench.pair);
+    upgraded.open();
+    expect(upgraded.life.status()).toMatchObject({ state: 'running', formatLevel: 1 });
+  });
+
+  it('takes no entry that is above it, and changes nothing', () => {
+    const bench = new Bench();
+    bench.open();
+    const { replica } = bench.life.running ?? expect.unreachable();
+    const { lastIndex, currentTerm } = replica.raft;
+    const entries = [{ index: lastIndex + 1, term: 9, kind: 'command', payload: raise } as const];
+    const place = { prevLogIndex: lastIndex, prevLogTerm: 3, leaderCommit: 5 };
+    const append = { kind: 'appendEntries', from: 'n2', to: 'n1', term: 9, ...place, entries } as const;
+    expect(() => replica.receive(append)).toThrow(expect.objectContaining({ code: 'FORMAT' }));
+    bench.run();
+    expect(replica.raft).toMatchObject({ lastIndex, currentTerm });
   });
 });

@@ -100,13 +100,15 @@ export class PairBench {
     this.formation = { clusterId: 'c'.repeat(32), members, formatLevel: 1 };
   }
 
-  static fresh(seed: number): PairBench {
+  /** `last`: the payload of the last entry, which has commands then. */
+  static fresh(seed: number, last?: Uint8Array): PairBench {
     const bench = new PairBench(new World(seed));
     const { clusterId } = bench.formation;
     writeCurrent(bench.world.disk, firstCurrent);
     writeFormationRecord(bench.world.disk, { state: 'formed', formation: bench.formation, namesPair: true });
     const entries = Array.from({ length: 8 }, (_, i) => {
       const term = i < 5 ? 2 : 3;
+      if (i === 7 && last !== undefined) return { index: 8, term, kind: 'command', payload: last } as const;
       return { index: i + 1, term, kind: 'noop', payload: new Uint8Array(0) } as const;
     });
     const options = { ...bench.world.options(), clusterId, segmentBytes: 65_536 };

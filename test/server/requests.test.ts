@@ -3,6 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
 import type { CommandResult } from '../../src/kv/commands.js';
+import { thisSoftware } from '../../src/kv/format-level.js';
 import { Applier } from '../../src/server/replica/applier.js';
 import { Proposals, type PendingWrite } from '../../src/server/front/proposals.js';
 import type { Reads } from '../../src/server/front/reads.js';
@@ -26,6 +27,7 @@ function world(getAt: (key: string) => undefined) {
     status: () => {
       throw new Error('not asked for');
     },
+    raiseFormat: () => undefined,
     damaged: (error) => damaged.push(error),
     wake: () => undefined,
   });
@@ -75,7 +77,8 @@ describe('an answer that cannot be made', () => {
     const caller = new FakeCaller();
     const failures: Error[] = [];
     const fail = (error: Error): void => void failures.push(error);
-    const context = { env: time, config: { sliceMs: 2 }, stateMachine, store, fail };
+    const software = thisSoftware;
+    const context = { env: time, config: { sliceMs: 2 }, software, stateMachine, store, fail };
     const applier = new Applier(context, {
       proposals,
       mustWait: () => false,
@@ -86,7 +89,7 @@ describe('an answer that cannot be made', () => {
     const keys = ['whole', 'broken', 'whole'];
     for (const round of [0, 1]) {
       keys.forEach((key, i) => proposals.add(writeOf(caller, 1 + i + 3 * round, key)));
-      const batches = proposals.takeBatches(() => ({ clusterTimeMs: 1, wallTimeMs: 1 }));
+      const batches = proposals.takeBatches(1, () => ({ clusterTimeMs: 1, wallTimeMs: 1 }));
       proposals.appended(batches, 1, 1 + round);
       const payload = batches[0]?.payload ?? new Uint8Array();
       applier.enqueue([{ index: 1 + round, term: 1, kind: 'command', payload }]);

@@ -260,6 +260,12 @@ export const clientFrameOf = {
     requestId: uint,
     bytes: creditBytes,
   }),
+  raiseFormat: fc.record({
+    kind: fc.constant('raiseFormat' as const),
+    requestId: uint,
+    timeoutMs: fc.integer({ min: 1, max: 2 ** 31 - 1 }),
+    level: fc.integer({ min: 1, max: 255 }),
+  }),
 } satisfies Arbitraries<ClientFrame>;
 
 export const clientFrame: fc.Arbitrary<ClientFrame> = fc.oneof(...Object.values(clientFrameOf));
@@ -347,6 +353,11 @@ export const serverFrameOf = {
     requestId: uint,
     code: ascii,
     message: text,
+  }),
+  formatRaised: fc.record({
+    kind: fc.constant('formatRaised' as const),
+    requestId: uint,
+    formatLevel: uint,
   }),
 } satisfies Arbitraries<ServerFrame>;
 

@@ -24,7 +24,7 @@ export function addStatusCommand(program: Command): void {
  * The status of every member. The first answer of a node tells the client who the other members are; when
  * some were not known before, all are asked again.
  */
-async function readWholeStatus(client: KvorumClient, timeoutMs: number): Promise<ClusterStatus> {
+export async function readWholeStatus(client: KvorumClient, timeoutMs: number): Promise<ClusterStatus> {
   const first = await client.status({ timeoutMs });
   if (!first.nodes.some((node) => node.reachable)) return first;
   return client.status({ timeoutMs });

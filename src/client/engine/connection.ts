@@ -260,6 +260,7 @@ export class Connection implements LinkOwner, RequestCarrier {
       case 'page':
       case 'counted':
       case 'status':
+      case 'formatRaised':
       case 'streamData':
       case 'streamEnd':
         throw new KvorumError('PROTOCOL', `the node sent ${frame.kind} before its hello`);
@@ -287,6 +288,7 @@ export class Connection implements LinkOwner, RequestCarrier {
       case 'page':
       case 'counted':
       case 'status':
+      case 'formatRaised':
         this.answered(frame);
         return;
       case 'streamData':

@@ -11,6 +11,7 @@ import type { ClientFrame } from '../../wire/clients/requests.js';
 import type { Consistency } from '../../wire/clients/consistency.js';
 import type {
   CountAnswer,
+  FormatRaisedAnswer,
   GetAnswer,
   RangeAnswer,
   StatusAnswer,
@@ -64,7 +65,15 @@ export interface EngineStatus {
   readonly endpoint?: string;
 }
 
-export type EngineRequest = EngineWrite | EngineGet | EngineRange | EngineCount | EngineStatus;
+/** To the node at `endpoint`, which must lead: bring the cluster to this format level. */
+export interface EngineRaiseFormat {
+  readonly kind: 'raiseFormat';
+  readonly level: number;
+  readonly endpoint: string;
+}
+
+export type EngineRequest =
+  EngineWrite | EngineGet | EngineRange | EngineCount | EngineStatus | EngineRaiseFormat;
 
 export type RequestKind = EngineRequest['kind'];
 
@@ -75,6 +84,7 @@ export interface EngineAnswers extends Record<RequestKind, { readonly kind: stri
   readonly range: RangeAnswer;
   readonly count: CountAnswer;
   readonly status: StatusAnswer;
+  readonly raiseFormat: FormatRaisedAnswer;
 }
 
 export type EngineResult = EngineAnswers[RequestKind];
@@ -179,6 +189,15 @@ const requestRules = {
     readsNewest: () => false,
     endpoint: ({ endpoint }) => endpoint,
     frame: (_request, requestId, timeoutMs) => ({ kind: 'status', requestId, timeoutMs }),
+  },
+  raiseFormat: {
+    lane: 'status',
+    answer: 'formatRaised',
+    bytes: () => 0,
+    readFrom: () => 'leader',
+    readsNewest: () => false,
+    endpoint: ({ endpoint }) => endpoint,
+    frame: ({ level }, requestId, timeoutMs) => ({ kind: 'raiseFormat', requestId, timeoutMs, level }),
   },
 } satisfies { readonly [Kind in RequestKind]: RequestRule<Extract<EngineRequest, { kind: Kind }>> };
 

@@ -193,6 +193,7 @@ export class Clients {
       case 'range':
       case 'count':
       case 'status':
+      case 'raiseFormat':
         this.request(client, frame);
         return;
       default:

@@ -4,7 +4,6 @@
 
 import type { LogIndex, Term } from '../../raft/types.js';
 import type { ClientCommand, CommandResult, EntryTimes } from '../../kv/commands.js';
-import { formatLevels } from '../../kv/format-level.js';
 import { encodeEntryPayload } from '../../wire/commands/entry-codec.js';
 import { entryLimits } from '../../wire/limits.js';
 import type { Caller } from './caller.js';
@@ -68,8 +67,11 @@ export class Proposals {
     return true;
   }
 
-  /** Puts what has gathered into few entries, up to `proposalBytesMax` of them; the rest stays gathered. */
-  takeBatches(stamp: () => EntryTimes): Batch[] {
+  /**
+   * Puts what has gathered into few entries, up to `proposalBytesMax` of them; the rest stays gathered.
+   * `formatLevel`: of the state that they are for.
+   */
+  takeBatches(formatLevel: number, stamp: () => EntryTimes): Batch[] {
     const batches: Batch[] = [];
     let writes: PendingWrite[] = [];
     let bytes = 0;
@@ -78,7 +80,7 @@ export class Proposals {
       const times = stamp();
       const payload = encodeEntryPayload(
         times,
-        formatLevels.min,
+        formatLevel,
         writes.map((write) => write.bytes),
       );
       batches.push({ payload, times, writes });

@@ -10,7 +10,7 @@ import { soleKeyOf } from '../../kv/operations/index.js';
 import { decodeCommand } from '../../wire/commands/command-codec.js';
 import type { ErrorAnswer, WriteAnswer } from '../../wire/clients/answers.js';
 import type { NodeStatus } from '../../wire/clients/status.js';
-import type { WriteRequest } from '../../wire/clients/requests.js';
+import type { RaiseFormatRequest, WriteRequest } from '../../wire/clients/requests.js';
 import { errorAnswer, isDamage, type Caller } from './caller.js';
 import type { RequestFrame } from './clients.js';
 import type { PendingWrite, Proposals } from './proposals.js';
@@ -23,6 +23,8 @@ export interface RequestsOptions {
   refuseWrite(command: ClientCommand): KvorumError | undefined;
   getAt(key: ByteString, revision: number): KeyRecord | undefined;
   status(): NodeStatus;
+  /** Answers when the level is raised, or why it is not. */
+  raiseFormat(caller: Caller, frame: RaiseFormatRequest): void;
   /** The store is damaged: the node may answer for nothing any more. */
   damaged(error: Error): void;
   /** There are writes to propose: call `propose` at the end of this turn. */
@@ -43,6 +45,9 @@ export class Requests {
         return;
       case 'status':
         caller.answer({ kind: 'status', requestId: frame.requestId, status: this.options.status() });
+        return;
+      case 'raiseFormat':
+        this.options.raiseFormat(caller, frame);
         return;
       case 'get':
       case 'range':

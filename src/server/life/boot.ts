@@ -22,6 +22,7 @@ import { encodeFormation, type Formation } from '../../wire/commands/entry-codec
 import { readFormationRecord, writeFormationRecord, type FormationRecord } from './formation-record.js';
 import type { Member } from '../../wire/clients/answers.js';
 import type { NodeConfig } from '../config/node-config.js';
+import { checkLogLevels } from '../replica/entry-checks.js';
 import type { NodeEvent, ServerEnv } from '../events.js';
 
 /** The data folder without its store and log. */
@@ -131,14 +132,14 @@ export function makeNextLog(
   return directory;
 }
 
-/** Opens the log in use. Throws `CORRUPT`, `IDENTITY` or `DISK`. */
+/** Opens the log in use. Throws `FORMAT`, `CORRUPT`, `IDENTITY` or `DISK`. */
 export function openLog(
   options: BootOptions,
   formation: Formation,
   { log: directory }: Current,
   appliedIndexFloor: number,
 ): OpenedLog {
-  const { env, config, onFailure } = options;
+  const { env, config, software, onFailure } = options;
   const { wal, recovered } = openWal({
     ...segmentOptions(options, formation, directory),
     clock: env.clock,
@@ -149,6 +150,7 @@ export function openLog(
     appliedIndexFloor,
     onFailure,
   });
+  checkLogLevels(recovered.log.recentEntries, software);
   return { wal, recovered };
 }
 

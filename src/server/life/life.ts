@@ -366,11 +366,12 @@ export class Life {
     opened: OpenedStore,
     { wal, recovered }: OpenedLog,
   ): Replica {
-    const { nodeId, config, clients, peers } = this.options;
+    const { nodeId, config, software, clients, peers } = this.options;
     return new Replica({
       env: this.env,
       nodeId,
       config,
+      software,
       formation,
       ...opened,
       wal,

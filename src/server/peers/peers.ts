@@ -54,6 +54,8 @@ interface Outbound {
   /** The other side said who it is. */
   answered: boolean;
   ready: boolean;
+  /** What the process that answers here knows; 0 until it has said so. */
+  formatLevelMax: number;
 }
 
 interface Inbound {
@@ -87,12 +89,21 @@ export class Peers {
     return this.outboundByPeer.get(peer)?.ready ?? false;
   }
 
+  /**
+   * The highest format level that the process knows which answers at the peer's address now; `undefined`
+   * while none is connected.
+   */
+  formatLevelMaxOf(peer: NodeId): number | undefined {
+    const outbound = this.outboundByPeer.get(peer);
+    return outbound?.ready === true ? outbound.formatLevelMax : undefined;
+  }
+
   has(link: LinkId): boolean {
     return this.outboundByLink.has(link) || this.inboundByLink.has(link);
   }
 
   dialed(link: LinkId, peer: NodeId): void {
-    const outbound: Outbound = { peer, link, answered: false, ready: false };
+    const outbound: Outbound = { peer, link, answered: false, ready: false, formatLevelMax: 0 };
     this.outboundByPeer.set(peer, outbound);
     this.outboundByLink.set(link, outbound);
     this.options.network.send(link, encodePeerFrames([this.options.hello()]));
@@ -208,6 +219,7 @@ export class Peers {
           throw new KvorumError('IDENTITY', `${fact}: check the cluster file`);
         }
         outbound.answered = true;
+        outbound.formatLevelMax = frame.formatLevelMax;
         const refusal = this.options.judge(frame, true);
         if (refusal === 'unconfirmed') throw new KvorumError('INTERNAL', 'an answer confirms itself');
         if (refusal !== undefined) throw new KvorumError(refusal.code, refusal.message);

@@ -24,7 +24,7 @@ export interface ApplierHost {
   reached(index: LogIndex): void;
 }
 
-export interface ApplierContext extends Pick<ReplicaContext, 'stateMachine' | 'store' | 'fail'> {
+export interface ApplierContext extends Pick<ReplicaContext, 'software' | 'stateMachine' | 'store' | 'fail'> {
   readonly env: Pick<NodeEnv, 'clock' | 'timers'>;
   readonly config: Pick<NodeConfig, 'sliceMs'>;
 }
@@ -127,7 +127,7 @@ export class Applier {
     if (own !== undefined) {
       return { index, term, times: own.times, commands: own.writes.map((write) => write.command) };
     }
-    const { times, commands } = decodeEntryPayload(entry.payload);
+    const { times, commands } = decodeEntryPayload(entry.payload, this.context.software.formatLevelMax);
     return { index, term, times, commands };
   }
 

@@ -3,6 +3,7 @@
 // must never hold a rule or a state.
 
 import type { NodeId } from '../../base/env.js';
+import type { Software } from '../../kv/format-level.js';
 import type { StateMachine } from '../../kv/state-machine.js';
 import type { OrderedStore } from '../../kv/store.js';
 import type { Raft } from '../../raft/raft.js';
@@ -20,12 +21,14 @@ export interface ReplicaSurroundings {
   readonly env: ServerEnv;
   readonly nodeId: NodeId;
   readonly config: NodeConfig;
+  /** What this node can work with. */
+  readonly software: Software;
   readonly formation: Formation;
   readonly stateMachine: StateMachine;
   readonly store: OrderedStore;
   readonly wal: Wal;
   readonly clients: Pick<Clients, 'notifyLeader'>;
-  readonly peers: Pick<Peers, 'send' | 'sendSnapshot'>;
+  readonly peers: Pick<Peers, 'send' | 'sendSnapshot' | 'formatLevelMaxOf'>;
   /** The node's own view of itself. */
   status(): NodeStatus;
   /** The node stops. */

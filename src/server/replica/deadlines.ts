@@ -3,7 +3,6 @@
 // time; an idle cluster writes none.
 
 import type { LogIndex } from '../../raft/types.js';
-import { formatLevels } from '../../kv/format-level.js';
 import { encodeCommand } from '../../wire/commands/command-codec.js';
 import { encodeEntryPayload } from '../../wire/commands/entry-codec.js';
 import type { ClusterClock } from './cluster-clock.js';
@@ -39,7 +38,8 @@ export class Deadlines {
     const deadlineMs = stateMachine.nextDeadlineMs;
     if (deadlineMs === undefined || deadlineMs > this.clusterClock.timeMs) return;
     const command = encodeCommand({ kind: 'expireSessions' });
-    const index = this.propose(encodeEntryPayload(this.clusterClock.stamp(), formatLevels.min, [command]));
+    const times = this.clusterClock.stamp();
+    const index = this.propose(encodeEntryPayload(times, stateMachine.formatLevel, [command]));
     if (index === undefined) return;
     // The next is due when this one has been applied, or was lost with the leadership.
     this.proposed = true;

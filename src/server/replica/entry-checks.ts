@@ -3,17 +3,17 @@
 
 import { KvorumError } from '../../base/errors.js';
 import type { EntryTimes } from '../../kv/commands.js';
-import { thisSoftware, type Software } from '../../kv/format-level.js';
+import type { Software } from '../../kv/format-level.js';
 import type { AppendEntries } from '../../raft/messages.js';
 import type { LogEntry } from '../../raft/types.js';
 import { checkEntryPayload } from '../../wire/commands/entry-check.js';
-import { decodeEntryTimes } from '../../wire/commands/entry-codec.js';
+import { decodeEntryTimes, levelTooHigh } from '../../wire/commands/entry-codec.js';
 
 /**
  * Throws `FORMAT` for an entry of a format level that this software does not read, and `PROTOCOL` for one
  * that is malformed: neither must get into a log that cannot read it back.
  */
-export function checkPayloads(message: AppendEntries, software: Software = thisSoftware): void {
+export function checkPayloads(message: AppendEntries, software: Software): void {
   for (const { index, kind, payload } of message.entries) {
     if (kind !== 'command') continue;
     try {
@@ -22,6 +22,17 @@ export function checkPayloads(message: AppendEntries, software: Software = thisS
       if (!KvorumError.is(error)) throw error;
       throw new KvorumError(error.code, `entry ${index} from ${message.from}: ${error.message}`);
     }
+  }
+}
+
+/**
+ * Throws `FORMAT` for an entry of the log that this software cannot read: the node is too old for its own
+ * data. That is no damage.
+ */
+export function checkLogLevels(entries: readonly LogEntry[], { formatLevelMax }: Software): void {
+  for (const { kind, payload } of entries) {
+    const level = payload[0] ?? 0;
+    if (kind === 'command' && level > formatLevelMax) throw levelTooHigh(level, formatLevelMax);
   }
 }
 

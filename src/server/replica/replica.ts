@@ -18,6 +18,7 @@ import { ClusterClock } from './cluster-clock.js';
 import type { ReplicaContext, ReplicaSurroundings } from './context.js';
 import { FreeSpace } from '../space/free-space.js';
 import { checkPayloads, newestTimes } from './entry-checks.js';
+import { FormatRaise, refuseByLevel } from './format-raise.js';
 import { HandOver } from './hand-over.js';
 import { LogRetention } from '../space/log-retention.js';
 import { RaftLoop, type Leadership, type LoopSink } from './loop.js';
@@ -49,6 +50,7 @@ export class Replica implements LoopSink {
   private readonly clusterClock: ClusterClock;
   private tickTimer: TimerHandle | undefined;
   private readonly deadlines: Deadlines;
+  private readonly formatRaise: FormatRaise;
   private readonly retention: LogRetention;
   private readonly catchUp: CatchUp | undefined;
   private readonly freeSpace: FreeSpace;
@@ -82,6 +84,7 @@ export class Replica implements LoopSink {
     this.applier = this.createApplier();
     this.reads = this.createReads();
     this.requests = this.createRequests();
+    this.formatRaise = new FormatRaise(context, this.clusterClock);
     this.deadlines = new Deadlines(context, this.clusterClock);
     this.sender = this.createSender();
     this.retention = new LogRetention(context, this.sender);
@@ -110,9 +113,12 @@ export class Replica implements LoopSink {
     return { writes: this.proposals.pendingCommands, reads: this.reads.pendingReads };
   }
 
-  /** Throws `PROTOCOL`, with nothing changed, for a message that no member following the rules sends. */
+  /**
+   * Throws, with nothing changed: `PROTOCOL` for a message that no member following the rules sends,
+   * `FORMAT` for entries that this software cannot read.
+   */
   receive(message: Message): void {
-    if (message.kind === 'appendEntries') checkPayloads(message);
+    if (message.kind === 'appendEntries') checkPayloads(message, this.context.software);
     this.loop.step({ kind: 'message', message });
   }
 
@@ -211,6 +217,7 @@ export class Replica implements LoopSink {
     if (before.isLeader && (!now.isLeader || now.term !== before.term)) {
       if (!now.isLeader) this.clusterClock.stopLeading();
       this.deadlines.leadershipEnded();
+      this.formatRaise.leadershipEnded();
       if (!now.isLeader) this.sender.cancelAll();
       this.proposals.dropAll((write, sent) => this.requests.answerLostLeadership(write, sent));
       this.handingOver?.leadershipEnded();
@@ -235,6 +242,7 @@ export class Replica implements LoopSink {
         this.proposals.applied(index, term, results, (write, result) =>
           this.requests.answerWrite(write, result),
         );
+        this.formatRaise.applied(index, term);
       },
       reached: (index) => {
         this.reads.reached(index);
@@ -290,13 +298,15 @@ export class Replica implements LoopSink {
       refuseWrite: (command) => this.refuseWrite(command),
       getAt: (key, revision) => stateMachine.getAt(key, revision),
       status: () => this.context.status(),
+      raiseFormat: (caller, frame) => this.formatRaise.request(caller, frame),
       damaged: (error) => this.context.fail(error),
       wake: () => this.context.wake(),
     });
   }
 
   private propose(): void {
-    const batches = this.proposals.takeBatches(() => this.clusterClock.stamp());
+    const { formatLevel } = this.context.stateMachine;
+    const batches = this.proposals.takeBatches(formatLevel, () => this.clusterClock.stamp());
     const proposals = batches.map(({ payload }) => ({ kind: 'command' as const, payload }));
     const result = this.loop.step({ kind: 'propose', proposals })?.proposal;
     if (result?.accepted === true) {
@@ -315,7 +325,8 @@ export class Replica implements LoopSink {
 
   private refuseWrite(command: ClientCommand): KvorumError | undefined {
     if (this.raft.role !== 'leader' || this.raft.isTransferring) return this.notLeader();
-    return this.freeSpace.refuse(command);
+    const { stateMachine, software } = this.context;
+    return refuseByLevel(command, stateMachine.formatLevel, software) ?? this.freeSpace.refuse(command);
   }
 
   private notLeader(): KvorumError {

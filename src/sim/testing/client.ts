@@ -115,6 +115,8 @@ function describeRequest(request: EngineRequest): string {
       return `${request.kind} from ${shownKey(request.start)}`;
     case 'status':
       return 'status';
+    case 'raiseFormat':
+      return `raise the format level to ${request.level}`;
     default:
       return assertNever(request);
   }
@@ -131,6 +133,7 @@ function describeAnswer(answer: Exclude<Parameters<EngineDone>[0], KvorumError>)
     case 'page':
     case 'counted':
     case 'status':
+    case 'formatRaised':
       return answer.kind;
     default:
       return assertNever(answer);

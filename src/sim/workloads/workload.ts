@@ -226,6 +226,7 @@ function resultOf(call: OperationCall, answer: EngineResult | KvorumError): Oper
       return { kind: 'read', revision: answer.revision, records: answer.records.map(recordSeen) };
     case 'counted':
     case 'status':
+    case 'formatRaised':
       return { kind: 'failed', code: `answer ${answer.kind} to ${call.kind}`, outcome: 'unknown' };
     default:
       return assertNever(answer);

@@ -147,6 +147,10 @@ const streamEnd = frame(11, 'streamEnd', {
 });
 export type StreamEnd = FrameOf<typeof streamEnd>;
 
+/** The raise has taken effect on the node that answers. */
+const formatRaised = frame(12, 'formatRaised', { requestId, formatLevel: count });
+export type FormatRaisedAnswer = FrameOf<typeof formatRaised>;
+
 export type ServerFrame =
   | ServerHello
   | LeaderNotice
@@ -158,7 +162,8 @@ export type ServerFrame =
   | StatusAnswer
   | PongAnswer
   | StreamData
-  | StreamEnd;
+  | StreamEnd
+  | FormatRaisedAnswer;
 
 export const serverFrames = {
   hello: serverHello,
@@ -172,4 +177,5 @@ export const serverFrames = {
   pong,
   streamData,
   streamEnd,
+  formatRaised,
 } as const satisfies FrameTable<ServerFrame>;

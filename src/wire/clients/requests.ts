@@ -139,6 +139,10 @@ export type StreamCredit = FrameOf<typeof streamCredit>;
 const closeStream = frame(11, 'closeStream', { requestId });
 export type CloseStream = FrameOf<typeof closeStream>;
 
+/** To the leader: bring the cluster to this format level. There is no way down. */
+const raiseFormat = frame(12, 'raiseFormat', { ...timed, level: uint(fieldLimits.formatLevelMax, 1) });
+export type RaiseFormatRequest = FrameOf<typeof raiseFormat>;
+
 export type ClientFrame =
   | ClientHello
   | WriteRequest
@@ -150,7 +154,8 @@ export type ClientFrame =
   | PingRequest
   | OpenStream
   | StreamCredit
-  | CloseStream;
+  | CloseStream
+  | RaiseFormatRequest;
 
 export const clientFrames = {
   hello: clientHello,
@@ -164,4 +169,5 @@ export const clientFrames = {
   openStream,
   streamCredit,
   closeStream,
+  raiseFormat,
 } as const satisfies FrameTable<ClientFrame>;

@@ -1,0 +1,200 @@
+// Raising the format level: what the leader asks for before it proposes, and how a raise is answered. And the
+// level of commands and entries, where they come in.
+
+import { describe, expect, test } from 'vitest';
+import { thisSoftware, type Software } from '../../src/kv/format-level.js';
+import type { Message } from '../../src/raft/messages.js';
+import type { LogEntry } from '../../src/raft/types.js';
+import { checkLogLevels, checkPayloads } from '../../src/server/replica/entry-checks.js';
+import { FormatRaise, refuseByLevel } from '../../src/server/replica/format-raise.js';
+import type { LoopInput } from '../../src/server/replica/loop.js';
+import { encodeCommand } from '../../src/wire/commands/command-codec.js';
+import { decodeEntryPayload, encodeEntryPayload } from '../../src/wire/commands/entry-codec.js';
+import { command, put } from '../kv/helpers.js';
+import { FakeCaller } from './clients-world.js';
+
+const newer: Software = { ...thisSoftware, formatLevelMax: 3 };
+const times = { clusterTimeMs: 5, wallTimeMs: 6 };
+
+/** Node n1 of three leads at level 1; all of them know levels up to 3. */
+class Bench {
+  readonly state = { formatLevel: 1 };
+  readonly raft = { role: 'leader' as 'leader' | 'follower', isTransferring: false, leaderId: 'n1' };
+  readonly known = new Map<string, number>([
+    ['n2', 3],
+    ['n3', 3],
+  ]);
+  readonly proposed: Uint8Array[] = [];
+  readonly caller = new FakeCaller();
+  readonly raise: FormatRaise;
+  isFull = false;
+  private requestId = 0;
+
+  constructor(software: Software = newer) {
+    const ids = ['n1', 'n2', 'n3'];
+    const members = ids.map((nodeId) => ({ nodeId, instanceId: '0'.repeat(32), address: `${nodeId}:1` }));
+    const step = (input: LoopInput): unknown => {
+      if (input.kind !== 'propose') return expect.unreachable(input.kind);
+      if (this.isFull) return { proposal: { accepted: false, reason: 'tooMuch' } };
+      this.proposed.push(...input.proposals.map(({ payload }) => payload));
+      return { proposal: { accepted: true, term: 7, firstIndex: 40 } };
+    };
+    const context = {
+      nodeId: 'n1',
+      formation: { clusterId: 'c', members, formatLevel: 1 },
+      software,
+      stateMachine: this.state,
+      raft: this.raft,
+      loop: { step: step as never },
+      peers: { formatLevelMaxOf: (peer: string) => this.known.get(peer) },
+    };
+    this.raise = new FormatRaise(context, { stamp: () => times });
+  }
+
+  ask(level: number): void {
+    const requestId = ++this.requestId;
+    this.raise.request(this.caller, { kind: 'raiseFormat', requestId, timeoutMs: 1_000, level });
+  }
+
+  /** The answers so far: the level, or the code and the words of an error. */
+  take(): string[] {
+    return this.caller.answers.splice(0).map((frame) => {
+      if (frame.kind === 'formatRaised') return `${frame.requestId} at ${frame.formatLevel}`;
+      return frame.kind === 'error' ? `${frame.code} ${frame.outcome}: ${frame.message}` : frame.kind;
+    });
+  }
+}
+
+describe('a raise', () => {
+  test('is proposed as an entry of the new level, and answered when it has taken effect', () => {
+    const bench = new Bench();
+    bench.ask(3);
+    const [payload] = bench.proposed;
+    if (payload === undefined) return expect.unreachable();
+    expect(decodeEntryPayload(payload, 3)).toEqual({
+      level: 3,
+      times,
+      commands: [{ kind: 'raiseFormat', level: 3 }],
+    });
+    bench.raise.applied(39, 7);
+    expect(bench.take()).toEqual([]);
+    bench.state.formatLevel = 3;
+    bench.raise.applied(40, 7);
+    bench.raise.applied(41, 7);
+    expect(bench.take()).toEqual(['1 at 3']);
+  });
+
+  test('one at a time', () => {
+    const bench = new Bench();
+    bench.ask(2);
+    bench.ask(3);
+    expect(bench.take()).toEqual([expect.stringMatching(/^UNAVAILABLE none: another raise .* wait for it$/)]);
+    expect(bench.proposed).toHaveLength(1);
+    bench.raise.applied(40, 7);
+    bench.ask(3);
+    expect(bench.proposed).toHaveLength(2);
+  });
+
+  test('that lost its place, or its leader, says so', () => {
+    const bench = new Bench();
+    bench.ask(2);
+    bench.raise.applied(40, 8);
+    expect(bench.take()).toEqual([expect.stringMatching(/^NOT_LEADER none: .*lost its place/)]);
+    bench.ask(2);
+    bench.raise.leadershipEnded();
+    bench.raise.leadershipEnded();
+    bench.raise.applied(40, 7);
+    expect(bench.take()).toEqual([expect.stringMatching(/^NOT_LEADER unknown: .*kvorum status/)]);
+  });
+
+  const refused: [name: string, words: RegExp, (bench: Bench) => void, level: number][] = [
+    [
+      'on a follower',
+      /^NOT_LEADER none: node n1 does not lead; node n1 leads$/,
+      (bench) => (bench.raft.role = 'follower'),
+      2,
+    ],
+    ['while leadership is handed over', /^NOT_LEADER none/, (bench) => (bench.raft.isTransferring = true), 2],
+    [
+      'to the level that it is at',
+      /^UNSUPPORTED none: .*at format level 2, asked for was 2: there is no way down$/,
+      (bench) => (bench.state.formatLevel = 2),
+      2,
+    ],
+    ['to a lower one', /asked for was 1: there is no way down$/, (bench) => (bench.state.formatLevel = 2), 1],
+    [
+      'above the own software',
+      /^UNSUPPORTED none: node n1, which leads, knows .* up to 3, asked for was 4: upgrade/,
+      () => undefined,
+      4,
+    ],
+    [
+      'while a member is missing',
+      /^UNAVAILABLE none: not connected to n2, n3: .*; start them, or remove from the cluster who is lost$/,
+      (bench) => bench.known.clear(),
+      2,
+    ],
+    [
+      'while a member is too old, also if another one is missing',
+      /^UNSUPPORTED none: format level 3 is not known to n2 \(up to 2\): upgrade the software/,
+      (bench) => void bench.known.set('n2', 2).delete('n3'),
+      3,
+    ],
+    ['that the log cannot take', /^OVERLOADED none/, (bench) => (bench.isFull = true), 2],
+  ];
+  test.each(refused)('is refused %s', (_name, words, prepare, level) => {
+    const bench = new Bench();
+    prepare(bench);
+    bench.ask(level);
+    expect(bench.take()).toEqual([expect.stringMatching(words)]);
+    expect(bench.proposed).toEqual([]);
+    // Nothing is left of it.
+    bench.raise.applied(40, 7);
+    expect(bench.take()).toEqual([]);
+  });
+});
+
+describe('a command of a higher level', () => {
+  const ahead: Software = { formatLevelMax: 2, commandLevels: { ...thisSoftware.commandLevels, put: 2 } };
+  const bytes = encodeCommand(command(put('k', 'v'), 1));
+  const entriesOf = (level: number): LogEntry[] => [
+    { index: 1, term: 1, kind: 'noop', payload: new Uint8Array() },
+    { index: 2, term: 1, kind: 'command', payload: encodeEntryPayload(times, level, [bytes]) },
+  ];
+  const appendOf = (level: number): Extract<Message, { kind: 'appendEntries' }> => ({
+    kind: 'appendEntries',
+    ...{ from: 'n2', to: 'n1', term: 1, prevLogIndex: 0, prevLogTerm: 0, leaderCommit: 0 },
+    entries: entriesOf(level),
+  });
+
+  test('is refused at the door, and the words name the command that raises the level', () => {
+    const given = command(put('k', 'v'), 1);
+    if (given.kind !== 'client') return expect.unreachable();
+    expect(refuseByLevel(given, 2, ahead)).toBeUndefined();
+    const error = refuseByLevel(given, 1, ahead);
+    expect(error).toMatchObject({ code: 'UNSUPPORTED', outcome: 'none' });
+    expect(error?.message).toBe(
+      'put needs format level 2, the cluster is at 1: ' +
+        'run kvorum upgrade once every member runs the newer version',
+    );
+  });
+
+  test('in an entry that arrives is FORMAT; of the same level as before it is taken', () => {
+    expect(() => checkPayloads(appendOf(2), thisSoftware)).toThrow(
+      expect.objectContaining({ code: 'FORMAT' }),
+    );
+    expect(() => checkPayloads(appendOf(2), thisSoftware)).toThrow(/^entry 2 from n2: /);
+    checkPayloads(appendOf(2), ahead);
+    checkPayloads(appendOf(1), thisSoftware);
+    // It names a level that its command does not belong to yet.
+    expect(() => checkPayloads(appendOf(1), ahead)).toThrow(expect.objectContaining({ code: 'PROTOCOL' }));
+  });
+
+  test('in the own log is FORMAT', () => {
+    checkLogLevels(entriesOf(1), thisSoftware);
+    checkLogLevels(entriesOf(2), ahead);
+    expect(() => checkLogLevels(entriesOf(2), thisSoftware)).toThrow(
+      expect.objectContaining({ code: 'FORMAT' }),
+    );
+  });
+});
