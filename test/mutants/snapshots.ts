@@ -71,8 +71,8 @@ export const snapshotMutants: readonly Mutant[] = [
       },
       {
         file: 'server/life/identity.ts',
-        find: 'return member.instanceId === own.instanceId ? undefined : otherData(own.nodeId);',
-        replace: 'return undefined;',
+        find: 'if (member.instanceId !== own.instanceId) return',
+        replace: 'if (member.instanceId === undefined) return',
       },
       {
         file: 'server/life/boot.ts',
@@ -157,14 +157,14 @@ export const snapshotMutants: readonly Mutant[] = [
         file: receiver,
         find: '    this.staging.write(taken.operations, (error) => {\n',
         replace:
-          '    const { offer } = transfer;\n' +
+          '    const { offer } = incoming;\n' +
           '    if (taken.end === undefined)\n' +
-          "      this.answer(transfer.peer, offer.sendingId, chunk.sequence, 'written', '');\n" +
+          "      this.answer(incoming.peer, offer.sendingId, chunk.sequence, 'written', '');\n" +
           '    this.staging.write(taken.operations, (error) => {\n',
       },
       {
         file: receiver,
-        find: "this.answer(transfer.peer, transfer.offer.sendingId, sequence, 'written', '');",
+        find: "this.answer(incoming.peer, incoming.offer.sendingId, sequence, 'written', '');",
         replace: 'return;',
       },
     ],
