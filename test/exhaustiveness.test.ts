@@ -181,6 +181,27 @@ const cases: readonly Case[] = [
     places: ['src/server/life/standing.ts', 'src/server/operate/status.ts'],
   },
   {
+    file: 'src/kv/records/kinds.ts',
+    name: 'Contents',
+    member: 'madeUpRecord: Head',
+    marker: 'madeUpRecord',
+    places: ['src/kv/records/kinds.ts'],
+  },
+  {
+    file: 'src/storage/events.ts',
+    name: 'StorageEvent',
+    member: "{ readonly kind: 'madeUpStorageEvent' }",
+    marker: 'madeUpStorageEvent',
+    places: ['src/server/operate/event-lines.ts'],
+  },
+  {
+    file: 'src/transport/events.ts',
+    name: 'TransportEvent',
+    member: "{ readonly kind: 'madeUpTransportEvent' }",
+    marker: 'madeUpTransportEvent',
+    places: ['src/server/operate/event-lines.ts'],
+  },
+  {
     file: 'src/kv/store.ts',
     name: 'StoreOperation',
     member: "{ readonly kind: 'madeUpStoreOperation' }",

@@ -169,8 +169,8 @@ export function runCommand(parts: readonly string[], options: CommandOptions = {
 const lateCodes: readonly (number | null)[] = [5, 6];
 
 /**
- * Runs a command that tells how things are at the moment, such as `status`, until it ends with 0 and `isWhole`
- * holds for it: what is late on a busy machine counts as not there.
+ * Runs a command that tells how things are at the moment, such as `status`, until it ends with 0 and
+ * `isWhole` holds for it: what is late on a busy machine counts as not there.
  */
 export function runUntil(
   parts: readonly string[],

@@ -8,7 +8,7 @@ import ts from 'typescript';
 /** A place where a member is added, and what is added there. */
 export interface Addition {
   readonly file: string;
-  /** A type, to which `member` is added; or a constant, to whose object or list it is. */
+  /** A type or an interface, to which `member` is added; or a constant, to whose object or list it is. */
   readonly name: string;
   readonly member: string;
   /** What only this member says, so that it is found in what the compiler says. */
@@ -51,6 +51,9 @@ export function withMember(source: ts.SourceFile, { name, member }: Addition): s
     if (ts.isTypeAliasDeclaration(statement) && statement.name.text === name) {
       return insert(source.text, statement.type.getEnd(), ` | ${member}`);
     }
+    if (ts.isInterfaceDeclaration(statement) && statement.name.text === name) {
+      return insert(source.text, statement.getEnd() - 1, `  ${member};\n`);
+    }
     if (!ts.isVariableStatement(statement)) continue;
     for (const { name: declared, initializer } of statement.declarationList.declarations) {
       if (!ts.isIdentifier(declared) || declared.text !== name || initializer === undefined) continue;
@@ -58,7 +61,7 @@ export function withMember(source: ts.SourceFile, { name, member }: Addition): s
       if (literal !== undefined) return insert(source.text, literal.getStart(source) + 1, ` ${member}, `);
     }
   }
-  throw new Error(`${source.fileName} declares no type, object or list ${name}`);
+  throw new Error(`${source.fileName} declares no type, interface, object or list ${name}`);
 }
 
 function literalIn(node: ts.Node): ts.Node | undefined {
