@@ -88,10 +88,15 @@ export function packMessages(frames: readonly WireFrame[]): Uint8Array[] {
 }
 
 /**
- * Unpacks a message and decodes each of its frames. Throws `PROTOCOL` with the number of the frame, from 0,
- * and what `decode` found wrong in it; nothing of such a message is given out.
+ * Unpacks a message of the protocol `name` and decodes each of its frames; `decode` gives `undefined` for a
+ * number that it does not know. Throws `PROTOCOL` with the number of the frame, from 0, and what is wrong in
+ * it; nothing of such a message is given out.
  */
-export function decodeFrames<T>(bytes: Uint8Array, decode: (frame: WireArray) => T): T[] {
+export function decodeFrames<T>(
+  bytes: Uint8Array,
+  name: string,
+  decode: (frame: WireArray) => T | undefined,
+): T[] {
   const frames = unpackArray(bytes);
   const decoded: T[] = [];
   for (let i = 0; i < frames.length; i++) {
@@ -99,7 +104,8 @@ export function decodeFrames<T>(bytes: Uint8Array, decode: (frame: WireArray) =>
     try {
       if (!Array.isArray(frame))
         throw new KvorumError('PROTOCOL', `expected an array, not ${describe(frame)}`);
-      decoded.push(decode(frame as WireArray));
+      const positions = frame as WireArray;
+      decoded.push(decode(positions) ?? unknownFrame(name, positions));
     } catch (error) {
       if (!KvorumError.is(error)) throw error;
       throw new KvorumError(error.code, `malformed message: frame ${i}: ${error.message}`, {
@@ -108,6 +114,11 @@ export function decodeFrames<T>(bytes: Uint8Array, decode: (frame: WireArray) =>
     }
   }
   return decoded;
+}
+
+function unknownFrame(name: string, positions: WireArray): never {
+  const message = `position 0 is not the number of a ${name} frame: ${describe(positions[0])}`;
+  throw new KvorumError('PROTOCOL', message);
 }
 
 function checkSize(size: number, max: number, unit: string): void {

@@ -4,11 +4,10 @@
 // beside its declaration; the declaration then still gives type and arity, and what both do must not differ.
 
 import { assert } from '../base/assert.js';
-import { KvorumError } from '../base/errors.js';
 import { checkArity } from './checks.js';
 import { count, readerOf, row, type Fields, type ValuesOf } from './fields.js';
 import { readHello, type Versions } from './versions.js';
-import { describe, type WireArray, type WireFrame, type WireValue } from './values.js';
+import type { WireArray, WireFrame, WireValue } from './values.js';
 
 export interface Frame<T extends Kinded> {
   /** Position 0. */
@@ -125,18 +124,5 @@ export function frameCodec<T extends Kinded>(table: FrameTable<T>): FrameCodec<T
       const number = positions[0];
       return typeof number === 'number' ? byNumber[number]?.decode(positions) : undefined;
     },
-  };
-}
-
-/** A decoder that throws `PROTOCOL` for what is no frame of the protocol `name`. */
-export function strict<T>(
-  name: string,
-  decode: (positions: WireArray) => T | undefined,
-): (positions: WireArray) => T {
-  return (positions) => {
-    const decoded = decode(positions);
-    if (decoded !== undefined) return decoded;
-    const message = `position 0 is not the number of a ${name} frame: ${describe(positions[0])}`;
-    throw new KvorumError('PROTOCOL', message);
   };
 }

@@ -2,11 +2,10 @@
 // trusts a node no further than a node trusts a client: every position is checked here too.
 
 import { decodeFrames, packMessage, packMessages } from '../codec.js';
-import { frameCodec, strict } from '../frame.js';
+import { frameCodec } from '../frame.js';
 import { serverFrames, type ServerFrame } from './answers.js';
 
 const codec = frameCodec<ServerFrame>(serverFrames);
-const decode = strict('server', codec.decode);
 
 /** One message of all frames. Throws `TOO_LARGE` over the limits of a message. */
 export function encodeServerFrames(frames: readonly ServerFrame[]): Uint8Array {
@@ -23,5 +22,5 @@ export function encodeServerMessages(frames: readonly ServerFrame[]): Uint8Array
 
 /** The frames of a message. Values are views into `bytes`. Throws `PROTOCOL` for anything malformed. */
 export function decodeServerFrames(bytes: Uint8Array): ServerFrame[] {
-  return decodeFrames(bytes, decode);
+  return decodeFrames(bytes, 'server', codec.decode);
 }

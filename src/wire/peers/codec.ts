@@ -2,14 +2,13 @@
 
 import type { Message } from '../../raft/messages.js';
 import { decodeFrames, packMessage, packMessages } from '../codec.js';
-import { frameCodec, strict } from '../frame.js';
+import { frameCodec } from '../frame.js';
 import type { WireArray, WireFrame } from '../values.js';
 import { peerFrames, type PeerFrame, type PeerRaft } from './frames.js';
 import { raftFrames } from './raft-frames.js';
 
 const raftCodec = frameCodec<Message>(raftFrames);
 const otherCodec = frameCodec<Exclude<PeerFrame, PeerRaft>>(peerFrames);
-const decode = strict('peer', fromWire);
 
 /** One message of all frames. Throws `TOO_LARGE` over the limits of a message. */
 export function encodePeerFrames(frames: readonly PeerFrame[]): Uint8Array {
@@ -26,7 +25,7 @@ export function encodePeerMessages(frames: readonly PeerFrame[]): Uint8Array[] {
 
 /** The frames of a message. Payloads are views into `bytes`. Throws `PROTOCOL` for anything malformed. */
 export function decodePeerFrames(bytes: Uint8Array): PeerFrame[] {
-  return decodeFrames(bytes, decode);
+  return decodeFrames(bytes, 'peer', fromWire);
 }
 
 function toWire(frame: PeerFrame): WireFrame {
