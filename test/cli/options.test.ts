@@ -55,6 +55,7 @@ describe('parsing', () => {
       'range',
       'count',
       'status',
+      'upgrade',
       'bench',
     ]);
     for (const [name, option] of times) {
