@@ -281,9 +281,10 @@ describe('a node whose software is below the level of the cluster', () => {
     const bench = new Bench();
     bench.open();
     const hello = { ...bench.hello('n2'), formatLevel: 2, formatLevelMax: 2 };
-    expect(bench.life.judge(hello, false)).toMatchObject({ code: 'FORMAT' });
+    // What is told to the other side must not be what ends it.
+    expect(bench.life.judge(hello, false)).toMatchObject({ kind: 'refusal', code: 'PROTOCOL' });
     expect(bench.failures).toEqual([]);
-    expect(bench.life.judge(hello, true)).toMatchObject({ code: 'FORMAT' });
+    expect(bench.life.judge(hello, true)).toMatchObject({ kind: 'refusal', code: 'PROTOCOL' });
     expect(formatErrors(bench)).toEqual(['FORMAT']);
   });
 

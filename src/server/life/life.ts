@@ -215,11 +215,9 @@ export class Life {
     const error = outdatedBy(own, hello);
     if (error === undefined) return this.hearMember(standing, hello, isDialed);
     // Only who answers at a member's address can tell this node that it is too old.
-    if (isDialed)
-      this.options.contain(() => {
-        throw error;
-      });
-    return { kind: 'refusal', code: 'FORMAT', message: error.message };
+    if (isDialed) this.options.fail(error);
+    // Not FORMAT: that ends the one who hears it, and the other side is as new as its store.
+    return { kind: 'refusal', code: 'PROTOCOL', message: error.message };
   }
 
   private hearUnformed(forming: Forming, hello: PeerHello, isDialed: boolean): PeerRefusal | undefined {
