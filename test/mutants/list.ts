@@ -2,6 +2,7 @@
 
 import { diskMutants } from './disks.js';
 import { electionMutants } from './elections.js';
+import { formatLevelMutants } from './format-levels.js';
 import type { LaterMutant, Mutant } from './mutant.js';
 import { replicationMutants } from './replication.js';
 import { serviceMutants } from './services.js';
@@ -13,6 +14,7 @@ export const mutants: readonly Mutant[] = [
   ...diskMutants,
   ...serviceMutants,
   ...snapshotMutants,
+  ...formatLevelMutants,
 ];
 
 export const laterMutants: readonly LaterMutant[] = [

@@ -30,6 +30,8 @@ export interface Fake {
   /** When its timer is due; never when not given. */
   readonly deadlineMs?: number;
   readonly stateHashes?: Readonly<Record<number, string>>;
+  /** Of its state. */
+  readonly formatLevel?: number;
 }
 
 export class Bench {
@@ -55,6 +57,12 @@ export class Bench {
 
   send(message: Partial<Message> & { kind: Message['kind']; from: string; to: string; term: number }): this {
     this.checkers.sent(message as Message);
+    return this;
+  }
+
+  /** A process of the node starts, with software that knows levels up to this. */
+  runs(nodeId: string, formatLevelMax: number): this {
+    this.checkers.formatLevels.starts(nodeId, formatLevelMax);
     return this;
   }
 
@@ -133,10 +141,16 @@ function viewOf({
   };
 }
 
-function stateOf({ applied = 0, durablyApplied = applied, stateHashes = {} }: Fake): StateMachineView {
+function stateOf({
+  applied = 0,
+  durablyApplied = applied,
+  stateHashes = {},
+  formatLevel = 1,
+}: Fake): StateMachineView {
   return {
     appliedIndex: applied,
     durableAppliedIndex: durablyApplied,
+    formatLevel,
     stateHashAt: (index) => stateHashes[index],
   };
 }

@@ -36,6 +36,7 @@ export type InvariantId =
   | 'availability'
   | 'unexpectedStop'
   | 'falseDamage'
+  | 'formatLevel'
   | 'identity'
   | 'exception';
 

@@ -7,6 +7,7 @@ import {
   boolean,
   fraction,
   integer,
+  integerFrom,
   list,
   number,
   oneOf,
@@ -16,6 +17,8 @@ import {
   time,
   ways,
 } from './file-checks.js';
+import { formatLevels } from '../../kv/format-level.js';
+import { newerLevel } from '../world/machine/software.js';
 import type { ResumeOrder } from '../world/machine/process.js';
 import type { UnsyncedFate } from '../world/disk/file.js';
 import type { EntryFate } from '../world/disk/folders.js';
@@ -63,6 +66,7 @@ const onWays = { ...lasting, ways };
 const onNode = { atMs: time, node: integer };
 const onNodeLasting = { ...lasting, node: integer };
 
+const levels = integerFrom(formatLevels.min, newerLevel);
 const unsyncedFates = oneOf<UnsyncedFate>({ none: 1, prefix: 1, subset: 1, all: 1 });
 const entryFates = oneOf<EntryFate>({ none: 1, prefix: 1, subset: 1, all: 1 });
 const damageKinds = oneOf<DamageKind>({ bitFlip: 1, misdirected: 1, storeOpen: 1, storeValue: 1, wipe: 1 });
@@ -160,6 +164,18 @@ export const faultRules = {
     fields: { ...onNode, forMs: time },
     ...short,
     lengths: ['forMs'],
+  },
+  replaceSoftware: {
+    words: 'a node goes on with another version',
+    fields: { ...onNode, formatLevelMax: levels, downMs: time },
+    ...short,
+    lengths: ['downMs'],
+  },
+  raiseFormat: {
+    words: 'the cluster is to be raised to a format level',
+    fields: { atMs: time, level: levels },
+    ...short,
+    lengths: [],
   },
   pauseClient: {
     words: 'a client stands still',

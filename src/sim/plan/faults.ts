@@ -145,7 +145,13 @@ export type MachineFault =
   | (OnNode & { readonly kind: 'fullDisk'; readonly untilMs: number; readonly freeBytes: number })
   | (OnNode & { readonly kind: 'wallJump'; readonly byMs: number })
   /** The monotonic clock stands still, and goes on from where it stood. */
-  | (OnNode & { readonly kind: 'freezeClock'; readonly forMs: number });
+  | (OnNode & { readonly kind: 'freezeClock'; readonly forMs: number })
+  /** An orderly stop, and a start with software that knows levels up to this; it may be an older one. */
+  | (OnNode & {
+      readonly kind: 'replaceSoftware';
+      readonly formatLevelMax: number;
+      readonly downMs: number;
+    });
 
 /** A client process that is stopped for a while; by position in `clients`. */
 export interface ClientPause {
@@ -165,7 +171,14 @@ export interface Rollback extends OnNode {
   readonly downMs: number;
 }
 
-export type Fault = NetworkFault | MachineFault | ClientPause | Rollback;
+/** Somebody asks whoever leads to raise the cluster to this format level. */
+export interface RaiseRequest {
+  readonly kind: 'raiseFormat';
+  readonly atMs: number;
+  readonly level: number;
+}
+
+export type Fault = NetworkFault | MachineFault | ClientPause | Rollback | RaiseRequest;
 
 /** The fault of one kind. */
 export type FaultOf<K extends Fault['kind']> = Extract<Fault, { readonly kind: K }>;

@@ -5,6 +5,7 @@
 
 import { KvorumError } from '../../base/errors.js';
 import { kvLimits } from '../../kv/commands.js';
+import { formatLevels } from '../../kv/format-level.js';
 import type { Aftermath, CorePlan } from './faults.js';
 import {
   boolean,
@@ -30,6 +31,7 @@ import { faultRules } from './fault-rules.js';
 import { checkReferences } from './file-references.js';
 import type { ClientPlan, Knobs, MachinePlan, Plan, PlannedOperation } from './plan.js';
 import { nodeConfigOf } from '../world/machine/config.js';
+import { newerLevel } from '../world/machine/software.js';
 
 /** The only version that is known. */
 const formatVersion: Plan['formatVersion'] = 1;
@@ -61,6 +63,7 @@ const machineFields: FieldChecks<MachinePlan> = {
   clockReadCostUs: time,
   startAtMs: time,
   snapshotLogEntriesMax: optional(integerFrom(1, Number.MAX_SAFE_INTEGER)),
+  formatLevelMax: optional(integerFrom(formatLevels.min, newerLevel)),
 };
 
 const clientFields: FieldChecks<ClientPlan> = {

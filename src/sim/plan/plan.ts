@@ -43,6 +43,11 @@ export interface MachinePlan {
   readonly startAtMs: number;
   /** Instead of that of the knobs: members need not have the same limit. */
   readonly snapshotLogEntriesMax?: number;
+  /**
+   * In a run in which versions meet: the format level that the software knows which it starts with. All
+   * machines have it, or none.
+   */
+  readonly formatLevelMax?: number;
 }
 
 export interface PlannedOperation {

@@ -8,6 +8,7 @@ import { theLeader, type Fault, type Way } from './faults.js';
 import { crown } from './dramas.js';
 import type { Knobs, Plan, PlannedOperation } from './plan.js';
 import { bothWays, isolate, waysBetween } from './topologies.js';
+import { newerLevel } from '../world/machine/software.js';
 import { planOperations } from './workload.js';
 import type { UnsyncedFate } from '../world/disk/file.js';
 import type { EntryFate } from '../world/disk/folders.js';
@@ -31,6 +32,7 @@ const shapes: Readonly<Record<string, readonly [percent: number, shape: Shape]>>
   lateCopies: [3, lateCopies],
   cuts: [2, cuts],
   hungReads: [1, hungReads],
+  versions: [4, versions],
 };
 
 /**
@@ -337,6 +339,44 @@ function hungReads(random: Prng, plan: Plan): ReturnType<Shape> {
     clients: plan.clients.map((client) => ({ ...client, concurrency: 64 })),
     operations: [...plan.operations, ...around],
   };
+}
+
+/**
+ * Versions meet. Members begin with an older or a newer one, are renewed one after the other, now and then
+ * set back, and somebody asks again and again to raise the cluster, which must wait for the last of them. Who
+ * is away meanwhile may come back with the older one, and may need a snapshot then.
+ */
+function versions(random: Prng, plan: Plan): ReturnType<Shape> {
+  const { safetyMs } = plan;
+  const older = newerLevel - 1;
+  const late = random.integer(0, plan.machines.length - 1);
+  const machines = plan.machines.map((machine, node) => ({
+    ...machine,
+    formatLevelMax: node !== late && random.chance(0.4) ? newerLevel : older,
+  }));
+  const isRaised = random.chance(0.8);
+  const lastMs = random.integer(6_000, 11_000);
+  const faults: Fault[] = [];
+  const replace = (atMs: number, node: number, formatLevelMax: number, downMs: number): void =>
+    void faults.push({ kind: 'replaceSoftware', atMs, node, formatLevelMax, downMs });
+  for (const [node, { formatLevelMax }] of machines.entries()) {
+    const isLast = node === late;
+    if (formatLevelMax === newerLevel || (isLast && !isRaised)) continue;
+    const atMs = isLast ? lastMs : random.integer(2_500, lastMs - 500);
+    replace(atMs, node, newerLevel, random.integer(50, 500));
+  }
+  for (let atMs = 3_000; atMs < safetyMs - 1_000; atMs += random.integer(300, 1_500)) {
+    faults.push({ kind: 'raiseFormat', atMs, level: newerLevel });
+  }
+  // Away for a while; some come back as the older one.
+  for (let atMs = lastMs; atMs < safetyMs - 4_000; atMs += random.integer(1_500, 4_000)) {
+    const node = random.integer(0, machines.length - 1);
+    if (random.chance(0.5)) faults.push(crash(random, { atMs, node, downMs: random.integer(500, 2_500) }));
+    if (random.chance(0.5)) replace(atMs + random.integer(0, 400), node, older, random.integer(50, 2_000));
+    if (random.chance(0.6)) replace(atMs + random.integer(1_000, 3_500), node, newerLevel, 100);
+  }
+  const knobs = random.chance(0.6) ? { ...plan.knobs, ...shortLog } : plan.knobs;
+  return { machines, faults, knobs };
 }
 
 type Crash = Extract<Fault, { readonly kind: 'crash' }>;

@@ -64,6 +64,10 @@ const floors = {
   'write with unknown outcome': frequent,
   // A leader whose disk is full hands over before most clients hear of it.
   'no space': rare,
+  // Versions that meet: four of a hundred larger clusters.
+  'stopped by a newer format': common,
+  'format level raised': common,
+  'format level not raised': common,
   // The healed phase.
   'core without a node': frequent,
   'node heard and deaf for ever': common,

@@ -2,8 +2,10 @@
 // leaves everything else as wrong as the plan says, for ever.
 
 import { assertNever } from '../../base/assert.js';
+import type { KvorumError } from '../../base/errors.js';
 import type { Raft } from '../../raft/raft.js';
 import type { Aftermath, Fault, FaultOf, MachineFault, NetworkFault, Rollback, Way } from '../plan/faults.js';
+import type { MarkName } from './coverage-marks.js';
 import type { Machine } from '../world/machine/machine.js';
 import { NetworkFaults } from './network-faults.js';
 import type { Plan } from '../plan/plan.js';
@@ -18,6 +20,8 @@ export interface PausableClient {
   resume(): void;
   /** From now on it reads where an answer in time is promised. */
   readFromLeader(): void;
+  /** Asks the node at the address, which is to lead; `done` gets why it was not done. */
+  raiseFormat(address: string, level: number, done: (error: KvorumError | undefined) => void): void;
 }
 
 /** How often it is looked for a calm moment. */
@@ -39,6 +43,7 @@ export interface FaultedWorld {
   /** In the plan's order. */
   readonly clients: readonly PausableClient[];
   log(what: string): void;
+  count(mark: MarkName): void;
   /** What the node promised is forgotten, as it has forgotten it itself. */
   forget(nodeId: string): void;
 }
@@ -96,6 +101,16 @@ export class FaultDriver {
         client.pause();
         this.until(atMs + forMs, () => client.resume());
       },
+      raiseFormat: ({ level }) => {
+        const leader = this.leader();
+        this.world.log(`${leader?.name ?? 'nobody'} is asked for format level ${level}`);
+        this.world.clients[0]?.raiseFormat(leader?.address ?? '', level, (error) => {
+          this.world.log(
+            error === undefined ? `raised to format level ${level}` : `not raised: ${error.message}`,
+          );
+          this.world.count(error === undefined ? 'format level raised' : 'format level not raised');
+        });
+      },
       rollback: (fault) => {
         this.machines[fault.node]?.keepCopy();
         this.until(fault.backAtMs, () => this.rollBack(fault));
@@ -120,6 +135,9 @@ export class FaultDriver {
         this.until(untilMs, () => machine.slowProcessor(0));
       }),
       wallJump: this.onMachine((machine, { byMs }) => machine.jumpWallClock(byMs)),
+      replaceSoftware: this.onMachine((machine, { formatLevelMax, downMs }) =>
+        machine.replaceSoftware(formatLevelMax, downMs),
+      ),
       freezeClock: this.onMachine((machine, { forMs }) => machine.process?.freezeClock(forMs * 1000)),
     };
   }

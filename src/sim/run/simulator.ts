@@ -69,6 +69,7 @@ class Simulation {
       machines,
       clients,
       log: (what) => trace.add('world', what),
+      count: (mark) => world.count(mark),
       forget: (nodeId) => world.checkers.forget(nodeId),
     });
     this.convergence = new ConvergenceChecker({

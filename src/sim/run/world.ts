@@ -68,6 +68,8 @@ export class World {
       members: this.members,
       network: this.network,
       log: (who, level, message, fields) => this.trace.log(who, level, message, fields),
+      startsWith: ({ name }, formatLevelMax) => this.checkers.formatLevels.starts(name, formatLevelMax),
+      highestLevel: () => this.checkers.formatLevels.highestLevel,
       event: (machine, event) => this.happened(machine, event),
       count: (mark) => this.count(mark),
     };

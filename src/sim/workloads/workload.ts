@@ -100,6 +100,14 @@ export class ClientWorkload {
     this.readFrom = 'leader';
   }
 
+  /** Asks the node at the address, outside the history: it writes no key. */
+  raiseFormat(address: string, level: number, done: (error: KvorumError | undefined) => void): void {
+    const request = { kind: 'raiseFormat', level, endpoint: address } as const;
+    this.context.engine.submit(request, this.plan.timeoutMs, (answer) => {
+      done(KvorumError.is(answer) ? answer : undefined);
+    });
+  }
+
   /** Asks at once, outside the plan. */
   run(call: OperationCall, done: (operation: OperationRecord) => void): void {
     const { scheduler, history, engine } = this.context;

@@ -43,6 +43,7 @@ export interface StateMachineView {
   readonly appliedIndex: LogIndex;
   /** Through here the effects are in the store, durably. */
   readonly durableAppliedIndex: LogIndex;
+  readonly formatLevel: number;
   /**
    * Hash of the state after the entry at `index`; `undefined` when it is not kept any more, or not yet
    * known.
@@ -64,6 +65,8 @@ export interface Observation {
   readonly commitIndex: LogIndex;
   readonly appliedIndex: LogIndex;
   readonly durableAppliedIndex: LogIndex;
+  /** Of the state; 0 while there is none. */
+  readonly formatLevel: number;
   readonly baseIndex: LogIndex;
   readonly lastIndex: LogIndex;
   readonly durableIndex: LogIndex;

@@ -9,6 +9,7 @@ import { CommittedChecker } from './committed.js';
 import { DurableLogChecker } from './durable-log.js';
 import { DurableVoteChecker } from './durable-votes.js';
 import { ElectionChecker } from './election.js';
+import { FormatLevelChecker } from './format-levels.js';
 import { LogChecker } from './log.js';
 import { MonotonicChecker } from '../clients/monotonic.js';
 import {
@@ -44,6 +45,7 @@ export class RaftCheckers {
   readonly elections: ElectionChecker;
   readonly logs: LogChecker;
   readonly committed: CommittedChecker;
+  readonly formatLevels: FormatLevelChecker;
   private readonly promises: PromiseChecker;
   private readonly durableVotes: DurableVoteChecker;
   private readonly durableLogs: DurableLogChecker;
@@ -65,6 +67,7 @@ export class RaftCheckers {
     this.committed = new CommittedChecker(violations, members, (nodeId) =>
       this.promises.acknowledgedIndexOf(nodeId),
     );
+    this.formatLevels = new FormatLevelChecker(violations, members);
     this.quorumContacts = new QuorumContactChecker(violations, members, limits.electionTimeoutMsMax);
     this.readIndexes = new ReadIndexChecker(violations, () => this.committed.lastIndex);
     this.checkers = [
@@ -74,6 +77,7 @@ export class RaftCheckers {
       this.logs,
       this.committed,
       this.promises,
+      this.formatLevels,
       new BoundsChecker(violations, limits.inFlight),
     ];
   }
@@ -103,6 +107,7 @@ export class RaftCheckers {
       commitIndex: raft.commitIndex,
       appliedIndex: raft.appliedIndex,
       durableAppliedIndex: stateMachine?.durableAppliedIndex ?? 0,
+      formatLevel: stateMachine?.formatLevel ?? 0,
       baseIndex: raft.baseIndex,
       lastIndex: raft.lastIndex,
       durableIndex: raft.durableIndex,

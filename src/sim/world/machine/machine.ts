@@ -4,6 +4,7 @@
 
 import { assertNever } from '../../../base/assert.js';
 import { KvorumError } from '../../../base/errors.js';
+import type { Software } from '../../../kv/format-level.js';
 import type { StoreRecord } from '../../../kv/store.js';
 import type { NodeConfig } from '../../../server/config/node-config.js';
 import type { NodeEvent, NodeEventKind, ServerEnv } from '../../../server/events.js';
@@ -29,6 +30,7 @@ import type { VirtualFolders } from '../disk/folders.js';
 import type { VirtualNetwork } from '../network/network.js';
 import { type LogSink, type ResumeOrder, VirtualProcess, virtualLogger } from './process.js';
 import { nodeConfigOf } from './config.js';
+import { newerLevel, softwareOf } from './software.js';
 import { VirtualStores } from '../disk/stores.js';
 
 /** The world around a machine. */
@@ -41,6 +43,10 @@ export interface MachineContext {
   /** What streams of the nodes can be of. */
   readonly topics: StreamTopics;
   readonly log: LogSink;
+  /** A process starts with software that knows levels up to this. */
+  startsWith(machine: Machine, formatLevelMax: number): void;
+  /** Of any state or entry so far. */
+  highestLevel(): number;
   /** A node told what happens in it. */
   event(machine: Machine, event: NodeEvent): void;
   count(mark: string): void;
@@ -73,6 +79,7 @@ export class Machine {
   private readonly plan: MachinePlan;
   private readonly config: NodeConfig;
   private wallOffsetMs: number;
+  private software: Software;
   private startEvent: ScheduledEvent | undefined;
   /** A crash in the middle of an event: how many effects are still let through before it. */
   private effectsLeft = 0;
@@ -107,6 +114,7 @@ export class Machine {
     this.address = address;
     this.wallOffsetMs = plan.wallOffsetMs;
     this.config = nodeConfigOf(context.plan.knobs, plan.snapshotLogEntriesMax);
+    this.software = softwareOf(plan.formatLevelMax);
     this.disk = new VirtualDisk(scheduler, seed, plan.name, disk);
     this.stores = new VirtualStores(scheduler, seed, plan.name, store);
     this.disk.onEffect = () => this.onEffect();
@@ -169,6 +177,7 @@ export class Machine {
       config: this.config,
       stores: this.stores.attach(process),
       topics: this.context.topics,
+      software: this.software,
       version: 'simulated',
       pid: this.incarnation,
       onStopped: (error) => this.onStopped(process, error),
@@ -176,6 +185,7 @@ export class Machine {
     this.process = process;
     this.node = node;
     log(this.name, 'world', `starts, for the ${this.incarnation}. time`, {});
+    this.context.startsWith(this, this.software.formatLevelMax);
     const again = this.loop?.nextStarts.shift();
     if (again === undefined) this.loop = undefined;
     else if (this.loop !== undefined) this.arm(this.loop.fault, again);
@@ -263,6 +273,22 @@ export class Machine {
     });
   }
 
+  /** The machine goes on with software that knows levels up to this. */
+  replaceSoftware(formatLevelMax: number, downMs: number): void {
+    this.software = softwareOf(formatLevelMax);
+    this.context.log(this.name, 'world', `gets software for format level ${formatLevelMax}`, {});
+    if (this.isUp) this.restart(downMs);
+    else this.startIn(downMs);
+  }
+
+  /** In a run in which versions meet, it is of the newest one from here on. */
+  private renewSoftware(): void {
+    const isOld = this.plan.formatLevelMax !== undefined && this.software.formatLevelMax < newerLevel;
+    if (!isOld) return;
+    this.software = softwareOf(newerLevel);
+    this.takeDown({ kind: 'kill' });
+  }
+
   pause(): void {
     this.context.log(this.name, 'world', 'is paused', {});
     this.process?.pause();
@@ -336,6 +362,7 @@ export class Machine {
     this.freeDisk();
     this.slowProcessor(0);
     this.resume('messagesFirst');
+    this.renewSoftware();
     this.start();
   }
 
@@ -360,11 +387,21 @@ export class Machine {
     const isShortOfSpace = this.isStopping && KvorumError.is(error, 'NO_SPACE');
     const isRobbed = this.isWiped && KvorumError.is(error, 'IDENTITY');
     const isCorrupt = this.rotten.length > 0 && KvorumError.is(error, 'CORRUPT');
-    const expected = errno === 'EIO' || errno === 'ENOSPC' || isShortOfSpace || isRobbed || isCorrupt;
+    // Not its fault, and not that of its disk: it stays as it is until it gets newer software.
+    const isTooOld =
+      KvorumError.is(error, 'FORMAT') && this.software.formatLevelMax < this.context.highestLevel();
+    const expected =
+      errno === 'EIO' || errno === 'ENOSPC' || isShortOfSpace || isRobbed || isCorrupt || isTooOld;
     if (isRobbed) this.isGone = true;
     this.isStoppedByDisk = KvorumError.is(error, 'DISK');
     if (!expected) this.context.violations.add('unexpectedStop', this.name, error.stack ?? error.message);
-    const reason = isRobbed ? 'without its identity' : isCorrupt ? 'by what it read' : 'by its disk';
+    const reason = isTooOld
+      ? 'by a newer format'
+      : isRobbed
+        ? 'without its identity'
+        : isCorrupt
+          ? 'by what it read'
+          : 'by its disk';
     this.context.count(`stopped ${expected ? reason : 'by an error'}`);
     // The call comes from inside the node; the process ends with the event, and nothing more leaves it.
     process.doomed = true;
