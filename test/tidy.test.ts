@@ -193,7 +193,9 @@ function checkWaiting({ path, tree }: Source): string[] {
       complain(node, 'a timer: use test/waiting.ts');
     }
     if (/^(vi\.wait(For|Until)|expect\.poll)$/.test(called)) complain(node, 'another patience: use until');
-    if (/^(test|it)\b/.test(called) && isLimit(limit)) complain(node, 'a limit of its own');
+    if (/^(test|it)\b/.test(called) && (isLimit(limit) || /Ms$/.test(limit?.getText() ?? ''))) {
+      complain(node, 'a limit of its own');
+    }
     if (/\b(performance|Date)\.now\(\)[^]*\.toBeLessThan(OrEqual)?$/.test(called)) {
       complain(node, 'an upper bound of time');
     }
@@ -322,6 +324,7 @@ describe('the rules find what they forbid', () => {
     ['test/a.ts', "import { setTimeout as sleep } from 'node:timers/promises';", 'a timer'],
     ['test/a.ts', "test('a', { timeout: 60_000 }, () => undefined);", 'a limit of its own'],
     ['test/a.ts', "it.each([1])('a', () => undefined, 60_000);", 'a limit of its own'],
+    ['test/a.ts', "it('a', () => undefined, timeoutMs);", 'a limit of its own'],
     ['test/a.ts', 'export const config = { testTimeout: 60_000 };', 'a limit of its own'],
     ['test/a.ts', 'await vi.waitFor(() => undefined);', 'another patience'],
     ['test/a.ts', 'expect(performance.now() - before).toBeLessThan(1_000);', 'an upper bound of time'],

@@ -16,6 +16,16 @@ export interface SeedsResult {
 
 const traceLinesShown = 40;
 const failuresMax = 3;
+const seedsPerTest = 5;
+
+/** The seeds `first` .. `last` in portions that a test takes on, each as its first and its last. */
+export function rangesOf(first: number, last: number): [number, number][] {
+  const ranges: [number, number][] = [];
+  for (let from = first; from <= last; from += seedsPerTest) {
+    ranges.push([from, Math.min(from + seedsPerTest - 1, last)]);
+  }
+  return ranges;
+}
 
 /** Runs the seeds `first` .. `last`, stopping after a few failures. */
 export function runSeeds(first: number, last: number): SeedsResult {
