@@ -114,6 +114,7 @@ describe('the packed file', () => {
       'README.md',
       'bin/kvorum.js',
       'cluster.example.json',
+      'docs/settings.md',
       'package.json',
     ]);
     const withMap = filesOf(installed).filter((path) =>

@@ -6,7 +6,7 @@ import type { Setting } from '../../src/base/settings.js';
 import { nodeSettings } from '../../src/server/config/node-config.js';
 import { metrics } from '../../src/server/operate/metrics.js';
 
-const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+const page = readFileSync(new URL('../../docs/settings.md', import.meta.url), 'utf8');
 
 function formatNumber(value: number, unit: Setting['unit']): string {
   if (unit === 'ms') return `${value.toLocaleString('en')} ms`;
@@ -35,10 +35,10 @@ const all: [name: string, setting: Setting][] = Object.entries(nodeSettings).fla
 );
 
 describe('settings', () => {
-  test('are in the README, as they are and in their order', () => {
-    const start = readme.indexOf('| setting |');
+  test('are on their page, as they are and in their order', () => {
+    const start = page.indexOf('| setting |');
     expect(start).toBeGreaterThan(0);
-    const table = readme.slice(start).split('\n\n')[0] ?? '';
+    const table = page.slice(start).trimEnd();
     expect(table.split('\n').slice(2)).toEqual(all.map(([name, setting]) => rowOf(name, setting)));
   });
 
