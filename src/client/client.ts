@@ -168,7 +168,7 @@ export class KvorumClient implements AsyncDisposable {
    * What `kvorum upgrade` does: brings the cluster to a format level, and gives the level that it is at then.
    * There is no way down. All members must be running and connected to the leader, and know the level.
    *
-   * Fails with INVALID_ARGUMENT; with UNSUPPORTED when the level is not above the cluster's, or a member does
+   * Fails with INVALID_ARGUMENT; with UNSUPPORTED when the level is below the cluster's, or a member does
    * not know it; with UNAVAILABLE, TIMEOUT, ABORTED or CLOSED.
    */
   async raiseFormat(level: number, options: CallOptions = check.noOptions): Promise<number> {

@@ -42,6 +42,8 @@ export class FormatRaise {
   request(caller: Caller, { requestId, level }: RaiseFormatRequest): void {
     try {
       this.check(level);
+      // Asked again because the answer was lost, or by somebody else meanwhile: it is so.
+      if (level === this.context.stateMachine.formatLevel) return this.confirm(caller, requestId);
       this.pending = { caller, requestId, ...this.propose(level) };
     } catch (error) {
       if (!KvorumError.is(error)) throw error;
@@ -55,7 +57,7 @@ export class FormatRaise {
     const { caller, requestId, index: expected, term: proposedIn } = this.pending;
     this.pending = undefined;
     if (index === expected && term === proposedIn) {
-      caller.answer({ kind: 'formatRaised', requestId, formatLevel: this.context.stateMachine.formatLevel });
+      this.confirm(caller, requestId);
     } else {
       caller.answer(errorAnswer(requestId, 'NOT_LEADER', 'the raise lost its place to another leader'));
     }
@@ -70,6 +72,10 @@ export class FormatRaise {
     caller.answer(errorAnswer(requestId, 'NOT_LEADER', message, 'unknown'));
   }
 
+  private confirm(caller: Caller, requestId: number): void {
+    caller.answer({ kind: 'formatRaised', requestId, formatLevel: this.context.stateMachine.formatLevel });
+  }
+
   private check(level: number): void {
     const { nodeId, software, stateMachine, raft } = this.context;
     if (raft.role !== 'leader' || raft.isTransferring) {
@@ -77,7 +83,8 @@ export class FormatRaise {
       throw new KvorumError('NOT_LEADER', `node ${nodeId} does not lead; ${who}`);
     }
     const { formatLevel } = stateMachine;
-    if (level <= formatLevel) {
+    if (level === formatLevel) return;
+    if (level < formatLevel) {
       const fact = `the cluster is at format level ${formatLevel}, asked for was ${level}`;
       throw new KvorumError('UNSUPPORTED', `${fact}: there is no way down`);
     }
