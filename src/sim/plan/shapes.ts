@@ -354,29 +354,56 @@ function versions(random: Prng, plan: Plan): ReturnType<Shape> {
     ...machine,
     formatLevelMax: node !== late && random.chance(0.4) ? newerLevel : older,
   }));
-  const isRaised = random.chance(0.8);
-  const lastMs = random.integer(6_000, 11_000);
-  const faults: Fault[] = [];
-  const replace = (atMs: number, node: number, formatLevelMax: number, downMs: number): void =>
-    void faults.push({ kind: 'replaceSoftware', atMs, node, formatLevelMax, downMs });
+  const isRaised = random.chance(0.7);
+  const lastMs = random.integer(5_000, 8_000);
+  const raiseMs = lastMs + 2_500;
+  const replace = (atMs: number, node: number, formatLevelMax: number): Fault => {
+    return { kind: 'replaceSoftware', atMs, node, formatLevelMax, downMs: random.integer(50, 500) };
+  };
+  const raise = (atMs: number): Fault => ({ kind: 'raiseFormat', atMs, level: newerLevel });
+  const faults: Fault[] = [raise(raiseMs)];
   for (const [node, { formatLevelMax }] of machines.entries()) {
-    const isLast = node === late;
-    if (formatLevelMax === newerLevel || (isLast && !isRaised)) continue;
-    const atMs = isLast ? lastMs : random.integer(2_500, lastMs - 500);
-    replace(atMs, node, newerLevel, random.integer(50, 500));
+    if (node === late && isRaised) faults.push(replace(lastMs, node, newerLevel));
+    if (node === late || formatLevelMax === newerLevel) continue;
+    faults.push(replace(random.integer(2_500, lastMs - 500), node, newerLevel));
   }
   for (let atMs = 3_000; atMs < safetyMs - 1_000; atMs += random.integer(300, 1_500)) {
-    faults.push({ kind: 'raiseFormat', atMs, level: newerLevel });
+    if (atMs < lastMs || atMs > raiseMs) faults.push(raise(atMs));
   }
+  if (isRaised) faults.push(...setBackUnderRaise(random, machines.length, raiseMs));
+  // One that was never renewed is away while somebody asks.
+  else faults.push(crash(random, { atMs: raiseMs - 300, node: late, machine: 'kill', downMs: 1_500 }));
   // Away for a while; some come back as the older one.
-  for (let atMs = lastMs; atMs < safetyMs - 4_000; atMs += random.integer(1_500, 4_000)) {
+  for (let atMs = raiseMs + 4_500; atMs < safetyMs - 3_000; atMs += random.integer(1_500, 4_000)) {
     const node = random.integer(0, machines.length - 1);
     if (random.chance(0.5)) faults.push(crash(random, { atMs, node, downMs: random.integer(500, 2_500) }));
-    if (random.chance(0.5)) replace(atMs + random.integer(0, 400), node, older, random.integer(50, 2_000));
-    if (random.chance(0.6)) replace(atMs + random.integer(1_000, 3_500), node, newerLevel, 100);
+    if (random.chance(0.5)) faults.push(replace(atMs + random.integer(0, 400), node, older));
+    const isRenewed = (node !== late || isRaised) && random.chance(0.6);
+    if (isRenewed) faults.push(replace(atMs + random.integer(1_000, 3_500), node, newerLevel));
   }
   const knobs = random.chance(0.6) ? { ...plan.knobs, ...shortLog } : plan.knobs;
   return { machines, faults, knobs };
+}
+
+/**
+ * A member loses power unnoticed just before the cluster is raised, and comes back with the older software
+ * before that is committed, since the disks of the others stand still: the leader cannot refuse it yet, and
+ * sends it what it must not take.
+ */
+function setBackUnderRaise(random: Prng, nodes: number, raiseMs: number): Fault[] {
+  const leader = random.integer(0, nodes - 1);
+  const victim = (leader + random.integer(1, nodes - 1)) % nodes;
+  const others = Array.from({ length: nodes }, (_, node) => node).filter(
+    (node) => node !== leader && node !== victim,
+  );
+  const older = newerLevel - 1;
+  return [
+    ...crown(nodes, leader, raiseMs - 1_500, 600),
+    ...others.map((node): Fault => ({ kind: 'stuckDisk', atMs: raiseMs - 100, node, forMs: 1_500 })),
+    crash(random, { atMs: raiseMs - 50, node: victim, machine: 'power', downMs: 5_000 }),
+    { kind: 'replaceSoftware', atMs: raiseMs + 20, node: victim, formatLevelMax: older, downMs: 60 },
+    { kind: 'replaceSoftware', atMs: raiseMs + 2_500, node: victim, formatLevelMax: newerLevel, downMs: 100 },
+  ];
 }
 
 type Crash = Extract<Fault, { readonly kind: 'crash' }>;

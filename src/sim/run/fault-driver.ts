@@ -108,7 +108,7 @@ export class FaultDriver {
           this.world.log(
             error === undefined ? `raised to format level ${level}` : `not raised: ${error.message}`,
           );
-          this.world.count(error === undefined ? 'format level raised' : 'format level not raised');
+          if (error !== undefined) this.world.count('format level not raised');
         });
       },
       rollback: (fault) => {
