@@ -6,7 +6,7 @@
 
 import type { ByteString } from '../base/bytes.js';
 import { Hash64 } from '../base/hash.js';
-import type { CommandResult, Revision } from './commands.js';
+import type { CommandResult, ResultOf, Revision } from './commands.js';
 import type { Layers } from './layers.js';
 import type { Head } from './records/schema.js';
 import { ContentHash, hashDeletion, hashRecord } from './state-hash.js';
@@ -91,7 +91,7 @@ export class Change {
   }
 
   /** What became of the command, at the revision that the store has now. */
-  result(code: CommandResult['code'], count: number): CommandResult {
+  result<C extends CommandResult['code']>(code: C, count: number): ResultOf<C> {
     return { code, revision: this.revision, count };
   }
 

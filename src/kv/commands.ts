@@ -81,23 +81,31 @@ export interface EntryTimes {
   readonly wallTimeMs: number;
 }
 
+/** What became of a command that was executed. */
+export type KeptCode = 'OK' | Extract<ErrorCode, 'CONFLICT' | 'TOO_LARGE'>;
+
+/**
+ * Why a command was not executed, which tells only of its session and of the format level; not kept, so the
+ * same request may meet another verdict.
+ */
+export type RefusalCode = Extract<ErrorCode, 'STALE' | 'SESSION_EXPIRED' | 'SESSION_LIMIT' | 'UNSUPPORTED'>;
+
 /**
  * What became of one command. Stored per session as it is, so it stays small: at most 64 bytes.
  * `revision`: the store's revision after the command (for a conflict: at which the condition was judged).
  */
-export interface CommandResult {
-  readonly code:
-    | 'OK'
-    | Extract<
-        ErrorCode,
-        'CONFLICT' | 'STALE' | 'SESSION_EXPIRED' | 'SESSION_LIMIT' | 'TOO_LARGE' | 'UNSUPPORTED'
-      >;
+export interface ResultOf<C extends KeptCode | RefusalCode> {
+  readonly code: C;
   readonly revision: Revision;
   /**
    * Keys deleted by a delete; 0 for others. For TOO_LARGE: the keys found in the range, at least the limit.
    */
   readonly count: number;
 }
+
+/** Of a command that was executed: its session keeps it for those who ask again. */
+export type KeptResult = ResultOf<KeptCode>;
+export type CommandResult = KeptResult | ResultOf<RefusalCode>;
 
 /** One version of one key. */
 export interface KeyRecord {

@@ -5,9 +5,15 @@
 // from entries alone. Source: dissertation §6.3.
 
 import { asBuffer, type ByteString } from '../../base/bytes.js';
-import type { ErrorCode } from '../../base/errors.js';
 import { Hash64 } from '../../base/hash.js';
-import { kvLimits, type CommandResult, type SessionId, type SessionStamp } from '../commands.js';
+import {
+  kvLimits,
+  type KeptCode,
+  type KeptResult,
+  type RefusalCode,
+  type SessionId,
+  type SessionStamp,
+} from '../commands.js';
 import { checkBytes, isSealed, sealRecord } from '../records/record-check.js';
 import type { RecordKind } from '../records/record-kind.js';
 import {
@@ -23,14 +29,8 @@ import { ContentHash } from '../state-hash.js';
 import type { StoreOperation } from '../store.js';
 import { hashTableRecord, type ReplicatedTable, type TableKind } from './table.js';
 
-/**
- * Results that only tell the state of the session; they are not kept, so the same request may meet another
- * verdict.
- */
-export type Refusal = Extract<ErrorCode, 'STALE' | 'SESSION_EXPIRED' | 'SESSION_LIMIT' | 'UNSUPPORTED'>;
-
 /** `execute`: the command is new; a result: it was executed before and that was its outcome. */
-export type Verdict = 'execute' | Refusal | CommandResult;
+export type Verdict = 'execute' | RefusalCode | KeptResult;
 
 export interface Session {
   readonly id: SessionId;
@@ -49,7 +49,7 @@ export interface Session {
   /** Ended by the client; kept until its deadline only to refuse late copies. */
   closed: boolean;
   /** Sequence to outcome; all sequences are above acknowledgedThrough and within the window. */
-  readonly outcomes: Map<number, CommandResult>;
+  readonly outcomes: Map<number, KeptResult>;
   /** Changed since the last group. */
   isTouched: boolean;
   /** Hash of its record as the last group left it; 0, 0 when it has none. */
@@ -64,8 +64,9 @@ const outcomeBytes = 96;
 const storedHeaderBytes = 29;
 /** Length of one outcome within a session's record, bytes. */
 const storedOutcomeBytes = 15;
-/** Stored as the place in this list. */
-const storedCodes = ['OK', 'CONFLICT', 'TOO_LARGE'] as const satisfies readonly CommandResult['code'][];
+/** As a session's record has them; never renumbered. */
+const codeNumbers: Readonly<Record<KeptCode, number>> = { OK: 0, CONFLICT: 1, TOO_LARGE: 2 };
+const codesByNumber: readonly KeptCode[] = byNumber(codeNumbers);
 
 export class SessionTable implements ReplicatedTable {
   readonly hash = new ContentHash();
@@ -132,7 +133,7 @@ export class SessionTable implements ReplicatedTable {
   }
 
   /** Keeps the outcome of an executed command. */
-  keep(session: Session, sequence: number, result: CommandResult): void {
+  keep(session: Session, sequence: number, result: KeptResult): void {
     session.outcomes.set(sequence, result);
     this.bytes += outcomeBytes;
   }
@@ -305,6 +306,12 @@ function newSession(id: SessionId, createdMs: number, nowMs: number): Session {
   };
 }
 
+function byNumber<C extends string>(numbers: Readonly<Record<C, number>>): C[] {
+  const codes: C[] = [];
+  for (const code in numbers) codes[numbers[code]] = code;
+  return codes;
+}
+
 /** Length of the session's record, bytes. */
 function storedSessionBytes(session: Session): number {
   return storedHeaderBytes + storedOutcomeBytes * session.outcomes.size + checkBytes;
@@ -320,7 +327,7 @@ function encodeSession(session: Session): Uint8Array {
   let offset = storedHeaderBytes;
   for (const [sequence, outcome] of session.outcomes) {
     bytes.writeUInt16BE(sequence - session.acknowledgedThrough, offset);
-    bytes[offset + 2] = storedCodes.indexOf(outcome.code as (typeof storedCodes)[number]);
+    bytes[offset + 2] = codeNumbers[outcome.code];
     writeNumber(bytes, outcome.revision, offset + 3);
     bytes.writeUInt32BE(outcome.count, offset + 11);
     offset += storedOutcomeBytes;
@@ -344,7 +351,7 @@ function decodeSession(id: ByteString, record: Uint8Array): Session {
   session.acknowledgedThrough = readNumber(bytes, 16, storeKey);
   session.closed = bytes[24] === 1;
   for (let offset = storedHeaderBytes; offset < end; offset += storedOutcomeBytes) {
-    const code = storedCodes[bytes[offset + 2] ?? -1];
+    const code = codesByNumber[bytes[offset + 2] ?? -1];
     if (code === undefined) throw corrupt(storeKey, `has an unknown outcome at byte ${offset + 2}`);
     session.outcomes.set(session.acknowledgedThrough + bytes.readUInt16BE(offset), {
       code,
