@@ -204,7 +204,7 @@ const cases: readonly Case[] = [
   {
     file: 'src/kv/store.ts',
     name: 'StoreOperation',
-    member: "{ readonly kind: 'madeUpStoreOperation' }",
+    member: "{ readonly type: 'madeUpStoreOperation'; readonly key: ByteString }",
     marker: 'madeUpStoreOperation',
     places: ['src/sim/world/disk/store.ts', 'src/storage/level/store.ts'],
   },

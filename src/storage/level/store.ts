@@ -6,7 +6,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Level } from 'level';
-import { assert } from '../../base/assert.js';
+import { assert, assertNever } from '../../base/assert.js';
 import { asBuffer, toByteString, type ByteString } from '../../base/bytes.js';
 import type { Done } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
@@ -191,8 +191,16 @@ export class LevelStore implements OpenStore {
     for (const operation of operations) {
       const end = used + keys.write(operation.key, used, 'latin1');
       const key = keys.subarray(used, end);
-      if (operation.type === 'put') batch.put(key, asBuffer(operation.value));
-      else batch.del(key);
+      switch (operation.type) {
+        case 'put':
+          batch.put(key, asBuffer(operation.value));
+          break;
+        case 'delete':
+          batch.del(key);
+          break;
+        default:
+          return assertNever(operation);
+      }
       used = end;
     }
     await batch.write({ sync: true });

@@ -3,7 +3,7 @@
 // under way; a batch under way may be visible to reads or not. Outlives the processes that use it. Source:
 // src/kv/store.ts.
 
-import { assert } from '../../../base/assert.js';
+import { assert, assertNever } from '../../../base/assert.js';
 import type { ByteString } from '../../../base/bytes.js';
 import type { Done } from '../../../base/env.js';
 import type { OpenStore, StoreOperation, StoreRange, StoreRecord, StoreView } from '../../../kv/store.js';
@@ -178,8 +178,17 @@ export class VirtualStore {
     for (const operation of batch.operations) {
       const { key } = operation;
       batch.undo.push({ key, value: this.values.get(key) });
-      // Copied: the writer may reuse its buffers once the batch is done.
-      this.put(key, operation.type === 'put' ? new Uint8Array(operation.value) : undefined);
+      switch (operation.type) {
+        case 'put':
+          // Copied: the writer may reuse its buffers once the batch is done.
+          this.put(key, new Uint8Array(operation.value));
+          break;
+        case 'delete':
+          this.put(key, undefined);
+          break;
+        default:
+          return assertNever(operation);
+      }
     }
   }
 
