@@ -29,7 +29,7 @@ type ProcessEvent =
 type FormingEvent =
   | { readonly kind: 'formingWaits'; readonly missing: readonly NodeId[] }
   /** Takes part: after forming, after a restart, and on each new store and log. */
-  | { readonly kind: 'memberStarted'; readonly clusterId: string }
+  | { readonly kind: 'replicaStarted'; readonly clusterId: string }
   | { readonly kind: 'fileListsNoMember'; readonly nodeId: NodeId }
   | {
       readonly kind: 'fileMovesMember';
@@ -158,7 +158,7 @@ type SnapshotReceiveEvent =
 
 /** What replaces log and store. */
 type InstallEvent =
-  /** The member ends: it is replaced from here on. */
+  /** The replica ends: another one takes its place from here on. */
   | ({ readonly kind: 'snapshotInstalling' } & Staged)
   | ({ readonly kind: 'snapshotInstalled' } & Staged)
   /** It arrived, and the log has come as far by itself. */

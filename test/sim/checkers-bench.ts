@@ -69,7 +69,7 @@ export class Bench {
   /** A member of the node starts as it is seen here; its steps are told from now on. */
   start(nodeId: string, fake: Fake): this {
     this.views.set(nodeId, viewOf(fake));
-    this.checkers.memberStarted(nodeId, viewOf(fake));
+    this.checkers.replicaStarted(nodeId, viewOf(fake));
     return this;
   }
 

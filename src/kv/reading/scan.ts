@@ -112,10 +112,10 @@ class Scan {
     const { start, end } = this.left;
     store.fetchRange(liveRange(start, end, sliceKeys, reverse), (error, live) => {
       if (error !== undefined) return this.finish(error);
-      if (!this.tombstonesToo) return this.guarded(() => this.resolveSlice(live, []));
+      if (!this.tombstonesToo) return this.contained(() => this.resolveSlice(live, []));
       store.fetchRange(tombstoneRange(start, end, sliceKeys, reverse), (tombstoneError, tombstones) => {
         if (tombstoneError !== undefined) return this.finish(tombstoneError);
-        this.guarded(() => this.resolveSlice(live, tombstones));
+        this.contained(() => this.resolveSlice(live, tombstones));
       });
     });
   }
@@ -185,7 +185,7 @@ class Scan {
     const keys = waiting.map((step) => versionKey(step.wantedRevision, step.wantedSub));
     this.source.store.fetchMany(keys, (error, values) => {
       if (error !== undefined) return this.finish(error);
-      this.guarded(() => {
+      this.contained(() => {
         waiting.forEach((step, i) => {
           const version = decodeVersion(values[i], step.key, step.wantedRevision, step.wantedSub);
           const isCurrent = !step.head.deleted && version.modRevision === step.head.modRevision;
@@ -212,7 +212,7 @@ class Scan {
   }
 
   /** A damaged record fails this read; anything else is a bug, or the caller's, and not to be caught here. */
-  private guarded(work: () => void): void {
+  private contained(work: () => void): void {
     try {
       work();
     } catch (error) {

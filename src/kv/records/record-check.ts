@@ -1,4 +1,4 @@
-// What guards the records of the store against bits that flip: LevelDB does not compare its checksums when it
+// What finds bits that flip in the records of the store: LevelDB does not compare its checksums when it
 // reads. Every record ends with a check of what stands before it; a version has a check made from the hash of
 // its record, which is there anyway, so that values are hashed once. It detects accidents, not an attacker.
 

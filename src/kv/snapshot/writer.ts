@@ -41,7 +41,7 @@ export interface SnapshotEnd {
 }
 
 /** A key that a batch changes: its newest state, and what the store holds of it before the batch. */
-interface Change {
+interface KeyChange {
   readonly before: Head | undefined;
   head: Head;
 }
@@ -86,7 +86,7 @@ export class SnapshotWriter {
     assert(!this.ended, 'history comes after the end of the snapshot');
     if (this.lastOfTables !== undefined) throw refused(records[0]?.key ?? '', 'comes after tables');
     const operations: StoreOperation[] = [];
-    const changes = new Map<ByteString, Change>();
+    const changes = new Map<ByteString, KeyChange>();
     const content = new ContentHash();
     content.set(this.content.high, this.content.low);
     let place = this.through;
@@ -163,7 +163,7 @@ export class SnapshotWriter {
 
   /** Makes `version` the newest one of its key, and its hash part of the sum instead of the one replaced. */
   private change(
-    changes: Map<ByteString, Change>,
+    changes: Map<ByteString, KeyChange>,
     content: ContentHash,
     version: Version,
     storeKey: ByteString,
@@ -221,7 +221,7 @@ function versionAfter(place: HistoryPlace, storeKey: ByteString, value: Uint8Arr
 }
 
 /** The records that a key leaves beside history: `L/` or `T/`, never both. */
-function pushHead(operations: StoreOperation[], key: ByteString, { before, head }: Change): void {
+function pushHead(operations: StoreOperation[], key: ByteString, { before, head }: KeyChange): void {
   if (head.deleted) {
     if (before?.deleted === false) operations.push({ type: 'delete', key: liveKey(key) });
     operations.push({ type: 'put', key: tombstoneKey(key), value: encodeTombstone(head) });

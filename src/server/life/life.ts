@@ -339,7 +339,7 @@ export class Life {
     const before = this.running;
     const { current, opened, log } = pair;
     const { peers } = this.options;
-    this.env.report({ kind: 'memberStarted', clusterId: formation.clusterId });
+    this.env.report({ kind: 'replicaStarted', clusterId: formation.clusterId });
     const replica = this.createReplica(formation, current.catchingUp, opened, log);
     const running: Running = {
       kind: 'running',

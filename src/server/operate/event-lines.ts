@@ -45,7 +45,7 @@ const eventLines = {
     level: 'info',
     text: () => 'the cluster is not formed yet; members have not been heard',
   },
-  memberStarted: { level: 'info', text: () => 'member of a formed cluster' },
+  replicaStarted: { level: 'info', text: () => 'member of a formed cluster' },
   fileListsNoMember: {
     level: 'warn',
     text: () => 'the cluster file lists a node that is not a member; editing the file adds no member',

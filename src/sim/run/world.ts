@@ -36,7 +36,7 @@ export class World {
   /** How often rare things happened. */
   readonly coverage = new Map<string, number>();
   private readonly marks = new CoverageMarks((mark) => this.count(mark));
-  private readonly guarded = new WeakSet<Raft>();
+  private readonly watched = new WeakSet<Raft>();
   /** Messages that left a node during the event under way. */
   private sentNow: Message[] = [];
 
@@ -68,7 +68,7 @@ export class World {
       members: this.members,
       network: this.network,
       log: (who, level, message, fields) => this.trace.log(who, level, message, fields),
-      startsWith: ({ name }, formatLevelMax) => this.checkers.formatLevels.starts(name, formatLevelMax),
+      processStarts: ({ name }, formatLevelMax) => this.checkers.formatLevels.starts(name, formatLevelMax),
       highestLevel: () => this.checkers.formatLevels.highestLevel,
       event: (machine, event) => this.happened(machine, event),
       count: (mark) => this.count(mark),
@@ -105,10 +105,10 @@ export class World {
   private look(machine: Machine): void {
     const { process, node } = machine;
     if (process?.doomed === false && node?.raft !== undefined) {
-      this.guardSteps(machine.name, node.raft);
+      this.watchSteps(machine.name, node.raft);
       const change = this.checkers.observe(
         machine.name,
-        // An install starts a member anew within a process.
+        // An install starts another replica within a process.
         machine.incarnation + node.generation / 1_000,
         node.raft,
         node.stateMachine,
@@ -123,10 +123,10 @@ export class World {
    * From now on the core's own invariants are checked around each of its steps; a broken one stops the
    * node.
    */
-  private guardSteps(name: string, raft: Raft): void {
-    if (this.guarded.has(raft)) return;
-    this.guarded.add(raft);
-    this.checkers.memberStarted(name, raft);
+  private watchSteps(name: string, raft: Raft): void {
+    if (this.watched.has(raft)) return;
+    this.watched.add(raft);
+    this.checkers.replicaStarted(name, raft);
     const step = raft.step.bind(raft);
     // Nothing but a step changes a core: as one leaves it, the next one finds it.
     let before = snapshotOf(raft);

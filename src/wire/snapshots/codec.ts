@@ -1,4 +1,4 @@
-// The hash that guards each chunk of a snapshot, and how a chunk on its way is told from other messages. Must
+// The hash over each chunk of a snapshot, and how a chunk on its way is told from other messages. Must
 // never take a chunk's hash for a proof of anything but that its bytes arrived as they were sent: whether
 // they are the right ones, the receiver finds out.
 

@@ -34,7 +34,7 @@ export class DurableLogChecker {
   }
 
   /** What it read from its disk is durable. */
-  memberStarted(nodeId: NodeId, raft: RaftView): void {
+  replicaStarted(nodeId: NodeId, raft: RaftView): void {
     const { baseIndex, lastIndex } = raft;
     const terms: Term[] = [];
     for (let index = baseIndex; index <= lastIndex; index++) terms.push(raft.termAt(index) ?? 0);

@@ -29,7 +29,7 @@ export class DurableVoteChecker {
   }
 
   /** What an earlier member had under way ended with it; this one begins with what it read from its disk. */
-  memberStarted(nodeId: NodeId, term: Term, votedFor: NodeId | undefined): void {
+  replicaStarted(nodeId: NodeId, term: Term, votedFor: NodeId | undefined): void {
     this.votes.set(nodeId, { saved: { term, votedFor }, unsaved: [] });
   }
 

@@ -36,7 +36,7 @@ export class QuorumContactChecker {
     this.silenceMsMax = silenceMsMax;
   }
 
-  memberStarted(nodeId: NodeId): void {
+  replicaStarted(nodeId: NodeId): void {
     this.leaderships.delete(nodeId);
   }
 

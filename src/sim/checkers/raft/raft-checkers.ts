@@ -144,12 +144,12 @@ export class RaftCheckers {
   }
 
   /** A member of the node was made and is as it began; its steps will be told. */
-  memberStarted(nodeId: NodeId, raft: RaftView): void {
-    this.durableVotes.memberStarted(nodeId, raft.currentTerm, raft.votedFor);
-    this.durableLogs.memberStarted(nodeId, raft);
-    this.voteCounts.memberStarted(nodeId);
-    this.quorumContacts.memberStarted(nodeId);
-    this.readIndexes.memberStarted(nodeId);
+  replicaStarted(nodeId: NodeId, raft: RaftView): void {
+    this.durableVotes.replicaStarted(nodeId, raft.currentTerm, raft.votedFor);
+    this.durableLogs.replicaStarted(nodeId, raft);
+    this.voteCounts.replicaStarted(nodeId);
+    this.quorumContacts.replicaStarted(nodeId);
+    this.readIndexes.replicaStarted(nodeId);
   }
 
   /** The node's core took a step, and is now as `raft` says. */

@@ -21,7 +21,7 @@ export class ReadIndexChecker {
     this.committedIndex = committedIndex;
   }
 
-  memberStarted(nodeId: NodeId): void {
+  replicaStarted(nodeId: NodeId): void {
     this.asked.set(nodeId, new Map());
   }
 

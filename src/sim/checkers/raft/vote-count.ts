@@ -25,7 +25,7 @@ export class VoteCountChecker implements RaftChecker {
     this.members = members;
   }
 
-  memberStarted(nodeId: NodeId): void {
+  replicaStarted(nodeId: NodeId): void {
     this.granted.set(nodeId, { term: 0, voters: new Set() });
   }
 

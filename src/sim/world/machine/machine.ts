@@ -44,7 +44,7 @@ export interface MachineContext {
   readonly topics: StreamTopics;
   readonly log: LogSink;
   /** A process starts with software that knows levels up to this. */
-  startsWith(machine: Machine, formatLevelMax: number): void;
+  processStarts(machine: Machine, formatLevelMax: number): void;
   /** Of any state or entry so far. */
   highestLevel(): number;
   /** A node told what happens in it. */
@@ -185,7 +185,7 @@ export class Machine {
     this.process = process;
     this.node = node;
     log(this.name, 'world', `starts, for the ${this.incarnation}. time`, {});
-    this.context.startsWith(this, this.software.formatLevelMax);
+    this.context.processStarts(this, this.software.formatLevelMax);
     const again = this.loop?.nextStarts.shift();
     if (again === undefined) this.loop = undefined;
     else if (this.loop !== undefined) this.arm(this.loop.fault, again);
