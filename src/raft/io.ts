@@ -51,7 +51,7 @@ export type Input = Timed &
      */
     | { readonly kind: 'truncatePrefix'; readonly index: LogIndex }
     /**
-     * The transfer that `sendSnapshots` asked for has ended. `installed`: the peer says that it holds all of
+     * The sending that `sendSnapshots` asked for has ended. `installed`: the peer says that it holds all of
      * it; otherwise it was broken off, for whatever reason.
      */
     | { readonly kind: 'snapshotEnded'; readonly peer: NodeId; readonly installed: boolean }

@@ -151,7 +151,7 @@ export class Progress {
     this.enter('probe', this.match >= this.log.baseIndex ? this.match + 1 : this.log.lastIndex + 1);
   }
 
-  /** Do not send before something is heard from the peer again. A transfer that runs is left to its end. */
+  /** Do not send before something is heard from the peer again. A snapshot under way is left to its end. */
   pause(): void {
     if (this.currentMode === 'snapshot') return;
     this.becomeProbe();
@@ -173,7 +173,7 @@ export class Progress {
   }
 
   /**
-   * The snapshot's transfer has ended: ask where the peer's log ends now, or, if it failed, when something is
+   * The snapshot's sending has ended: ask where the peer's log ends now, or, if it failed, when something is
    * heard from it again.
    */
   snapshotEnded(installed: boolean): void {

@@ -1,5 +1,5 @@
 // Where the log ends at its beginning: truncation of its prefix, and the peers that need what is not in it
-// any more. The snapshot itself is the state machine's and its transfer the server's: what is sent is
+// any more. The snapshot itself is the state machine's and its sending the server's: what is sent is
 // committed state, so neither the term nor the role of who sends it matters, and the core only says who needs
 // one, and when it is asked again. Also members whose disk was damaged: what a leader forgets of them.
 // Source: Raft dissertation §5.1, §5.3; Figure 5.3.
@@ -33,7 +33,7 @@ export function requestSnapshot(state: RaftState, leader: Leader, peer: NodeId):
   abandonTransferTo(leader, peer);
 }
 
-/** The transfer that `sendSnapshots` asked for has ended. */
+/** The sending that `sendSnapshots` asked for has ended. */
 export function snapshotEnded(state: RaftState, peer: NodeId, installed: boolean): void {
   if (state.role.name === 'leader') state.role.progress.get(peer)?.snapshotEnded(installed);
 }

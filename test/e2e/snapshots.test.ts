@@ -1,4 +1,4 @@
-// Real processes whose log does not reach back: members that were away get a snapshot, also when the transfer
+// Real processes whose log does not reach back: members that were away get a snapshot, also when the sending
 // is broken off on either side, and members whose disk was damaged come back by themselves with the others'
 // data.
 
@@ -17,7 +17,7 @@ import {
 
 afterEach(endAll);
 
-/** A log that is truncated all the time, and chunks so small that a transfer takes many of them. */
+/** A log that is truncated all the time, and chunks so small that a snapshot takes many of them. */
 const shortLog = {
   wal: { segmentBytes: 65_536, quotaBytes: 64 * 1_048_576 },
   snapshot: { logEntriesMax: 40, logBytesMax: 1_048_576, chunkBytes: 8_192 },

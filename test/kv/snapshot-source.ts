@@ -155,7 +155,7 @@ export interface Leg {
   readonly limits: ChunkLimits;
 }
 
-/** One transfer into `staging`. Whether it came to its end. */
+/** One sending into `staging`. Whether it came to its end. */
 export function runLeg(staging: FakeStore, { source, chunksMax, limits }: Leg): boolean {
   const writer = prepared(staging);
   const reader = new SnapshotReader(source.openView(), limits);

@@ -348,8 +348,8 @@ describe('the writer refuses', () => {
           atOnce++;
           continue;
         }
-        // What a value was before it was replaced is not part of the sum: there the chunk's hash stands
-        // guard.
+        // What a value was before it was replaced is not part of the sum: there the chunk's hash is
+        // what finds it.
         if (!isReplaced(key)) expect(errorOf(() => writer.takeEnd([appliedOf(source)])).code).toBe('CORRUPT');
       }
     }
@@ -378,7 +378,7 @@ describe('a staging store', () => {
     expect(errorOf(() => prepared(damaged.crash(false))).code).toBe('CORRUPT');
   });
 
-  it('holds no sessions and no applied record when a transfer begins', () => {
+  it('holds no sessions and no applied record when a snapshot begins', () => {
     const source = sampleStore();
     const staging = new FakeStore();
     expect(runLeg(staging, { source, chunksMax: Infinity, limits: wide })).toBe(true);

@@ -240,7 +240,7 @@ describe('a table of the registry', () => {
     tick(machine, 5);
     write(source, machine);
     const staging = new FakeStore();
-    // What another transfer left goes.
+    // What another snapshot left goes.
     staging.records.set(keyOf(77), tickRecord.encode(77));
     let writer: SnapshotWriter | undefined;
     prepareStaging(staging, (_error, made) => (writer = made), thisSoftware, kinds);

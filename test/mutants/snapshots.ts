@@ -86,7 +86,7 @@ export const snapshotMutants: readonly Mutant[] = [
     name: 'a snapshot is installed although the log holds what it ends with',
     equivalent:
       'who sends the entry that a snapshot ends with says in the same message that it is committed, since ' +
-      'it was before the transfer began: the commit index decides already; N2 takes that away',
+      'it was before the sending began: the commit index decides already; N2 takes that away',
     edits: [
       {
         file: install,
@@ -150,7 +150,7 @@ export const snapshotMutants: readonly Mutant[] = [
     id: 'N6',
     name: 'chunks are acknowledged before they are durable',
     equivalent:
-      'a transfer goes on from a cursor that is read from what is durable, so a chunk that was lost ' +
+      'a sending goes on from a cursor that is read from what is durable, so a chunk that was lost ' +
       'is sent again, and the last one is answered when all is; N7 takes that away',
     edits: [
       {
@@ -171,7 +171,7 @@ export const snapshotMutants: readonly Mutant[] = [
   },
   {
     id: 'N7',
-    name: 'a transfer goes on although a chunk was not written',
+    name: 'a sending goes on although a chunk was not written',
     edits: [
       {
         file: receiver,
@@ -219,7 +219,7 @@ export const snapshotMutants: readonly Mutant[] = [
   },
   {
     id: 'N9',
-    name: 'sessions of an earlier transfer stay in the staging store',
+    name: 'sessions of an earlier sending stay in the staging store',
     edits: [
       {
         file: 'kv/snapshot/staging.ts',

@@ -18,14 +18,14 @@ function led(): VirtualCluster {
   cluster.elect('n1');
   cluster.propose('n1', 'a', 'b', 'c');
   cluster.pass(100);
-  cluster.slowTransfers = true;
+  cluster.slowSendings = true;
   return cluster;
 }
 
 /** The same, but n3 misses entries 3 to 6, of which n1 has truncated all but 6; then it is heard again. */
 function withLaggard(): VirtualCluster {
   const cluster = new VirtualCluster({ voters: three });
-  cluster.slowTransfers = true;
+  cluster.slowSendings = true;
   cluster.elect('n1');
   cluster.propose('n1', 'a');
   cluster.pass(100);
@@ -124,7 +124,7 @@ describe('truncation of the prefix', () => {
     cluster.propose('n1', 'bbb');
     cluster.pass(100);
     cluster.restart('n3');
-    cluster.slowTransfers = true;
+    cluster.slowSendings = true;
     // n3's refusal leads to a read of entry 2; before it comes back, the entry is gone.
     while (cluster.member('n1').toRead.length === 0) {
       if (cluster.deliver() !== undefined) continue;
@@ -191,7 +191,7 @@ describe('a follower that needs what the log does not hold', () => {
     let asked = 0;
     cluster.onStep = (_member, _input, output) => (asked += output.sendSnapshots.length);
     cluster.pass(200);
-    expect(cluster.transfers.map(({ to }) => to)).toEqual(['n3']);
+    expect(cluster.sendings.map(({ to }) => to)).toEqual(['n3']);
     expect(progressOf(cluster, 'n3')).toMatchObject({ mode: 'snapshot', matchIndex: 2, nextIndex: 3 });
     cluster.propose('n1', 'f');
     expect(kindsToN3(cluster, 200)).toEqual(new Set(['heartbeat']));
@@ -209,7 +209,7 @@ describe('a follower that needs what the log does not hold', () => {
     cluster.pass(500);
     cluster.step('n1', { kind: 'peerUp', peer: 'n3' });
     cluster.pass(500);
-    expect(cluster.transfers).toEqual([]);
+    expect(cluster.sendings).toEqual([]);
     expect(progressOf(cluster, 'n3')).toMatchObject({ mode: 'probe', matchIndex: 4, nextIndex: 7 });
   });
 
@@ -224,7 +224,7 @@ describe('a follower that needs what the log does not hold', () => {
     expect(progressOf(cluster, 'n3', 'n2')).toMatchObject({ mode: 'replicate', matchIndex: 5 });
     cluster.step('n2', { kind: 'peerUp', peer: 'n3' });
     cluster.pass(100);
-    expect(cluster.transfers).toEqual([]);
+    expect(cluster.sendings).toEqual([]);
   });
 
   it('is not named for an old acknowledgement of less than it has', () => {
@@ -237,13 +237,13 @@ describe('a follower that needs what the log does not hold', () => {
     expect(progressOf(cluster, 'n3')).toMatchObject({ mode: 'probe', matchIndex: 2, nextIndex: 5 });
     cluster.pass(100);
     expect(progressOf(cluster, 'n3')).toMatchObject({ mode: 'replicate', matchIndex: 4 });
-    expect(cluster.transfers).toEqual([]);
+    expect(cluster.sendings).toEqual([]);
   });
 
   it('goes on after the snapshot', () => {
     const cluster = withLaggard();
     cluster.pass(200);
-    expect(cluster.finishTransfer(0)).toBe('installed');
+    expect(cluster.finishSending(0)).toBe('installed');
     expect(cluster.raft('n3').baseIndex).toBe(6);
     cluster.propose('n1', 'f');
     cluster.pass(60);
@@ -251,18 +251,18 @@ describe('a follower that needs what the log does not hold', () => {
     expect(cluster.member('n3').applied.map(({ index }) => index)).toEqual([1, 2, 3, 4, 5, 6, 7]);
   });
 
-  it('is named again after a transfer that failed, once it is heard', () => {
+  it('is named again after a sending that failed, once it is heard', () => {
     const cluster = withLaggard();
     cluster.pass(200);
     cluster.passes = ({ from }) => from !== 'n3';
-    cluster.finishTransfer(0, { isLost: true });
+    cluster.finishSending(0, { isLost: true });
     expect(sentTo(cluster, 'n3', 'appendEntries'), 'paused').toEqual([]);
     cluster.pass(100);
-    expect(cluster.transfers).toEqual([]);
+    expect(cluster.sendings).toEqual([]);
     expect(progressOf(cluster, 'n3').mode).toBe('probe');
     cluster.passes = () => true;
     cluster.pass(200);
-    expect(cluster.transfers.map(({ to }) => to)).toEqual(['n3']);
+    expect(cluster.sendings.map(({ to }) => to)).toEqual(['n3']);
   });
 
   it.each(['peerUp', 'peerReset'] as const)('is asked anew after %s', (kind) => {
@@ -272,16 +272,16 @@ describe('a follower that needs what the log does not hold', () => {
     expect(progressOf(cluster, 'n3')).toMatchObject({ mode: 'probe', nextIndex: 7 });
     expect(sentTo(cluster, 'n3', 'appendEntries')).toMatchObject([{ prevLogIndex: 6, entries: [] }]);
     cluster.pass(100);
-    expect(cluster.transfers.length, 'the answer is the same').toBe(2);
+    expect(cluster.sendings.length, 'the answer is the same').toBe(2);
   });
 
-  it('stays named when its link breaks: the transfer has an end of its own', () => {
+  it('stays named when its link breaks: the sending has an end of its own', () => {
     const cluster = withLaggard();
     cluster.pass(200);
     cluster.step('n1', { kind: 'peerDown', peer: 'n3' });
     cluster.pass(200);
     expect(progressOf(cluster, 'n3').mode).toBe('snapshot');
-    expect(cluster.transfers.length).toBe(1);
+    expect(cluster.sendings.length).toBe(1);
   });
 
   it('is replicated to at once when it acknowledges what the log goes on from', () => {
@@ -300,7 +300,7 @@ describe('a follower that needs what the log does not hold', () => {
     }
     expect(sentTo(cluster, 'n3', 'appendEntries')).toMatchObject([{ prevLogIndex: 5 }]);
     cluster.step('n1', { kind: 'snapshotEnded', peer: 'n3', installed: false });
-    expect(progressOf(cluster, 'n3').mode, 'the end of the transfer is of no interest').toBe('replicate');
+    expect(progressOf(cluster, 'n3').mode, 'the end of the sending is of no interest').toBe('replicate');
   });
 
   it('counts for reads and for the quorum as ever, and is no target of a transfer of leadership', () => {
@@ -323,11 +323,11 @@ describe('a follower that needs what the log does not hold', () => {
     const leader = { terms: [1, 1, 1, 1], currentTerm: 1, baseIndex: 3 };
     const behind = { terms: [1], currentTerm: 1 };
     const cluster = new VirtualCluster({ voters: three }, { n1: leader, n2: behind, n3: behind });
-    cluster.slowTransfers = true;
+    cluster.slowSendings = true;
     for (const nodeId of down) cluster.crash(nodeId);
     cluster.elect('n1');
     cluster.pass(60);
-    expect(cluster.transfers.map(({ to }) => to)).toEqual(['n2', 'n3'].filter((to) => !down.includes(to)));
+    expect(cluster.sendings.map(({ to }) => to)).toEqual(['n2', 'n3'].filter((to) => !down.includes(to)));
     cluster.step('n1', { kind: 'transferLeadership' });
     expect(cluster.raft('n1').isTransferring).toBe(isTransferring);
   });
@@ -347,7 +347,7 @@ describe('a follower that needs what the log does not hold', () => {
     cluster.step('n1', { kind: 'transferLeadership', to: 'n2' });
     cluster.stabilize();
     expect(cluster.leader?.nodeId).toBe('n2');
-    cluster.finishTransfer(0, { isLost: true });
+    cluster.finishSending(0, { isLost: true });
     cluster.pass(200);
     expect(cluster.raft('n3').lastIndex, 'n2 has all entries').toBe(7);
   });
@@ -563,7 +563,7 @@ describe('a member that has lost its log', () => {
     for (const peer of ['n1', 'n2']) cluster.hello('n3', peer);
     cluster.recover('n3');
     cluster.pass(200);
-    expect(cluster.finishTransfer(0)).toBe('installed');
+    expect(cluster.finishSending(0)).toBe('installed');
     expect(cluster.raft('n3')).toMatchObject({ baseIndex: 4, isCatchingUp: true });
     cluster.pass(100);
     cluster.catchUp('n3', 7);

@@ -235,7 +235,7 @@ describe('progress of a peer that needs a snapshot', () => {
     expect([progress.mode, progress.nextIndex]).toEqual(['replicate', 6]);
   });
 
-  it('is asked at the end of the log when the transfer has ended, at once or when it is heard', () => {
+  it('is asked at the end of the log when the sending has ended, at once or when it is heard', () => {
     for (const installed of [true, false]) {
       const log = { baseIndex: 5, lastIndex: 9 };
       const progress = needing(log);

@@ -61,7 +61,7 @@ export class SnapshotFaults {
     this.truncates = prng.chance(0.7) ? prng.fraction() * 0.05 : 0;
     this.damages = prng.chance(0.4) ? prng.fraction() * 0.004 : 0;
     this.strays = prng.chance(0.5) ? prng.fraction() * 0.1 : 0;
-    cluster.slowTransfers = true;
+    cluster.slowSendings = true;
   }
 
   /** One random action of these, or none. */
@@ -69,7 +69,7 @@ export class SnapshotFaults {
     const { prng } = this;
     if (prng.chance(this.truncates)) this.truncate(nodeId);
     if (prng.chance(this.damages)) this.damage(nodeId);
-    if (prng.chance(0.04)) this.transfer();
+    if (prng.chance(0.04)) this.endSending();
     if (prng.chance(this.strays)) this.takeStray(nodeId);
     if (prng.chance(0.01 + this.strays)) this.deliverLate();
     if (prng.chance(0.05)) this.recover(nodeId);
@@ -83,12 +83,12 @@ export class SnapshotFaults {
   }
 
   /**
-   * Every transfer that was lost is noticed, every damaged member recovers. All members are up or recovering.
+   * Every snapshot that was lost is noticed, every damaged member recovers. All members are up or recovering.
    */
   heal(): void {
     const { cluster } = this;
-    while (cluster.transfers.length > 0) cluster.finishTransfer(0, { isLost: true });
-    cluster.slowTransfers = false;
+    while (cluster.sendings.length > 0) cluster.finishSending(0, { isLost: true });
+    cluster.slowSendings = false;
     for (const nodeId of this.nodeIds) {
       for (const peer of this.nodeIds) if (peer !== nodeId) cluster.hello(nodeId, peer);
     }
@@ -112,20 +112,20 @@ export class SnapshotFaults {
     cluster.truncate(nodeId, index, prng.chance(0.2) ? disk.baseIndex : index);
   }
 
-  private transfer(): void {
+  private endSending(): void {
     const { prng, cluster, coverage } = this;
-    const position = prng.integer(0, Math.max(0, cluster.transfers.length - 1));
-    const transfer = cluster.transfers[position];
-    if (transfer === undefined) return;
-    if (transfer.view === undefined || prng.chance(0.2)) {
-      if (transfer.view === undefined) coverage.snapshotsAsked++;
-      transfer.view = cluster.view(transfer.from.nodeId);
+    const position = prng.integer(0, Math.max(0, cluster.sendings.length - 1));
+    const sending = cluster.sendings[position];
+    if (sending === undefined) return;
+    if (sending.view === undefined || prng.chance(0.2)) {
+      if (sending.view === undefined) coverage.snapshotsAsked++;
+      sending.view = cluster.view(sending.from.nodeId);
       return;
     }
-    const { to, view } = transfer;
+    const { to, view } = sending;
     if (prng.chance(0.5)) this.keepLate(to, view);
     const isConflicting = this.isConflicting(to, view);
-    const result = cluster.finishTransfer(position, { isLost: prng.chance(0.3) });
+    const result = cluster.finishSending(position, { isLost: prng.chance(0.3) });
     if (result === 'lost') coverage.snapshotsLost++;
     else this.count(result, isConflicting);
   }

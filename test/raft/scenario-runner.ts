@@ -12,8 +12,8 @@
 //   deliver | drop | duplicate [A->B] [KIND] [all]     the oldest such message, or all that are there now
 //   persist NODE [COUNT|all] | apply NODE | fetch NODE   the disk, the state machine, a read of entries
 //   truncate NODE INDEX                     its store has everything through there: the log forgets it
-//   snapshots slow | fast                   transfers wait for `snapshot`, or are done when all comes to rest
-//   snapshot FROM->TO [lost]                the oldest such transfer that was asked for ends
+//   snapshots slow | fast                   sendings wait for `snapshot`, or are done when all comes to rest
+//   snapshot FROM->TO [lost]                the oldest such sending that was asked for ends
 //   damage NODE [store]                     its log is lost, and its store with it unless it is named
 //   hello NODE PEER... | recover NODE       it hears the others' terms, and takes part again, without a vote
 //   catchup NODE ID asks how far it must come (read ID), or votes again if it has come there
@@ -94,7 +94,7 @@ class ScenarioRunner {
       apply: () => this.cluster.apply(first),
       fetch: () => this.cluster.answerRead(first),
       truncate: () => this.cluster.truncate(first, Number(second)),
-      snapshots: () => (this.cluster.slowTransfers = first === 'slow'),
+      snapshots: () => (this.cluster.slowSendings = first === 'slow'),
       snapshot: () => this.snapshot(first, second === 'lost'),
       damage: () => this.cluster.damage(first, { keepsStore: second === 'store' }),
       hello: () => words.slice(1).forEach((peer) => this.cluster.hello(first, peer)),
@@ -171,9 +171,9 @@ class ScenarioRunner {
   }
 
   private snapshot(link: string, isLost: boolean): void {
-    const position = this.cluster.transfers.findIndex(({ from, to }) => link === `${from.nodeId}->${to}`);
-    if (position < 0) throw new Error('no such transfer');
-    this.lines.push(`${link} snapshot: ${this.cluster.finishTransfer(position, { isLost })}`);
+    const position = this.cluster.sendings.findIndex(({ from, to }) => link === `${from.nodeId}->${to}`);
+    if (position < 0) throw new Error('no such snapshot');
+    this.lines.push(`${link} snapshot: ${this.cluster.finishSending(position, { isLost })}`);
   }
 
   private recover(nodeId: NodeId): void {

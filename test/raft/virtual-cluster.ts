@@ -26,7 +26,7 @@ export interface VirtualSnapshot {
 }
 
 /** What `sendSnapshots` asked for and was not answered by `snapshotEnded` yet. */
-export interface VirtualTransfer {
+export interface VirtualSending {
   readonly from: Raft;
   readonly to: NodeId;
   view: VirtualSnapshot | undefined;
@@ -79,9 +79,9 @@ export class VirtualCluster {
   passes: (message: Message) => boolean = () => true;
   onStep: (member: VirtualMember, input: VirtualInput, output: Output) => void = () => {};
   slowDisks: boolean;
-  /** Transfers wait for the test instead of being done when all comes to rest. */
-  slowTransfers = false;
-  transfers: VirtualTransfer[] = [];
+  /** Sendings wait for the test instead of being done when all comes to rest. */
+  slowSendings = false;
+  sendings: VirtualSending[] = [];
   private readonly configuration: Configuration;
   private readonly config: RaftConfig;
   private readonly options: ClusterOptions;
@@ -197,7 +197,7 @@ export class VirtualCluster {
         if (raft === undefined) return false;
         return (!this.slowDisks && this.persist(nodeId)) || this.answerRead(nodeId) || this.apply(nodeId);
       });
-      if (isBusy || (!this.slowTransfers && this.finishTransfer(0) !== undefined)) continue;
+      if (isBusy || (!this.slowSendings && this.finishSending(0) !== undefined)) continue;
       return;
     }
     throw new Error('the cluster does not come to rest');
@@ -299,12 +299,12 @@ export class VirtualCluster {
     return 'installed';
   }
 
-  /** The transfer at `position` ends; `isLost`: the snapshot does not arrive. */
-  finishTransfer(position: number, options: { isLost?: boolean } = {}): string | undefined {
-    const [transfer] = this.transfers.splice(position, 1);
-    if (transfer === undefined) return undefined;
-    const { from, to } = transfer;
-    const snapshot = transfer.view ?? this.view(from.nodeId);
+  /** The sending at `position` ends; `isLost`: the snapshot does not arrive. */
+  finishSending(position: number, options: { isLost?: boolean } = {}): string | undefined {
+    const [sending] = this.sendings.splice(position, 1);
+    if (sending === undefined) return undefined;
+    const { from, to } = sending;
+    const snapshot = sending.view ?? this.view(from.nodeId);
     const result = options.isLost === true ? undefined : this.receiveSnapshot(to, snapshot);
     if (this.member(from.nodeId).raft === from) {
       this.step(from.nodeId, { kind: 'snapshotEnded', peer: to, installed: result !== undefined });
@@ -374,7 +374,7 @@ export class VirtualCluster {
 
   /** The core ends; what it was about to do is not done. */
   private halt(member: VirtualMember): void {
-    this.transfers = this.transfers.filter(({ from }) => from !== member.raft);
+    this.sendings = this.sendings.filter(({ from }) => from !== member.raft);
     member.raft = undefined;
     member.catchUpRead = undefined;
     member.disk.crash();
@@ -394,7 +394,7 @@ export class VirtualCluster {
     for (const message of member.disk.put(output)) this.send(member, message);
     member.toApply.push(...output.committed);
     member.toRead.push(...output.readEntries);
-    for (const to of output.sendSnapshots) this.transfers.push({ from: raft, to, view: undefined });
+    for (const to of output.sendSnapshots) this.sendings.push({ from: raft, to, view: undefined });
     checker.noteMatches(raft, (nodeId) => {
       const { disk, recovering } = this.member(nodeId);
       return recovering === undefined ? disk : undefined;

@@ -1,4 +1,4 @@
-// The links between members: frames of a transfer pass only between greeted members of a formed cluster, on
+// The links between members: frames of a sending pass only between greeted members of a formed cluster, on
 // the sender's own link; and whoever claims to be another process of a member, or to have lost its data, is
 // heard once the member's own address has confirmed it.
 
@@ -117,7 +117,7 @@ describe('a refusal', () => {
   });
 });
 
-describe('a frame of a transfer arrives', () => {
+describe('a frame of a sending arrives', () => {
   test('from a greeted member', () => {
     const bench = new Bench();
     bench.accept(1);
@@ -188,7 +188,7 @@ describe('a refusal', () => {
   });
 });
 
-describe('a frame of a transfer is sent', () => {
+describe('a frame of a sending is sent', () => {
   test('at once and alone, when the link is greeted', () => {
     const bench = new Bench();
     expect(bench.peers.sendSnapshot('n2', cursor)).toBe(false);

@@ -157,11 +157,11 @@ describe('an offer', () => {
     stage.run(20);
     stage.chunk('history', stage.history().slice(4, 6));
     stage.offer('n3', 77);
-    // Written, but of a transfer that is over: not answered. The new one waits for it.
+    // Written, but of a sending that is over: not answered. The new one waits for it.
     stage.run(50);
     const refused = 'refused 2 node n3 offers another one';
     expect(stage.take()).toEqual(['cursor 0.0', 'written 1', refused, 'cursor 6.0']);
-    // A late chunk of the first transfer.
+    // A late chunk of the first sending.
     stage.chunk('history', stage.history().slice(6, 8), { sequence: 3 });
     expect(stage.take()).toEqual(['refused 3 this snapshot is over']);
     stage.sendingId = 77;
@@ -203,7 +203,7 @@ describe('an offer', () => {
 });
 
 describe('a disk that is nearly full', () => {
-  test('takes no offer, nor more of a transfer, and goes on where it was when there is room', () => {
+  test('takes no offer, nor more of a sending, and goes on where it was when there is room', () => {
     const stage = new Stage();
     stage.target.hasRoom = false;
     stage.offer();
@@ -275,7 +275,7 @@ describe('a sender that does not keep to the rules', () => {
     }
     expect(KvorumError.is(error, 'PROTOCOL')).toBe(true);
     greedy.run(100);
-    // Neither answered nor staged; the next transfer goes on after what was durable.
+    // Neither answered nor staged; the next sending goes on after what was durable.
     greedy.take();
     greedy.begin();
     expect(greedy.take()).toEqual(['cursor 1.0']);
@@ -338,7 +338,7 @@ describe('a sender that does not keep to the rules', () => {
     stage.expectStaged();
   });
 
-  test('chunks of no transfer at all', () => {
+  test('chunks of no sending at all', () => {
     const stage = new Stage();
     stage.chunk('history', stage.history());
     expect(stage.take()).toEqual(['refused 1 this snapshot is over']);
@@ -417,7 +417,7 @@ describe('the stores refuse', () => {
 });
 
 describe('a staging store that is of no use is removed', () => {
-  test('after ten minutes without a chunk, whatever the transfer', () => {
+  test('after ten minutes without a chunk, whatever the sending', () => {
     const stage = new Stage();
     stage.begin();
     stage.chunk('history', stage.history().slice(0, 5));
@@ -458,7 +458,7 @@ describe('a staging store that is of no use is removed', () => {
 });
 
 describe('close', () => {
-  test('at any moment of a transfer: the store is closed, and the next process goes on', () => {
+  test('at any moment of a sending: the store is closed, and the next process goes on', () => {
     for (let atMs = 0; atMs < 20; atMs += 0.25) {
       const stage = new Stage();
       stage.world.time.after(atMs, () => {

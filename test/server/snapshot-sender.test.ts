@@ -1,4 +1,4 @@
-// The sending side alone: who gets a snapshot when, how a transfer ends, what it pins, and answers that no
+// The sending side alone: who gets a snapshot when, how a sending ends, what it pins, and answers that no
 // receiver gives.
 
 import { describe, expect, test } from 'vitest';
@@ -96,7 +96,7 @@ describe('the window', () => {
   });
 });
 
-describe('a transfer ends without success', () => {
+describe('a sending ends without success', () => {
   test('when nothing is heard for ten seconds, at any point', () => {
     for (const before of ['offer', 'cursor', 'chunk'] as const) {
       const stage = new Stage();
@@ -267,7 +267,7 @@ describe('who gets one', () => {
     expect(stage.source.sender.begun).toBe(4);
   });
 
-  test('answers of other transfers and peers change nothing', () => {
+  test('answers of other sendings and peers change nothing', () => {
     const stage = new Stage();
     stage.source.sender.start('n2');
     stage.run(10);
@@ -332,7 +332,7 @@ describe('what the log keeps', () => {
 });
 
 describe('the receiver is further than this store', () => {
-  test('the transfer waits until the store has caught up', () => {
+  test('the sending waits until the store has caught up', () => {
     const stage = new Stage(10);
     stage.source.sender.start('n2');
     stage.run(10);
@@ -360,7 +360,7 @@ describe('the receiver is further than this store', () => {
   });
 });
 
-describe('answers that no receiver gives end the transfer with PROTOCOL', () => {
+describe('answers that no receiver gives end the sending with PROTOCOL', () => {
   test.each<[string, (stage: Stage) => void]>([
     ['a second cursor', (stage) => stage.cursor('n2')],
     ['a chunk that was not sent', (stage) => stage.answer('n2', 3, 'written')],
@@ -385,7 +385,7 @@ describe('answers that no receiver gives end the transfer with PROTOCOL', () => 
     expect(stage.source.sender.bytesHeld).toBe(0);
   });
 
-  test('a cursor before the offer is of no transfer', () => {
+  test('a cursor before the offer is of no sending', () => {
     const stage = new Stage();
     stage.source.sender.start('n2');
     expect(() => stage.cursor('n2')).not.toThrow();

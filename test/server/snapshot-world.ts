@@ -306,7 +306,7 @@ export class Machine {
       clock,
       timers,
       report: reportInto(this.lines, clock),
-      firstTransferId: this.world.drawTransferId(),
+      firstSendingId: this.world.drawSendingId(),
       viewEntriesMax: 10,
       chunkBytesMax: this.world.chunkBytesMax,
       openView: () => {
@@ -367,7 +367,7 @@ export class World {
     return machine;
   }
 
-  drawTransferId(): number {
+  drawSendingId(): number {
     this.sendingIds += 1_000;
     return this.sendingIds;
   }

@@ -29,7 +29,7 @@ const nothing: HistoryPlace = { revision: 0, sub: 0 };
 const pageRecords = 64;
 
 /**
- * Prepares a store for a transfer: `done` gets the writer that continues it. Nobody else uses the store. Ends
+ * Prepares a store for a snapshot: `done` gets the writer that continues it. Nobody else uses the store. Ends
  * with `CORRUPT` when what is there contradicts itself, or with an error of the store.
  */
 export function prepareStaging(

@@ -103,7 +103,7 @@ export class Replica implements LoopSink {
     return this.halted;
   }
 
-  /** What this member has promised; of use once it is closed. */
+  /** What this replica has promised; of use once it is closed. */
   get promises(): HardState {
     const { currentTerm, votedFor, commitIndex } = this.raft;
     return { currentTerm, votedFor, commitIndex };
@@ -263,7 +263,7 @@ export class Replica implements LoopSink {
       clock,
       timers,
       report,
-      firstTransferId: randomUint32(env.entropy),
+      firstSendingId: randomUint32(env.entropy),
       // What the receiver needs after it must still be in the log when it begins.
       viewEntriesMax: Math.max(1, Math.floor(config.snapshot.logEntriesMax / 2)),
       chunkBytesMax: config.snapshot.chunkBytes,

@@ -13,7 +13,7 @@ export interface SnapshotSenderOptions {
   readonly timers: Timers;
   readonly report: Report<NodeEvent>;
   /** Random, so that an answer meant for an earlier process is recognised. Grows by one per outgoing. */
-  readonly firstTransferId: number;
+  readonly firstSendingId: number;
   /** A view older than this many entries is followed by a newer one before its snapshot ends. */
   readonly viewEntriesMax: number;
   /** Bytes of keys and values of one chunk, or one larger record. Default 200 KiB; 1 or more. */
@@ -59,7 +59,7 @@ export class SnapshotSender {
 
   constructor(options: SnapshotSenderOptions) {
     this.options = options;
-    this.nextSendingId = options.firstTransferId;
+    this.nextSendingId = options.firstSendingId;
   }
 
   /** Snapshots begun, and how they ended, since the start. */

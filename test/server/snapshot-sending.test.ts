@@ -1,4 +1,4 @@
-// Whole transfers between members in virtual time: with links cut, senders changed and processes killed at
+// Whole sendings between members in virtual time: with links cut, senders changed and processes killed at
 // any point, under continuous writes, with damaged chunks. What is staged is always exactly the state of some
 // replica, and what was durable at the receiver is not sent again.
 
@@ -21,7 +21,7 @@ function filled(world: World, nodeId: string, entries = 60, valueBytes = 200): M
   return machine;
 }
 
-/** Starts a transfer now and again whenever it ends without success, as the core of a leader does. */
+/** Starts a sending now and again whenever it ends without success, as the core of a leader does. */
 function keepSending(world: World, from: () => Machine, to: Machine): void {
   let seen = new Map<Machine, number>();
   const send = (): void => {
@@ -45,7 +45,7 @@ function expectStaged(world: World, receiver: Machine): void {
   expect(receiver.lines.filter((line) => line.startsWith('error'))).toEqual([]);
 }
 
-test('a transfer ends with the records of its source', () => {
+test('a sending ends with the records of its source', () => {
   const world = new World();
   const source = filled(world, 'n1');
   const target = world.machine('n2');
@@ -93,7 +93,7 @@ test('neither side holds more than its window', () => {
 describe('faults at every point', () => {
   let known: { readonly frames: number; readonly batches: number; readonly bytes: number } | undefined;
 
-  /** Frames, batches of the receiver and bytes of an undisturbed transfer. */
+  /** Frames, batches of the receiver and bytes of an undisturbed sending. */
   function undisturbed(): { readonly frames: number; readonly batches: number; readonly bytes: number } {
     if (known !== undefined) return known;
     const world = new World();
@@ -106,7 +106,7 @@ describe('faults at every point', () => {
     return known;
   }
 
-  test('the undisturbed transfer has enough of them', () => {
+  test('the undisturbed sending has enough of them', () => {
     const { frames, batches } = undisturbed();
     expect(frames).toBeGreaterThan(15);
     expect(batches).toBeGreaterThan(8);
@@ -259,7 +259,7 @@ test('continuous writes: the end is close to what the source then held, on newer
   expect(source.ended).toEqual([]);
 });
 
-test('writes faster than the transfer: it ends all the same', () => {
+test('writes faster than the sending: it ends all the same', () => {
   const world = new World();
   world.latencyMs = 20;
   world.chunkBytesMax = 500;
@@ -334,7 +334,7 @@ describe('a chunk that is not what was sent', () => {
     world.time.run(500);
     expect(receiver.staged).toEqual([]);
     expect(receiver.stores.removed).toEqual(['db-2']);
-    // The next transfer begins from nothing, and ends well.
+    // The next sending begins from nothing, and ends well.
     expect(world.time.run(runLimitMs, () => source.ended.length === 1)).toBe(true);
     const before = source.sender.bytesSent;
     source.sender.start('n2');
