@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { KvorumError } from '../../src/client/index.js';
 import { freePorts, LocalCluster } from '../../src/cli/local-cluster.js';
+import { NodeDisk } from '../../src/storage/disk/node-disk.js';
+import { readJsonFile, writeJsonFile } from '../../src/storage/folder/json-file.js';
 import {
   connectTo,
   endAll,
@@ -71,13 +73,11 @@ describe('a node', () => {
     const shared = await startCluster();
     await writeSome(shared);
     await shared.cluster.stop('n1');
-    const path = fileOfFirst(shared, 'identity.json');
-    const identity = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
-    writeFileSync(path, JSON.stringify({ ...identity, formatVersion: 99 }));
+    const disk = new NodeDisk(fileOfFirst(shared));
+    writeJsonFile(disk, 'identity.json', 99, readJsonFile(disk, 'identity.json', 1) ?? {});
     const { code, stderr } = await startFirst(shared);
     expect(code, stderr).toBe(1);
-    expect(stderr).toContain('identity.json');
-    expect(stderr).toMatch(/99|newer/);
+    expect(stderr).toMatch(/identity\.json has format 99, this version knows \d+: use a newer kvorum/);
     await expectOthersGoOn(shared);
   });
 });
