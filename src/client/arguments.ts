@@ -6,6 +6,7 @@ import { copyBytes, prefixEnd, toByteString, toBytes, type ByteString } from '..
 import { KvorumError } from '../base/errors.js';
 import type { Condition, Revision } from '../kv/commands.js';
 import type { Consistency } from '../wire/clients/consistency.js';
+import { fieldLimits } from '../wire/limits.js';
 import { storeLimits, timeoutMsMax } from './engine/limits.js';
 import { optionNames, selectionNames, type ConsistencyLevel, type RangeSelection } from './options.js';
 
@@ -86,6 +87,15 @@ export function valueOf(value: unknown): Uint8Array {
 export function revisionOf(value: unknown, name: string, min: number): Revision {
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min) return value;
   throw invalid(`${name} must be an integer of at least ${min}, not ${shown(value)}`);
+}
+
+/** A format level, as the wire carries one. */
+export function formatLevelOf(level: unknown): number {
+  const { formatLevelMax } = fieldLimits;
+  if (typeof level === 'number' && Number.isSafeInteger(level) && level >= 1 && level <= formatLevelMax) {
+    return level;
+  }
+  throw invalid(`level must be an integer 1 .. ${formatLevelMax}, not ${shown(level)}`);
 }
 
 /** `ifRevision` 0 and `ifAbsent` both mean that the key must not exist. */

@@ -173,7 +173,7 @@ export class KvorumClient implements AsyncDisposable {
    */
   async raiseFormat(level: number, options: CallOptions = check.noOptions): Promise<number> {
     check.checkOptions(options, 'raiseFormat');
-    check.revisionOf(level, 'level', 1);
+    check.formatLevelOf(level);
     const { leader, nodes } = await this.status(options);
     const endpoint = nodes.find((node) => node.id === leader)?.address;
     if (endpoint === undefined) throw new KvorumError('UNAVAILABLE', 'no leader is known: try again');

@@ -101,13 +101,9 @@ export class ServerNode {
       timers,
       hello: () => this.life.hello(),
       judge: (hello, isDialed) => this.life.judge(hello, isDialed),
-      refused: (error) => {
-        // A too old software stays too old: what it would be told again and again is the end of the node.
-        if (error.code === 'FORMAT') this.fail(error);
-      },
       up: (peer) => this.replica?.peerUp(peer),
       down: (peer) => this.peerDown(peer),
-      message: (message) => this.receive(message),
+      message: (message, isConfirmed) => this.receive(message, isConfirmed),
       snapshot: (peer, frame) => this.receiveSnapshot(peer, frame),
       wake,
     });
@@ -215,7 +211,7 @@ export class ServerNode {
    * The core refuses with PROTOCOL, unchanged, what no member sends: the link's fault. All else is this
    * node's.
    */
-  private receive(message: Message): void {
+  private receive(message: Message, isConfirmed: boolean): void {
     // The answer would be that the entries before it are missing, and bring the same snapshot once more.
     const { running } = this.life;
     if (running?.isInstalling === true && message.kind === 'appendEntries') return;
@@ -223,6 +219,8 @@ export class ServerNode {
       running?.replica.receive(message);
     } catch (error) {
       if (KvorumError.is(error, 'PROTOCOL')) throw error;
+      // Only who answers at a member's address can tell this node that it is too old for its cluster.
+      if (KvorumError.is(error, 'FORMAT') && !isConfirmed) throw error;
       this.fail(error instanceof Error ? error : new Error(String(error)));
     }
   }

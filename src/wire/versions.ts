@@ -64,6 +64,8 @@ export function readHello<T>(frame: WireArray, length: number, read: (versions: 
 
 function versionsAt(frame: WireArray): Versions {
   const protocolMin = uintAt(frame, 1, 'protocolMin');
+  // Protocol 2 and earlier had one number, and the sender's name in the next place.
+  if (typeof frame[2] !== 'number') agreedProtocol(ownVersions, { protocolMin, protocolMax: protocolMin });
   return {
     protocolMin,
     protocolMax: uintAt(frame, 2, 'protocolMax', Number.MAX_SAFE_INTEGER, protocolMin),

@@ -130,7 +130,7 @@ describe('README', () => {
     const names = createProgram()
       .commands.filter(({ options }) => options.some(({ envVar }) => envVar === 'KVORUM_ENDPOINTS'))
       .map((command) => command.name());
-    expect(names).toEqual(['put', 'get', 'delete', 'range', 'count', 'status']);
+    expect(names).toEqual(['put', 'get', 'delete', 'range', 'count', 'status', 'upgrade']);
   });
 
   test('its commands against a cluster run', async () => {

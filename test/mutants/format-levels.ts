@@ -11,7 +11,7 @@ export const formatLevelMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'server/replica/replica.ts',
-        find: "    if (message.kind === 'appendEntries') checkPayloads(message, this.context.software);\n",
+        find: '    if (mayAppend) checkPayloads(message, this.context.software);\n',
         replace: '',
       },
     ],

@@ -98,6 +98,13 @@ describe('first start', () => {
     }
   });
 
+  test('who knows no level at all is not heard of', () => {
+    const refusal = refusePeer(own('n1'), undefined, hello('n2', { formatLevelMax: 0 }));
+    expect(refusal).toMatchObject({ code: 'FORMAT' });
+    expect(refusal?.message).toContain('node n2 knows format levels up to 0');
+    expect(refusePeer(own('n1'), undefined, hello('n2', { formatLevelMax: 1 }))).toBeUndefined();
+  });
+
   test('no other id ever forms', () => {
     const second = forming('n2');
     expect(second.heard(hello('n1')).kind).toBe('wait');

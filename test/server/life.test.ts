@@ -324,5 +324,10 @@ describe('a node whose software is below the level of the cluster', () => {
     expect(() => replica.receive(append)).toThrow(expect.objectContaining({ code: 'FORMAT' }));
     bench.run();
     expect(replica.raft).toMatchObject({ lastIndex, currentTerm });
+    // What an earlier term says is of no leader any more.
+    replica.receive({ kind: 'heartbeat', from: 'n2', to: 'n1', term: 10, leaderCommit: 0, round: 1 });
+    replica.receive(append);
+    bench.run();
+    expect(replica.raft).toMatchObject({ lastIndex, currentTerm: 10 });
   });
 });

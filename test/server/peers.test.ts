@@ -8,7 +8,7 @@ import { KvorumError } from '../../src/base/errors.js';
 import { Incarnations } from '../../src/server/peers/incarnations.js';
 import { Peers } from '../../src/server/peers/peers.js';
 import { decodePeerFrames, encodePeerFrames } from '../../src/wire/peers/codec.js';
-import type { PeerFrame, PeerHello } from '../../src/wire/peers/frames.js';
+import type { PeerFrame, PeerHello, PeerRefusal } from '../../src/wire/peers/frames.js';
 import type { SnapshotCursor, SnapshotFrame } from '../../src/wire/snapshots/frames.js';
 import { ownVersions } from '../../src/wire/versions.js';
 import { VirtualTime } from './snapshot-world.js';
@@ -35,7 +35,9 @@ function helloOf(nodeId: string, clusterId: string | undefined): PeerHello {
 class Bench {
   readonly sent: { readonly link: LinkId; readonly frame: PeerFrame }[] = [];
   readonly closed: LinkId[] = [];
-  readonly refusals: string[] = [];
+  /** Of each message that was heard: whether its sender answers at its address. */
+  readonly confirmed: boolean[] = [];
+  verdict: PeerRefusal | undefined;
   readonly received: { readonly peer: string; readonly frame: SnapshotFrame }[] = [];
   clusterId: string | undefined = 'c';
   takesMore = true;
@@ -72,12 +74,11 @@ class Bench {
           this.resets.push(hello.incarnation);
           this.peers.closeEarlier(hello.nodeId, hello.incarnation);
         }
-        return undefined;
+        return this.verdict;
       },
-      refused: (error) => this.refusals.push(error.code),
       up: (peer) => void this.up.push(peer),
       down: nothing,
-      message: nothing,
+      message: (_message, isConfirmed) => void this.confirmed.push(isConfirmed),
       snapshot: (peer, frame) => {
         this.received.push({ peer, frame });
         this.onSnapshot();
@@ -96,26 +97,6 @@ class Bench {
     this.receive(link, helloOf('n2', clusterId));
   }
 }
-
-describe('a refusal', () => {
-  const refusal: PeerFrame = { kind: 'refusal', code: 'FORMAT', message: 'too old' };
-
-  test('by who answers at an address is told to the node, and closes the link', () => {
-    const bench = new Bench();
-    bench.peers.dialed(1, 'n2');
-    bench.receive(1, refusal);
-    expect(bench.refusals).toEqual(['FORMAT']);
-    expect(bench.closed).toEqual([1]);
-  });
-
-  test('on a link that somebody opened means nothing', () => {
-    const bench = new Bench();
-    bench.peers.accepted(1);
-    bench.receive(1, refusal);
-    expect(bench.refusals).toEqual([]);
-    expect(bench.closed).toEqual([1]);
-  });
-});
 
 describe('a frame of a sending arrives', () => {
   test('from a greeted member', () => {
@@ -171,20 +152,57 @@ describe('a frame of a sending arrives', () => {
 describe('a refusal', () => {
   const refusal: PeerFrame = { kind: 'refusal', code: 'FORMAT', message: 'too old' };
 
-  test('by who answers at an address is told to the node, and closes the link', () => {
+  test.each(['dialed', 'accepted'])('on a link that was %s closes it, and is nothing but words', (way) => {
     const bench = new Bench();
-    bench.peers.dialed(1, 'n2');
+    if (way === 'dialed') bench.peers.dialed(1, 'n2');
+    else bench.peers.accepted(1);
     bench.receive(1, refusal);
-    expect(bench.refusals).toEqual(['FORMAT']);
     expect(bench.closed).toEqual([1]);
   });
 
-  test('on a link that somebody opened means nothing', () => {
+  test('for a level comes with the hello by which the other side finds out itself', () => {
     const bench = new Bench();
-    bench.peers.accepted(1);
-    bench.receive(1, refusal);
-    expect(bench.refusals).toEqual([]);
+    bench.verdict = { kind: 'refusal', code: 'FORMAT', message: 'too old' };
+    bench.accept(1);
+    expect(bench.sent.map(({ frame }) => frame.kind)).toEqual(['hello', 'refusal']);
     expect(bench.closed).toEqual([1]);
+    const other = new Bench();
+    other.verdict = { kind: 'refusal', code: 'IDENTITY', message: 'other data' };
+    other.accept(1);
+    expect(other.sent.map(({ frame }) => frame.kind)).toEqual(['refusal']);
+  });
+});
+
+describe('the process that answers at an address', () => {
+  const answer = (formatLevelMax: number, incarnation = 'b'): PeerFrame => {
+    return { ...helloOf('n2', 'c'), formatLevelMax, incarnation: incarnation.repeat(32) };
+  };
+
+  test('is whose level counts, as long as no other one is heard', () => {
+    const bench = new Bench();
+    expect(bench.peers.formatLevelMaxOf('n2')).toBeUndefined();
+    bench.peers.dialed(1, 'n2');
+    bench.receive(1, answer(2));
+    expect(bench.peers.formatLevelMaxOf('n2')).toBe(2);
+    bench.accept(2);
+    expect(bench.peers.formatLevelMaxOf('n2')).toBe(2);
+    bench.peers.accepted(3);
+    bench.receive(3, answer(1, 'd'));
+    expect(bench.peers.formatLevelMaxOf('n2')).toBeUndefined();
+  });
+
+  test('is told from one that only opened a link', () => {
+    const bench = new Bench();
+    const message = { kind: 'timeoutNow', from: 'n2', to: 'n1', term: 1 } as const;
+    bench.accept(1);
+    bench.receive(1, { kind: 'raft', message });
+    bench.peers.dialed(2, 'n2');
+    bench.receive(2, answer(1, 'd'));
+    bench.receive(1, { kind: 'raft', message });
+    bench.peers.dialed(3, 'n2');
+    bench.receive(3, answer(1));
+    bench.receive(1, { kind: 'raft', message });
+    expect(bench.confirmed).toEqual([false, false, true]);
   });
 });
 

@@ -69,7 +69,7 @@ export const record: fc.Arbitrary<KeyRecord> = fc.record({
 const versionFields = {
   protocolMin: fc.constantFrom(0, 2, 3),
   protocolMax: fc.constantFrom(3, 4, 2 ** 53 - 1),
-  formatLevelMax: uint,
+  formatLevelMax: positive,
 };
 const creditBytes = fc.integer({ min: 1, max: wireLimits.streamCreditBytesMax });
 
@@ -193,7 +193,7 @@ export const peerFrameOf = {
   hello: fc.record({
     kind: fc.constant('hello' as const),
     ...versionFields,
-    formatLevel: fc.option(uint, { nil: undefined }),
+    formatLevel: fc.option(fc.integer({ min: 1, max: 255 }), { nil: undefined }),
     nodeId,
     instanceId: hex(32),
     incarnation: hex(32),
@@ -346,7 +346,7 @@ export const serverFrameOf = {
     kind: fc.constant('streamData' as const),
     requestId: uint,
     sequence: positive,
-    payload: bytes,
+    payload: bytes.filter(({ length }) => length > 0),
   }),
   streamEnd: fc.record({
     kind: fc.constant('streamEnd' as const),

@@ -58,7 +58,9 @@ describe('an entry', () => {
   it('of any commands is taken', () => {
     fc.assert(
       fc.property(fc.array(command, { maxLength: 5 }), (commands) => {
-        const encoded = commands.map(encodeCommand);
+        // A raise names the level of its entry.
+        const ofEntry = commands.map((one) => (one.kind === 'raiseFormat' ? { ...one, level: 1 } : one));
+        const encoded = ofEntry.map(encodeCommand);
         fc.pre(encoded.every((bytes) => bytes.length < 50_000));
         expect(refusal(entryOf(...encoded))).toBeUndefined();
       }),
@@ -175,6 +177,9 @@ describe('a format level', () => {
     expect(refusal(payload, newer)).toBeUndefined();
     expect(refusal(payload, older)?.code).toBe('FORMAT');
     expect(unpackArray(encodeCommand(raise))).toEqual([3, 2]);
+    const other = refusal(encodeEntryPayload(times, 1, [encodeCommand(raise)]), newer);
+    expect(other?.code).toBe('PROTOCOL');
+    expect(other?.message).toContain('raiseFormat names another level than its entry');
   });
 });
 

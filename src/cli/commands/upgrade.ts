@@ -56,7 +56,7 @@ export function planOf({ nodes, leader }: ClusterStatus): UpgradePlan {
   const silent = nodes.filter((node) => !node.reachable).map((node) => node.id);
   if (silent.length > 0) {
     const fact = `no answer from ${silent.join(', ')}: every node must be running to be upgraded`;
-    throw new KvorumError('UNAVAILABLE', `${fact}; start it, or remove from the cluster who is lost`);
+    throw new KvorumError('UNAVAILABLE', `${fact}; start it`);
   }
   const leading = nodes.find((node) => node.id === leader);
   if (leading === undefined) throw new KvorumError('UNAVAILABLE', 'the cluster has no leader now: try again');

@@ -3,8 +3,10 @@
 // else waits to be told by a node that is formed. The state begins with the highest format level that all of
 // them know. An unformed node has no log, no term and no vote to give.
 
+import { assert } from '../../base/assert.js';
 import type { NodeId } from '../../base/env.js';
 import type { KvorumError } from '../../base/errors.js';
+import { formatLevels } from '../../kv/format-level.js';
 import type { Formation } from '../../wire/commands/entry-codec.js';
 import type { PeerHello } from '../../wire/peers/frames.js';
 import { refuseFormation, type OwnIdentity } from './identity.js';
@@ -73,6 +75,7 @@ export class FirstStart {
     }));
     const heard = [...this.emptyPeers.values()].map((peer) => peer.formatLevelMax);
     const formatLevel = Math.min(own.formatLevelMax, ...heard);
+    assert(formatLevel >= formatLevels.min, `no node begins at format level ${formatLevel}`);
     return { kind: 'join', formation: { clusterId: this.options.drawClusterId(), members, formatLevel } };
   }
 }

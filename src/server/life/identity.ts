@@ -4,6 +4,7 @@
 import type { NodeId } from '../../base/env.js';
 import type { Formation } from '../../wire/commands/entry-codec.js';
 import { KvorumError } from '../../base/errors.js';
+import { formatLevels } from '../../kv/format-level.js';
 import type { PeerHello, PeerRefusal } from '../../wire/peers/frames.js';
 import { agreedProtocol, ownVersions } from '../../wire/versions.js';
 
@@ -61,6 +62,10 @@ function refuseUnformed(
   hello: PeerHello,
   refuse: (code: PeerRefusal['code'], message: string) => PeerRefusal,
 ): PeerRefusal | undefined {
+  if (hello.formatLevelMax < formatLevels.min) {
+    const fact = `node ${hello.nodeId} knows format levels up to ${hello.formatLevelMax}`;
+    return refuse('FORMAT', `${fact}, a cluster begins at ${formatLevels.min} or above: upgrade it`);
+  }
   if (!own.memberIds.includes(hello.nodeId)) {
     const fact = `node ${hello.nodeId} is not in the cluster file of ${own.nodeId}`;
     return refuse('IDENTITY', `${fact}: name it there, or stop it`);

@@ -23,12 +23,11 @@ export interface PeersOptions {
    * on a link that this node dialed; it is judged again then.
    */
   judge(hello: PeerHello, isDialed: boolean): PeerRefusal | 'unconfirmed' | undefined;
-  /** Who answers at a member's address refuses this node. Its link is closed after this. */
-  refused(error: KvorumError): void;
   /** Messages may flow to the peer: both are members of the same formed cluster. */
   up(peer: NodeId): void;
   down(peer: NodeId): void;
-  message(message: Message): void;
+  /** `isConfirmed`: the process that sent it is the one that answers at the peer's own address. */
+  message(message: Message, isConfirmed: boolean): void;
   /**
    * A frame of a snapshot, from a peer that is a member of the same formed cluster. What it throws closes the
    * link.
@@ -54,7 +53,8 @@ interface Outbound {
   /** The other side said who it is. */
   answered: boolean;
   ready: boolean;
-  /** What the process that answers here knows; 0 until it has said so. */
+  /** Which process answers here, and what it knows; empty and 0 until it has said so. */
+  incarnation: string;
   formatLevelMax: number;
 }
 
@@ -91,11 +91,13 @@ export class Peers {
 
   /**
    * The highest format level that the process knows which answers at the peer's address now; `undefined`
-   * while none is connected.
+   * while none is connected, or while another process than that one is heard: one of the two is gone.
    */
   formatLevelMaxOf(peer: NodeId): number | undefined {
     const outbound = this.outboundByPeer.get(peer);
-    return outbound?.ready === true ? outbound.formatLevelMax : undefined;
+    const inbound = this.inboundByPeer.get(peer);
+    const isOther = inbound !== undefined && inbound.incarnation !== outbound?.incarnation;
+    return outbound?.ready === true && !isOther ? outbound.formatLevelMax : undefined;
   }
 
   has(link: LinkId): boolean {
@@ -103,7 +105,14 @@ export class Peers {
   }
 
   dialed(link: LinkId, peer: NodeId): void {
-    const outbound: Outbound = { peer, link, answered: false, ready: false, formatLevelMax: 0 };
+    const outbound: Outbound = {
+      peer,
+      link,
+      answered: false,
+      ready: false,
+      incarnation: '',
+      formatLevelMax: 0,
+    };
     this.outboundByPeer.set(peer, outbound);
     this.outboundByLink.set(link, outbound);
     this.options.network.send(link, encodePeerFrames([this.options.hello()]));
@@ -219,6 +228,7 @@ export class Peers {
           throw new KvorumError('IDENTITY', `${fact}: check the cluster file`);
         }
         outbound.answered = true;
+        outbound.incarnation = frame.incarnation;
         outbound.formatLevelMax = frame.formatLevelMax;
         const refusal = this.options.judge(frame, true);
         if (refusal === 'unconfirmed') throw new KvorumError('INTERNAL', 'an answer confirms itself');
@@ -233,7 +243,8 @@ export class Peers {
         return;
       }
       case 'refusal':
-        throw this.refusedBy(outbound.peer, frame);
+        // Only words: whatever they say, this node goes by what it finds out itself (`judge`).
+        throw new KvorumError(frame.code, `node ${outbound.peer} refuses this node: ${frame.message}`);
       case 'raft':
       case 'snapshotOffer':
       case 'snapshotCursor':
@@ -254,8 +265,9 @@ export class Peers {
         if (inbound.peer !== undefined) throw new KvorumError('PROTOCOL', 'a second hello on one peer link');
         const verdict = this.options.judge(frame, false);
         if (verdict !== undefined && verdict !== 'unconfirmed') {
-          // A node without its data learns from the hello that it had some, and stops by itself.
-          const frames = frame.clusterId === undefined ? [this.options.hello(), verdict] : [verdict];
+          // A node without its data, or with too old software, learns that from the hello, and stops by itself.
+          const learns = frame.clusterId === undefined || verdict.code === 'FORMAT';
+          const frames = learns ? [this.options.hello(), verdict] : [verdict];
           this.options.network.send(inbound.link, encodePeerFrames(frames));
           throw new KvorumError(verdict.code, verdict.message);
         }
@@ -276,7 +288,7 @@ export class Peers {
             `node ${inbound.peer} sent a message in the name of ${frame.message.from}`,
           );
         }
-        this.options.message(frame.message);
+        this.options.message(frame.message, this.isConfirmed(inbound));
         return;
       case 'refusal':
         throw new KvorumError('PROTOCOL', 'a refusal on a link that the other side opened');
@@ -294,10 +306,9 @@ export class Peers {
     }
   }
 
-  private refusedBy(peer: NodeId, { code, message }: PeerRefusal): KvorumError {
-    const error = new KvorumError(code, `node ${peer} refuses this node: ${message}`);
-    this.options.refused(error);
-    return error;
+  private isConfirmed({ peer = '', incarnation }: Inbound): boolean {
+    const outbound = this.outboundByPeer.get(peer);
+    return outbound?.answered === true && outbound.incarnation === incarnation;
   }
 
   /** From here on the peer is heard on this link, and on no other. */

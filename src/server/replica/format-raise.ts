@@ -115,7 +115,7 @@ export class FormatRaise {
     }
     if (missing.length > 0) {
       const fact = `not connected to ${missing.join(', ')}: what their software knows cannot be told`;
-      throw new KvorumError('UNAVAILABLE', `${fact}; start them, or remove from the cluster who is lost`);
+      throw new KvorumError('UNAVAILABLE', `${fact}; start them`);
     }
   }
 

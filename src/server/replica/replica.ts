@@ -118,7 +118,9 @@ export class Replica implements LoopSink {
    * `FORMAT` for entries that this software cannot read.
    */
   receive(message: Message): void {
-    if (message.kind === 'appendEntries') checkPayloads(message, this.context.software);
+    // What an earlier term brings is not appended, and says nothing of this cluster any more.
+    const mayAppend = message.kind === 'appendEntries' && message.term >= this.raft.currentTerm;
+    if (mayAppend) checkPayloads(message, this.context.software);
     this.loop.step({ kind: 'message', message });
   }
 

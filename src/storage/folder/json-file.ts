@@ -33,6 +33,11 @@ export function readJsonFile(
     const message = `${path} has format ${found}, this version knows ${formatVersion}: use a newer kvorum`;
     throw new KvorumError('CORRUPT', message, { details: { path, found, known: formatVersion } });
   }
+  if (found < formatVersion) {
+    const fact = `${path} has format ${found}, this version begins with ${formatVersion}`;
+    const message = `${fact}: nothing is damaged, use the kvorum that wrote it`;
+    throw new KvorumError('FORMAT', message, { details: { path, found, known: formatVersion } });
+  }
   return fields;
 }
 

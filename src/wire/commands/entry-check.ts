@@ -59,7 +59,17 @@ function checkCommand(
   if (level > entryLevel) {
     malformed(`${known.kind} belongs to format level ${level}, its entry to ${entryLevel}`, start);
   }
+  // It names the level that its entry is of, or `apply` would meet another one than was looked at here.
+  if (known.kind === 'raiseFormat' && raisedLevel(payload, first) !== entryLevel) {
+    malformed('raiseFormat names another level than its entry', start);
+  }
   if (arity !== known.arity) malformed(`${known.kind} has ${arity} positions, not ${known.arity}`, start);
+}
+
+/** The level that a command `raiseFormat` names, whose positions begin at `first`; -1 if there is none. */
+function raisedLevel(payload: Uint8Array, first: number): number {
+  const offset = scalarEnd(payload, first);
+  return offset < 0 ? -1 : numberIn(payload, offset);
 }
 
 /** The number at `operationPosition` of a command whose positions begin at `offset`; -1 if there is none. */

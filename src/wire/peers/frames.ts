@@ -1,6 +1,7 @@
 // Frames between nodes of one cluster, each declared once; those of the consensus core stand in
 // `raft-frames`, those of a snapshot on its way in `snapshots/frames`.
 
+import { formatLevels } from '../../kv/format-level.js';
 import type { Message } from '../../raft/messages.js';
 import {
   arrayOf,
@@ -12,6 +13,7 @@ import {
   message,
   nodeId,
   optional,
+  uint,
   word,
 } from '../fields.js';
 import { frame, hello, type FrameOf, type FrameTable } from '../frame.js';
@@ -21,7 +23,7 @@ import { snapshotFrames, type SnapshotFrame } from '../snapshots/frames.js';
 /** First frame on a peer link, from the dialing and then from the accepting node. */
 const peerHello = hello(1, {
   /** Of the state in the sender's store; `undefined` while the cluster is not formed on that node. */
-  formatLevel: optional(count),
+  formatLevel: optional(uint(fieldLimits.formatLevelMax, formatLevels.min)),
   nodeId,
   /** Drawn at random when the node's data folder was made. */
   instanceId: hex(32),
