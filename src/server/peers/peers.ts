@@ -265,7 +265,8 @@ export class Peers {
         if (inbound.peer !== undefined) throw new KvorumError('PROTOCOL', 'a second hello on one peer link');
         const verdict = this.options.judge(frame, false);
         if (verdict !== undefined && verdict !== 'unconfirmed') {
-          // A node without its data, or with too old software, learns that from the hello, and stops by itself.
+          // A node without its data, or with too old software, learns that from the hello, and stops by
+          // itself.
           const learns = frame.clusterId === undefined || verdict.code === 'FORMAT';
           const frames = learns ? [this.options.hello(), verdict] : [verdict];
           this.options.network.send(inbound.link, encodePeerFrames(frames));
