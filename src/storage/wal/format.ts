@@ -1,7 +1,7 @@
 // The bytes of the write-ahead log: segment headers and frames. Pure: knows neither files nor order of
 // operations, and must never read or allocate by a length it has not checked. All numbers are little-endian;
 // u64 stays below 2^53. Shape after etcd's WAL, hashicorp/raft-wal and LogCabin's SegmentedLog, which differ
-// in what they can tell apart after a crash; see README.md here for the rule that this format serves.
+// in what they can tell apart after a crash; see ../README.md for the rule that this format serves.
 //
 // Segment file `0000000001.wal`: a header of 4,096 bytes, then batches of frames, then zeros up to its
 // capacity.

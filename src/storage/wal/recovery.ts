@@ -2,7 +2,7 @@
 // the whole log has been judged, and must never throw anything but KvorumError, allocate by an unchecked
 // length, or drop a batch that had been synced.
 //
-// The rule (README.md here). Only one batch is ever written and not yet synced. So at the
+// The rule (../README.md). Only one batch is ever written and not yet synced. So at the
 // first batch S that is not whole and valid: if any commit frame of a later batch than S exists, S had been
 // synced, and the log is damaged: CORRUPT. Otherwise S is what a crash left of the last write: it is cut off,
 // zeroed and synced. What was read may only be in the page cache, after a killed process or a failed sync: so
