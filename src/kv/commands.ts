@@ -59,12 +59,9 @@ export interface ClientCommand {
   readonly operation: ClientOperation;
 }
 
-/**
- * From the leader: forget sessions whose life is over by the cluster time of the entry; checked again in
- * apply.
- */
-export interface ExpireSessionsCommand {
-  readonly kind: 'expireSessions';
+/** From the leader: what is over by the cluster time of the entry ends, in every table; apply looks again. */
+export interface ExpireTablesCommand {
+  readonly kind: 'expireTables';
 }
 
 /** From the leader: the state goes to this format level (format-level.ts), and never down. */
@@ -73,7 +70,7 @@ export interface RaiseFormatCommand {
   readonly level: number;
 }
 
-export type Command = ClientCommand | ExpireSessionsCommand | RaiseFormatCommand;
+export type Command = ClientCommand | ExpireTablesCommand | RaiseFormatCommand;
 
 /** Times of an entry, from its header. */
 export interface EntryTimes {

@@ -5,9 +5,10 @@
 
 import { defined } from '../base/assert.js';
 import type { ClientCommand, ClientOperation, Command, CommandResult } from './commands.js';
+import type { LevelledKind } from './format-level.js';
 import { leaderCommandRules, operationRules } from './operations/index.js';
 import type { RangeLoad } from './operations/keys/range-load.js';
-import type { OperationRule, Scope } from './operations/rule.js';
+import type { LeaderCommand, OperationRule, Scope } from './operations/rule.js';
 import type { Run } from './run.js';
 import { isSound, type Verdict } from './tables/sessions.js';
 
@@ -31,9 +32,15 @@ export class Executor {
 
   /** One command in full; or `undefined`, without any effect, when `run.needed` must be provided first. */
   execute(run: Run, command: Command): CommandResult | undefined {
-    return command.kind === 'client'
-      ? this.executeClient(run, command)
-      : leaderCommandRules[command.kind].apply(this.scope, run, command);
+    return command.kind === 'client' ? this.executeClient(run, command) : this.executeLeader(run, command);
+  }
+
+  private executeLeader(run: Run, command: LeaderCommand): CommandResult {
+    const { scope } = this;
+    const { kind } = command;
+    if (this.isKnownTo(run, kind)) return leaderCommandRules[kind].apply(scope, run, command);
+    run.effects.number(codeNumbers.UNSUPPORTED);
+    return scope.change.result('UNSUPPORTED', 0);
   }
 
   private executeClient(run: Run, command: ClientCommand): CommandResult | undefined {
@@ -45,8 +52,7 @@ export class Executor {
     const sound = isSound(stamp);
     let verdict: Verdict = sound ? sessions.judge(stamp, run.clusterTimeMs, rule.endsSession) : 'STALE';
     if (verdict === 'execute') {
-      // By the state's level, never by what a header says: all replicas must come to the same verdict.
-      if (scope.software.commandLevels[operation.kind] > run.formatLevel) verdict = 'UNSUPPORTED';
+      if (!this.isKnownTo(run, operation.kind)) verdict = 'UNSUPPORTED';
       else if (!this.isLoaded(run, operation, rule)) return undefined;
     }
     const session = sound ? sessions.enter(stamp, run.clusterTimeMs, verdict) : undefined;
@@ -65,6 +71,11 @@ export class Executor {
     run.effects.number(codeNumbers[result.code]).number(result.revision).number(result.count);
     if (session !== undefined) sessions.note(session, stamp.sequence, run.effects);
     return result;
+  }
+
+  /** By the state's level, never by what a header says: all replicas must come to the same verdict. */
+  private isKnownTo(run: Run, kind: LevelledKind): boolean {
+    return this.scope.software.commandLevels[kind] <= run.formatLevel;
   }
 
   /** Whether all that the command needs of the store's ranges is there. Sets `run.needed` otherwise. */

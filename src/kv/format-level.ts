@@ -18,7 +18,7 @@ export const commandLevels: Readonly<Record<LevelledKind, number>> = {
   delete: 1,
   deleteRange: 1,
   closeSession: 1,
-  expireSessions: 1,
+  expireTables: 1,
   raiseFormat: 1,
 };
 
@@ -35,7 +35,11 @@ export const thisSoftware: Software = { formatLevelMax: formatLevels.max, comman
  * Throws `FORMAT` for a level above the software's: no damage, and nothing is repaired. `what`: the part of
  * the message before the level.
  */
-export function checkKnownLevel(level: number, { formatLevelMax }: Software, what: string): void {
+export function checkKnownLevel(
+  level: number,
+  { formatLevelMax }: Pick<Software, 'formatLevelMax'>,
+  what: string,
+): void {
   if (level <= formatLevelMax) return;
   throw new KvorumError(
     'FORMAT',

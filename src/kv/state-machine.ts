@@ -9,7 +9,7 @@ import type { Done } from '../base/env.js';
 import { Change } from './change.js';
 import type { Command, CommandResult, KeyRecord, Revision } from './commands.js';
 import { Executor } from './execute.js';
-import { checkKnownLevel, formatLevels, thisSoftware, type Software } from './format-level.js';
+import { checkKnownLevel, formatLevels, type Software } from './format-level.js';
 import { Layers } from './layers.js';
 import {
   countKeys,
@@ -33,7 +33,7 @@ import {
 import { beginRun, provideTo, type EntryToApply, type Run } from './run.js';
 import { hashHex, StateHashes } from './state-hash.js';
 import type { OrderedStore, StoreOperation, StoreRange, StoreRecord } from './store.js';
-import { tableKinds, Tables, type TableKinds, type TableName } from './tables/index.js';
+import { Tables, type TableKinds, type TableName } from './tables/index.js';
 import { loadTables } from './tables/load.js';
 
 export type { EntryToApply } from './run.js';
@@ -73,11 +73,8 @@ export class StateMachine {
   private frozenIndex = 0;
   private durableIndex = 0;
 
-  /**
-   * `load` must have succeeded before anything else is called. What the software knows, and a table more,
-   * are for tests to name.
-   */
-  constructor(store: OrderedStore, software: Software = thisSoftware, kinds: TableKinds = tableKinds) {
+  /** `load` must have succeeded before anything else is called. */
+  constructor(store: OrderedStore, software: Software, kinds: TableKinds) {
     this.store = store;
     this.software = software;
     this.layers = new Layers(store);
@@ -132,7 +129,7 @@ export class StateMachine {
 
   /**
    * Nothing in any table is over before this cluster time. May be early, never late; exact after each
-   * `expireSessions`.
+   * `expireTables`.
    */
   get nextDeadlineMs(): number | undefined {
     return this.tables.nextDeadlineMs;

@@ -77,6 +77,17 @@ type LeadershipEvent =
   /** The disk of this node, which leads, is nearly full: another member is to lead. */
   | { readonly kind: 'handsOverForRoom' };
 
+type FormatEvent =
+  /** The state of this member went to another format level. */
+  | { readonly kind: 'formatRaised'; readonly from: number; readonly to: number; readonly index: LogIndex }
+  /** This node was asked to raise it, and does not propose that. */
+  | {
+      readonly kind: 'formatRaiseRefused';
+      readonly level: number;
+      readonly code: string;
+      readonly reason: string;
+    };
+
 type SpaceEvent =
   | { readonly kind: 'diskNearlyFull'; readonly freeBytes: number }
   | { readonly kind: 'diskHasRoom'; readonly freeBytes: number }
@@ -186,6 +197,7 @@ export type NodeEvent =
   | FormingEvent
   | DamageEvent
   | LeadershipEvent
+  | FormatEvent
   | SpaceEvent
   | LinkEvent
   | SnapshotSendEvent

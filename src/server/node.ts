@@ -5,7 +5,7 @@
 import type { NetworkHandler, NodeId } from '../base/env.js';
 import { assertNever } from '../base/assert.js';
 import { KvorumError } from '../base/errors.js';
-import { thisSoftware, type Software } from '../kv/format-level.js';
+import type { Software } from '../kv/format-level.js';
 import type { StateMachine } from '../kv/state-machine.js';
 import type { Stores } from '../kv/store.js';
 import type { Message } from '../raft/messages.js';
@@ -35,8 +35,8 @@ export interface NodeOptions {
   readonly stores: Stores;
   /** What streams can be of. */
   readonly topics: StreamTopics;
-  /** What this node can work with. Default: what this software is. */
-  readonly software?: Software;
+  /** What this node can work with. */
+  readonly software: Software;
   readonly version: string;
   readonly pid: number;
   /** The node has ended: `undefined` after `stop`, otherwise what ended it. Called once. */
@@ -113,7 +113,7 @@ export class ServerNode {
       nodeId,
       members,
       config,
-      software: options.software ?? thisSoftware,
+      software: options.software,
       version: options.version,
       pid: options.pid,
       clients: this.clients,

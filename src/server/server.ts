@@ -4,6 +4,7 @@
 import { mkdirSync } from 'node:fs';
 import type { Disk, Report } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
+import { thisSoftware } from '../kv/format-level.js';
 import { lockDataFolder, type FolderLock } from '../storage/folder/folder-lock.js';
 import { LevelStores } from '../storage/level/stores.js';
 import { NodeDisk } from '../storage/disk/node-disk.js';
@@ -78,6 +79,7 @@ async function startLocked(
       network,
       report,
     },
+    software: thisSoftware,
     nodeId,
     members: cluster.members,
     config: cluster.node,

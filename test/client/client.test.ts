@@ -437,6 +437,20 @@ describe('signals, status, close', () => {
     await expect(setup.run(client.raiseFormat(2))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
   });
 
+  test('a raise that is not answered, or whose link is lost, may have taken effect', async () => {
+    const { client, harness } = setup;
+    harness.cluster.refuse = (_node, frame) => (frame.kind === 'raiseFormat' ? 'drop' : undefined);
+    const unanswered = await setup.error(client.raiseFormat(2, { timeoutMs: 500 }));
+    expect(unanswered).toMatchObject({ code: 'TIMEOUT', outcome: 'unknown', retryable: false });
+    harness.cluster.refuse = (node, frame) => {
+      if (frame.kind !== 'raiseFormat') return undefined;
+      node.crash();
+      return 'drop';
+    };
+    const lost = await setup.error(client.raiseFormat(2, { timeoutMs: 500 }));
+    expect(lost).toMatchObject({ outcome: 'unknown', retryable: false });
+  });
+
   test('status lists every member, reachable or not', async () => {
     const { client, harness } = setup;
     await setup.run(client.put('k', 'v'));

@@ -12,6 +12,7 @@ import {
   type RequestCarrier,
   type RequestOwner,
 } from '../../src/client/engine/pending-request.js';
+import type { EngineRequest } from '../../src/client/engine/requests.js';
 import { Session } from '../../src/client/engine/session.js';
 import { TimerQueue } from '../../src/client/engine/timer-queue.js';
 import type { ErrorAnswer } from '../../src/wire/clients/answers.js';
@@ -25,6 +26,12 @@ function answer(code: string, outcome: Outcome): ErrorAnswer {
   return { kind: 'error', requestId: 1, code, message: 'scripted', outcome };
 }
 
+const askedFor: Readonly<Record<'write' | 'read' | 'raise', EngineRequest>> = {
+  write: putRequest('k', 'v'),
+  read: getRequest('k'),
+  raise: { kind: 'raiseFormat', level: 2, endpoint: 'a:1' },
+};
+
 class Bench implements RequestOwner {
   readonly world = new FakeWorld();
   readonly alarms = new TimerQueue(this.world.env.clock, this.world.env.timers);
@@ -32,8 +39,8 @@ class Bench implements RequestOwner {
   readonly told: string[] = [];
   readonly request: PendingRequest;
 
-  constructor(kind: 'write' | 'read') {
-    const asked = kind === 'write' ? putRequest('k', 'v') : getRequest('k');
+  constructor(kind: 'write' | 'read' | 'raise') {
+    const asked = askedFor[kind];
     this.request = createRequest(this, asked, this.world.nowMs, 1_000, () => undefined);
   }
 
@@ -279,4 +286,19 @@ test('what the frame carries: the time that is left, and the same stamp at each 
   request.cancel('why');
   request.onTime(0);
   expect(bench.told).toEqual(['cancel why', 'deadline']);
+});
+
+test('a raise of the format level may have been carried out by every copy that is not answered', () => {
+  const outcomeAfter = (...path: ActionName[]): Outcome => {
+    const bench = new Bench('raise');
+    for (const action of path) actions[action](bench);
+    return bench.request.outcome;
+  };
+  expect(outcomeAfter('send')).toBe('none');
+  expect(outcomeAfter('send', 'left')).toBe('unknown');
+  expect(outcomeAfter('send', 'left', 'lost')).toBe('unknown');
+  expect(outcomeAfter('send', 'left', 'refused, none')).toBe('none');
+  expect(outcomeAfter('send', 'left', 'refused, unknown')).toBe('unknown');
+  // The first copy is still on its way.
+  expect(outcomeAfter('send', 'left', 'lost', 'send', 'left', 'refused, none')).toBe('unknown');
 });

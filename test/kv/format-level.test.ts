@@ -3,12 +3,12 @@
 
 import { describe, expect, it } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
-import type { ClientOperation, Command, CommandResult } from '../../src/kv/commands.js';
+import { kvLimits, type ClientOperation, type Command, type CommandResult } from '../../src/kv/commands.js';
 import { checkKnownLevel, thisSoftware, type Software } from '../../src/kv/format-level.js';
 import { appliedKey, decodeApplied, encodeApplied } from '../../src/kv/records/schema.js';
 import { StateMachine } from '../../src/kv/state-machine.js';
 import { FakeStore } from './fake-store.js';
-import { command, del, put } from './helpers.js';
+import { command, del, expireTables, machineOf, put } from './helpers.js';
 
 /** Knows level 3, to which `delete` belongs; `put` belongs to level 2. */
 const newer: Software = {
@@ -22,7 +22,7 @@ class Node {
 
   constructor(software: Software = newer, store = new FakeStore()) {
     this.store = store;
-    this.machine = new StateMachine(store, software);
+    this.machine = machineOf(store, software);
     let outcome: Error | 'none' | undefined;
     this.machine.load((error) => (outcome = error ?? 'none'));
     store.drain();
@@ -155,6 +155,35 @@ describe('an operation above the level of the state', () => {
     }
     expect(nodes[0]?.machine.stateHash).toBe(nodes[1]?.machine.stateHash);
     expect(nodes[0]?.store.records).toEqual(nodes[1]?.store.records);
+  });
+});
+
+describe('a command of the leader above the level of the state', () => {
+  const ahead: Software = {
+    formatLevelMax: 2,
+    commandLevels: { ...thisSoftware.commandLevels, expireTables: 2 },
+  };
+
+  it('has no effect but on the state hash, until the level is raised', () => {
+    const node = new Node(ahead);
+    const idle = new Node(ahead);
+    for (const each of [node, idle]) {
+      each.form(1);
+      each.apply(command(put('a', '1'), 1));
+    }
+    const expire = (each: Node, commands: Command[]): readonly CommandResult[] => {
+      const index = each.machine.appliedIndex + 1;
+      const times = { clusterTimeMs: 10 * kvLimits.sessionLifeMs, wallTimeMs: 1 };
+      const step = each.machine.applyEntry({ index, term: 1, times, commands });
+      return step.kind === 'done' ? step.results : expect.unreachable();
+    };
+    expect(expire(node, [expireTables])).toEqual([{ code: 'UNSUPPORTED', revision: 1, count: 0 }]);
+    expire(idle, []);
+    expect([node.machine.sizeOf('sessions'), idle.machine.sizeOf('sessions')]).toEqual([1, 1]);
+    expect(node.machine.stateHash).not.toBe(idle.machine.stateHash);
+    node.apply(raise(2));
+    expect(codes(expire(node, [expireTables]))).toEqual(['OK']);
+    expect(node.machine.sizeOf('sessions')).toBe(0);
   });
 });
 

@@ -17,7 +17,6 @@ import {
 } from '../../src/kv/records/schema.js';
 import { hashTableRecord } from '../../src/kv/tables/table.js';
 import { ContentHash, hashHex, hashRecord, StateHashes, stateHashesKept } from '../../src/kv/state-hash.js';
-import { StateMachine } from '../../src/kv/state-machine.js';
 import { decodeVersion } from '../../src/kv/records/version-record.js';
 import { FakeStore } from './fake-store.js';
 import {
@@ -26,7 +25,8 @@ import {
   command,
   del,
   deleteRange,
-  expireSessions,
+  expireTables,
+  machineOf,
   keysOf,
   openMachine,
   put,
@@ -44,7 +44,7 @@ function vouchForTables(store: FakeStore, hashes: readonly (readonly [number, nu
 
 function loadError(store: FakeStore): Error | undefined {
   let result: Error | undefined;
-  new StateMachine(store).load((error) => (result = error));
+  machineOf(store).load((error) => (result = error));
   store.drain();
   return result;
 }
@@ -254,7 +254,7 @@ describe('hashes', () => {
       bench.restart();
       bench.nowMs = 60_000;
       const before = bench.machine.stateHash;
-      bench.one(expireSessions);
+      bench.one(expireTables);
       return { before, after: bench.machine.stateHash, sessions: bench.machine.sizeOf('sessions') };
     });
     expect(replicas.map((replica) => replica.sessions)).toEqual([0, 1]);

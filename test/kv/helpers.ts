@@ -3,8 +3,11 @@
 import { toByteString, toBytes } from '../../src/base/bytes.js';
 import { defined } from '../../src/base/assert.js';
 import type { ClientOperation, Command, CommandResult, Condition, KeyRecord } from '../../src/kv/commands.js';
+import { thisSoftware, type Software } from '../../src/kv/format-level.js';
 import type { RangePage, RangeQuery } from '../../src/kv/state-machine.js';
 import { StateMachine } from '../../src/kv/state-machine.js';
+import type { OrderedStore } from '../../src/kv/store.js';
+import { tableKinds, type TableKinds } from '../../src/kv/tables/index.js';
 import { FakeStore } from './fake-store.js';
 
 export function bytes(text: string): Uint8Array {
@@ -36,7 +39,7 @@ export function ifRevision(revision: number): Condition {
 }
 
 export const closeSession: ClientOperation = { kind: 'closeSession' };
-export const expireSessions: Command = { kind: 'expireSessions' };
+export const expireTables: Command = { kind: 'expireTables' };
 
 export interface Stamp {
   readonly session?: string;
@@ -57,9 +60,18 @@ export function command(operation: ClientOperation, sequence: number, stamp: Sta
   };
 }
 
+/** A machine that is not loaded yet: of this software and its tables, where the test names no others. */
+export function machineOf(
+  store: OrderedStore,
+  software: Software = thisSoftware,
+  kinds: TableKinds = tableKinds,
+): StateMachine {
+  return new StateMachine(store, software, kinds);
+}
+
 /** Loads a machine from a store that answers at once. */
 export function openMachine(store: FakeStore): StateMachine {
-  const machine = new StateMachine(store);
+  const machine = machineOf(store);
   let outcome: Error | 'none' | undefined;
   machine.load((error) => (outcome = error ?? 'none'));
   store.drain();

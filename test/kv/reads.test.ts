@@ -4,17 +4,7 @@
 import { describe, expect, it } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
 import { prefixEnd, toByteString } from '../../src/base/bytes.js';
-import {
-  Bench,
-  command,
-  del,
-  deleteRange,
-  expireSessions,
-  keysOf,
-  put,
-  text,
-  wholeRange,
-} from './helpers.js';
+import { Bench, command, del, deleteRange, expireTables, keysOf, put, text, wholeRange } from './helpers.js';
 
 function numbered(count: number, prefix = 'k'): string[] {
   return Array.from({ length: count }, (_, i) => `${prefix}${String(i).padStart(5, '0')}`);
@@ -247,7 +237,7 @@ describe('reads at a revision', () => {
     bench.store.records.set(versionKeys[0] ?? '', other);
     expect(() => bench.machine.get('a')).toThrow(/another key/);
     // The failed reads hold nothing back.
-    bench.entry(command(put('c', ''), 1), expireSessions);
+    bench.entry(command(put('c', ''), 1), expireTables);
     bench.write();
     expect(bench.machine.durableAppliedIndex).toBe(bench.machine.appliedIndex);
   });

@@ -5,6 +5,7 @@ import { KvorumError } from '../../src/base/errors.js';
 import { versionKey } from '../../src/kv/records/schema.js';
 import { SnapshotReader } from '../../src/kv/snapshot/reader.js';
 import type { FakeStore } from './fake-store.js';
+import { tableKinds } from '../../src/kv/tables/index.js';
 import { Bench, del, openMachine, put, text } from './helpers.js';
 
 /** Flips a bit of the last byte of a version in the store: of its value. */
@@ -65,7 +66,11 @@ describe('a snapshot of a store in which something rotted', () => {
     for (const revision of [undefined, 1, 2, 5]) {
       const bench = written();
       if (revision !== undefined) rot(bench, revision);
-      const reader = new SnapshotReader(bench.store.openView(), { bytesMax: 1_000_000, recordsMax: 100 });
+      const reader = new SnapshotReader(
+        bench.store.openView(),
+        { bytesMax: 1_000_000, recordsMax: 100 },
+        tableKinds,
+      );
       let damage: Error | undefined;
       reader.beginHistory({ revision: 0, sub: 0 });
       while (damage === undefined && reader.take() === 'fill') {

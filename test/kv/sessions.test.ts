@@ -12,7 +12,7 @@ import {
   closeSession,
   command,
   del,
-  expireSessions,
+  expireTables,
   ifRevision,
   put,
   sessionId,
@@ -158,7 +158,7 @@ describe('opening', () => {
           // Steps of a whole life meet the edges.
           bench.nowMs += stepMs > 39_000 ? life : stepMs;
           if (kind === 0) bench.one(command(closeSession, 2, { created: createdMs }));
-          else if (kind === 1) bench.entry(expireSessions, first);
+          else if (kind === 1) bench.entry(expireTables, first);
           else bench.one(first);
         }
         expect(bench.machine.get('a')?.version).toBe(1);
@@ -235,11 +235,11 @@ describe('ending', () => {
     bench.one(command(put('a', '1'), 1));
     expect(bench.machine.nextDeadlineMs).toBeLessThanOrEqual(50_000 + life);
     bench.nowMs = 50_000 + life - 1;
-    bench.one(expireSessions);
+    bench.one(expireTables);
     expect(bench.machine.sizeOf('sessions')).toBe(1);
     expect(bench.machine.nextDeadlineMs).toBe(50_000 + life);
     bench.nowMs = 50_000 + life;
-    bench.one(expireSessions);
+    bench.one(expireTables);
     expect(bench.machine.sizeOf('sessions')).toBe(0);
     expect(bench.machine.nextDeadlineMs).toBeUndefined();
     expect(bench.one(command(put('a', '2'), 2)).code).toBe('SESSION_EXPIRED');
@@ -258,9 +258,9 @@ describe('ending', () => {
     const late = command(put('a', '1'), 1, { created: 40_000 });
     bench.one(late);
     bench.nowMs = life;
-    expect(bench.entry(expireSessions, late)[1]).toMatchObject({ code: 'OK', revision: 1 });
+    expect(bench.entry(expireTables, late)[1]).toMatchObject({ code: 'OK', revision: 1 });
     bench.nowMs = 3 * life;
-    expect(bench.entry(expireSessions, late)[1]?.code).toBe('SESSION_EXPIRED');
+    expect(bench.entry(expireTables, late)[1]?.code).toBe('SESSION_EXPIRED');
     expect(bench.machine.revision).toBe(1);
   });
 
@@ -276,7 +276,7 @@ describe('ending', () => {
     }
     expect(bench.machine.nextDeadlineMs).toBe(life);
     bench.nowMs = life;
-    bench.one(expireSessions);
+    bench.one(expireTables);
     bench.write();
     expect([...bench.store.records.keys()].filter((key) => key.startsWith('S/'))).toEqual([]);
     expect(bench.one(command(put('a', 'x'), 1)).code).toBe('SESSION_EXPIRED');

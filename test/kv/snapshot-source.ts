@@ -6,11 +6,13 @@ import { defined } from '../../src/base/assert.js';
 import type { ClientOperation, Command } from '../../src/kv/commands.js';
 import { appliedKey, placeOf } from '../../src/kv/records/schema.js';
 import { SnapshotReader, type ChunkLimits } from '../../src/kv/snapshot/reader.js';
+import { thisSoftware } from '../../src/kv/format-level.js';
 import { prepareStaging } from '../../src/kv/snapshot/staging.js';
 import type { SnapshotWriter } from '../../src/kv/snapshot/writer.js';
 import type { EntryToApply } from '../../src/kv/state-machine.js';
 import type { StoreOperation, StoreRecord } from '../../src/kv/store.js';
 import { FakeStore } from './fake-store.js';
+import { tableKinds } from '../../src/kv/tables/index.js';
 import { openMachine, sessionId } from './helpers.js';
 
 const keys = ['', 'a', 'a\x00', 'ab', 'b', '\xff', '\xff\xff'];
@@ -55,7 +57,7 @@ function toEntries(steps: readonly Step[]): EntryToApply[] {
   const sessions = new Map<number, { readonly created: number; readonly id: string; sequence: number }>();
   return steps.map(({ stepMs, writes, expires }, position) => {
     nowMs += stepMs;
-    const commands: Command[] = expires ? [{ kind: 'expireSessions' }] : [];
+    const commands: Command[] = expires ? [{ kind: 'expireTables' }] : [];
     for (const { session, operation } of writes) {
       let open = sessions.get(session);
       if (open === undefined || nowMs - open.created > 40_000 || operation.kind === 'closeSession') {
@@ -114,10 +116,11 @@ export function dump(store: FakeStore): string[] {
 export function prepared(store: FakeStore): SnapshotWriter {
   let failure: Error | undefined;
   let writer: SnapshotWriter | undefined;
-  prepareStaging(store, (error, found) => {
+  const take = (error: Error | undefined, found: SnapshotWriter | undefined): void => {
     failure = error;
     writer = found;
-  });
+  };
+  prepareStaging(store, take, thisSoftware, tableKinds);
   store.drain();
   if (failure !== undefined) throw failure;
   return defined(writer, 'the writer');
@@ -158,7 +161,7 @@ export interface Leg {
 /** One sending into `staging`. Whether it came to its end. */
 export function runLeg(staging: FakeStore, { source, chunksMax, limits }: Leg): boolean {
   const writer = prepared(staging);
-  const reader = new SnapshotReader(source.openView(), limits);
+  const reader = new SnapshotReader(source.openView(), limits, tableKinds);
   let found: { readonly revision: number; readonly record: StoreRecord } | undefined;
   reader.readApplied((error, applied) => {
     if (applied === undefined) throw error ?? new Error('no applied record');

@@ -21,7 +21,9 @@ import {
 import { hashDeletion, hashRecord } from '../../src/kv/state-hash.js';
 import { SnapshotWriter } from '../../src/kv/snapshot/writer.js';
 import { SnapshotReader } from '../../src/kv/snapshot/reader.js';
+import { thisSoftware } from '../../src/kv/format-level.js';
 import type { EntryToApply } from '../../src/kv/state-machine.js';
+import { tableKinds } from '../../src/kv/tables/index.js';
 import type { StoreRecord } from '../../src/kv/store.js';
 import { encodeVersion } from '../../src/kv/records/version-record.js';
 import { FakeStore } from './fake-store.js';
@@ -108,13 +110,13 @@ describe('a snapshot', () => {
         const newest = storeOf(entries, (index) => index % 3 === 0);
         const staging = new FakeStore();
         const writer = prepared(staging);
-        const oldReader = new SnapshotReader(first.openView(), limits);
+        const oldReader = new SnapshotReader(first.openView(), limits, tableKinds);
         oldReader.beginHistory(writer.place);
         eachChunk(first, oldReader, (records) => {
           writeTo(staging, writer.takeHistory(records));
           return true;
         });
-        const reader = new SnapshotReader(newest.openView(), limits);
+        const reader = new SnapshotReader(newest.openView(), limits, tableKinds);
         reader.beginHistory(writer.place);
         eachChunk(newest, reader, (records) => {
           writeTo(staging, writer.takeHistory(records));
@@ -266,12 +268,8 @@ describe('the writer refuses', () => {
     const source = sampleStore();
     const sessions = sessionsOf(source);
     expect(sessions).toHaveLength(2);
-    const writer = new SnapshotWriter(new FakeStore(), {
-      revision: 0,
-      sub: 0,
-      contentHigh: 0,
-      contentLow: 0,
-    });
+    const nothing = { revision: 0, sub: 0, contentHigh: 0, contentLow: 0 };
+    const writer = new SnapshotWriter(new FakeStore(), nothing, thisSoftware, tableKinds);
     expect(errorOf(() => writer.takeTables(sessions.toReversed())).message).toMatch(/does not come after/);
     const other = [{ key: 'T/x', value: bytes('') }];
     expect(errorOf(() => writer.takeTables(other)).message).toMatch(/"T\/x" .* is of no table/);
@@ -411,6 +409,7 @@ describe('the reader', () => {
         close: () => view.close(),
       },
       { bytesMax: 20_000, recordsMax: 50 },
+      tableKinds,
     );
     reader.beginHistory({ revision: 0, sub: 0 });
     let most = 0;

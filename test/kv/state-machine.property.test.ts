@@ -94,7 +94,7 @@ const commandOf: fc.Arbitrary<Command> = fc.oneof(
         operation,
       })),
   },
-  { weight: 1, arbitrary: fc.constant({ kind: 'expireSessions' as const }) },
+  { weight: 1, arbitrary: fc.constant({ kind: 'expireTables' as const }) },
 );
 
 type Action =

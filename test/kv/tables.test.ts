@@ -20,7 +20,7 @@ import type { StoreOperation } from '../../src/kv/store.js';
 import { orderedKinds, tableKinds, type TableKinds } from '../../src/kv/tables/index.js';
 import { hashTableRecord, type ReplicatedTable, type TableKind } from '../../src/kv/tables/table.js';
 import { FakeStore } from './fake-store.js';
-import { command, expireSessions, put } from './helpers.js';
+import { command, expireTables, machineOf, put } from './helpers.js';
 import { appliedOf, eachChunk, historyOf, writeTo } from './snapshot-source.js';
 
 const tickRecord: RecordKind<number> = {
@@ -117,7 +117,7 @@ function withTicks(): Ticks {
 }
 
 function open(store: FakeStore, kinds: TableKinds): StateMachine {
-  const machine = new StateMachine(store, thisSoftware, kinds);
+  const machine = machineOf(store, thisSoftware, kinds);
   let outcome: Error | 'none' | undefined;
   machine.load((error) => (outcome = error ?? 'none'));
   store.drain();
@@ -141,7 +141,7 @@ function tick(machine: StateMachine, count: number, between: () => void = () => 
     const index = machine.appliedIndex + 1;
     const times = { clusterTimeMs: index * 100, wallTimeMs: index };
     const write = command(put(`k${index}`, 'v'), 1, { session: `s${index}`, created: index * 100 });
-    machine.applyEntry({ index, term: 1, times, commands: [expireSessions, write] });
+    machine.applyEntry({ index, term: 1, times, commands: [expireTables, write] });
     between();
   }
 }

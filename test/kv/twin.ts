@@ -61,7 +61,7 @@ export class Twin {
   }
 
   private command(command: Command): CommandResult {
-    if (command.kind === 'expireSessions') {
+    if (command.kind === 'expireTables') {
       for (const [id, session] of this.sessions) {
         if (deadline(session) <= this.clusterTimeMs) this.sessions.delete(id);
       }

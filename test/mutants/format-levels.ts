@@ -54,7 +54,7 @@ export const formatLevelMutants: readonly Mutant[] = [
     name: 'the door takes what the level of the state does not know',
     edits: [
       {
-        file: raise,
+        file: 'server/front/level-check.ts',
         find: '  if (needed <= formatLevel) return undefined;\n',
         replace: '  if (needed >= 0) return undefined;\n',
       },

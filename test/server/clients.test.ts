@@ -149,6 +149,21 @@ describe('an answer that cannot be encoded', () => {
     });
   }
 
+  test('to a raise of the format level leaves open whether it took effect', () => {
+    const world = new ClientsWorld();
+    world.connect(1);
+    world.say(1, { kind: 'raiseFormat', requestId: 1, timeoutMs: 1_000, level: 2 });
+    world.requests[0]?.caller.answer({
+      kind: 'formatRaised',
+      requestId: 1,
+      get formatLevel(): number {
+        throw new Error('broken encoder');
+      },
+    });
+    world.turn();
+    expect(world.take(1)).toMatchObject([{ kind: 'error', requestId: 1, outcome: 'unknown' }]);
+  });
+
   test('to a write leaves open whether it took effect', () => {
     const world = new ClientsWorld();
     world.connect(1);

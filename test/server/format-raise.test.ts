@@ -6,12 +6,17 @@ import { thisSoftware, type Software } from '../../src/kv/format-level.js';
 import type { Message } from '../../src/raft/messages.js';
 import type { LogEntry } from '../../src/raft/types.js';
 import { checkLogLevels, checkPayloads } from '../../src/server/replica/entry-checks.js';
-import { FormatRaise, refuseByLevel } from '../../src/server/replica/format-raise.js';
+import { refuseByLevel } from '../../src/server/front/level-check.js';
+import type { NodeEvent } from '../../src/server/events.js';
+import { Deadlines } from '../../src/server/replica/deadlines.js';
+import { FormatRaise, levelOfState } from '../../src/server/replica/format-raise.js';
+import type { NodeConfig } from '../../src/server/config/node-config.js';
 import type { LoopInput } from '../../src/server/replica/loop.js';
 import { encodeCommand } from '../../src/wire/commands/command-codec.js';
 import { decodeEntryPayload, encodeEntryPayload } from '../../src/wire/commands/entry-codec.js';
 import { command, put } from '../kv/helpers.js';
 import { FakeCaller } from './clients-world.js';
+import { VirtualTime } from './snapshot-world.js';
 
 const newer: Software = { ...thisSoftware, formatLevelMax: 3 };
 const times = { clusterTimeMs: 5, wallTimeMs: 6 };
@@ -25,6 +30,7 @@ class Bench {
     ['n3', 3],
   ]);
   readonly proposed: Uint8Array[] = [];
+  readonly events: NodeEvent[] = [];
   readonly caller = new FakeCaller();
   readonly raise: FormatRaise;
   isFull = false;
@@ -39,11 +45,15 @@ class Bench {
       this.proposed.push(...input.proposals.map(({ payload }) => payload));
       return { proposal: { accepted: true, term: 7, firstIndex: 40 } };
     };
+    const { state } = this;
     const context = {
+      env: { report: (event: NodeEvent) => void this.events.push(event) },
+      get formatLevel() {
+        return state.formatLevel;
+      },
       nodeId: 'n1',
       formation: { clusterId: 'c', members, formatLevel: 1 },
       software,
-      stateMachine: this.state,
       raft: this.raft,
       loop: { step: step as never },
       peers: { formatLevelMaxOf: (peer: string) => this.known.get(peer) },
@@ -71,7 +81,7 @@ describe('a raise', () => {
     bench.ask(3);
     const [payload] = bench.proposed;
     if (payload === undefined) return expect.unreachable();
-    expect(decodeEntryPayload(payload, 3)).toEqual({
+    expect(decodeEntryPayload(payload, newer)).toEqual({
       level: 3,
       times,
       commands: [{ kind: 'raiseFormat', level: 3 }],
@@ -115,6 +125,17 @@ describe('a raise', () => {
     expect(bench.proposed).toEqual([]);
   });
 
+  test('is told on every member, once, when the level of its state changes', () => {
+    const bench = new Bench();
+    bench.raft.role = 'follower';
+    bench.raise.applied(39, 7);
+    expect(bench.events).toEqual([]);
+    bench.state.formatLevel = 3;
+    bench.raise.applied(40, 7);
+    bench.raise.applied(41, 7);
+    expect(bench.events).toEqual([{ kind: 'formatRaised', from: 1, to: 3, index: 40 }]);
+  });
+
   const refused: [name: string, words: RegExp, (bench: Bench) => void, level: number][] = [
     [
       'on a follower',
@@ -150,10 +171,20 @@ describe('a raise', () => {
     bench.ask(level);
     expect(bench.take()).toEqual([expect.stringMatching(words)]);
     expect(bench.proposed).toEqual([]);
+    const code = words.source.match(/^\^([A-Z_]+)/)?.[1] ?? 'UNSUPPORTED';
+    expect(bench.events).toEqual([
+      { kind: 'formatRaiseRefused', level, code, reason: expect.stringMatching(/./) },
+    ]);
     // Nothing is left of it.
     bench.raise.applied(40, 7);
     expect(bench.take()).toEqual([]);
   });
+});
+
+test('the level of a state is no lower than its formation, also before that is applied', () => {
+  expect(levelOfState({ formatLevel: 2 }, { formatLevel: 1 })).toBe(2);
+  expect(levelOfState({ formatLevel: 2 }, { formatLevel: 3 })).toBe(3);
+  expect(levelOfState({ formatLevel: 2 }, undefined)).toBe(2);
 });
 
 describe('a command of a higher level', () => {
@@ -172,13 +203,55 @@ describe('a command of a higher level', () => {
   test('is refused at the door, and the words name the command that raises the level', () => {
     const given = command(put('k', 'v'), 1);
     if (given.kind !== 'client') return expect.unreachable();
-    expect(refuseByLevel(given, 2, ahead)).toBeUndefined();
-    const error = refuseByLevel(given, 1, ahead);
+    expect(refuseByLevel(given, 2, true, ahead)).toBeUndefined();
+    expect(refuseByLevel(given, 2, false, ahead)).toBeUndefined();
+    const error = refuseByLevel(given, 1, true, ahead);
     expect(error).toMatchObject({ code: 'UNSUPPORTED', outcome: 'none' });
     expect(error?.message).toBe(
-      'put needs format level 2, the cluster is at 1: ' +
+      'the format level of the cluster does not know the operation put yet: ' +
         'run kvorum upgrade once every member runs the newer version',
     );
+  });
+
+  test('is asked for again by a leader that does not know the newest level yet', () => {
+    const given = command(put('k', 'v'), 1);
+    if (given.kind !== 'client') return expect.unreachable();
+    const error = refuseByLevel(given, 1, false, ahead);
+    expect(error).toMatchObject({ code: 'UNAVAILABLE', outcome: 'none', retryable: true });
+    expect(error?.message).toBe(
+      'put needs format level 2, and the newest level is not known yet: the leader is new; try again',
+    );
+  });
+
+  test('is not proposed by the leader itself', () => {
+    const software: Software = {
+      formatLevelMax: 2,
+      commandLevels: { ...thisSoftware.commandLevels, expireTables: 2 },
+    };
+    const state = { formatLevel: 1 };
+    const levels: (number | undefined)[] = [];
+    const step = (input: LoopInput): unknown => {
+      if (input.kind !== 'propose') return expect.unreachable(input.kind);
+      levels.push(...input.proposals.map(({ payload }) => payload[0]));
+      return { proposal: { accepted: true, term: 7, firstIndex: 40 } };
+    };
+    const context = {
+      env: { timers: new VirtualTime().timers },
+      config: { raft: { heartbeatIntervalMs: 10 } } as NodeConfig,
+      software,
+      stateMachine: { appliedIndex: 3, nextDeadlineMs: 1 },
+      raft: { role: 'leader' as const, isTransferring: false },
+      loop: { step: step as never },
+      get formatLevel() {
+        return state.formatLevel;
+      },
+    };
+    const deadlines = new Deadlines(context, { timeMs: 5, stamp: () => times });
+    deadlines.check();
+    expect(levels).toEqual([]);
+    state.formatLevel = 2;
+    deadlines.check();
+    expect(levels).toEqual([2]);
   });
 
   test('in an entry that arrives is FORMAT; of the same level as before it is taken', () => {

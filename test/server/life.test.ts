@@ -18,6 +18,9 @@ import { ownVersions } from '../../src/wire/versions.js';
 import { hashChunk } from '../../src/wire/snapshots/codec.js';
 import { encodeCommand } from '../../src/wire/commands/command-codec.js';
 import { encodeEntryPayload } from '../../src/wire/commands/entry-codec.js';
+import { storeOf } from '../../src/server/life/standing.js';
+import { command, put } from '../kv/helpers.js';
+import { FakeCaller } from './clients-world.js';
 import { appliedAt, MemoryStores, PairBench } from './pair-world.js';
 
 /** Stores of which the test can hold back lists and openings. */
@@ -311,6 +314,56 @@ describe('a node whose software is below the level of the cluster', () => {
     const upgraded = new Bench(newer, bench.pair);
     upgraded.open();
     expect(upgraded.life.status()).toMatchObject({ state: 'running', formatLevel: 1 });
+  });
+
+  it('as a new leader refuses for good only what the newest level does not know', () => {
+    const ahead: Software = { ...newer, commandLevels: { ...thisSoftware.commandLevels, put: 2 } };
+    const bench = new Bench(ahead, PairBench.fresh(1, raise));
+    bench.open();
+    const { replica } = bench.life.running ?? expect.unreachable();
+    const caller = new FakeCaller();
+    const ask = (requestId: number): void => {
+      const bytes = encodeCommand(command(put('k', 'v'), requestId));
+      replica.request(caller, { kind: 'write', requestId, timeoutMs: 1_000, command: bytes });
+    };
+    const from = { from: 'n2', to: 'n1' };
+    replica.receive({ kind: 'timeoutNow', ...from, term: 4 });
+    bench.run();
+    const { currentTerm: term } = replica.raft;
+    replica.receive({ kind: 'requestVoteResult', ...from, term, voteGranted: true });
+    bench.run();
+    expect(replica.raft).toMatchObject({ role: 'leader', commitIndex: 5, lastIndex: 9 });
+    ask(1);
+    expect(caller.answers).toMatchObject([{ kind: 'error', code: 'UNAVAILABLE', outcome: 'none' }]);
+    const result = { success: true, matchIndex: 9, hintIndex: 0, hintTerm: 0 };
+    replica.receive({ kind: 'appendEntriesResult', ...from, term, ...result });
+    bench.run();
+    expect(bench.life.status()).toMatchObject({ appliedIndex: 9, formatLevel: 2 });
+    ask(2);
+    expect(caller.answers).toHaveLength(1);
+    expect(replica.pendingRequests.writes).toBe(1);
+    expect(bench.failures).toEqual([]);
+  });
+
+  it('judges by the level of the formation before that is applied', () => {
+    const ahead: Software = { ...newer, commandLevels: { ...thisSoftware.commandLevels, put: 2 } };
+    const bench = new Bench(ahead);
+    const formation = { ...bench.pair.formation, formatLevel: 2 };
+    writeFormationRecord(bench.pair.world.disk, { state: 'formed', formation, namesPair: true });
+    bench.open();
+    const { replica } = bench.life.running ?? expect.unreachable();
+    // The store of the bench stands for one that has not applied it.
+    expect(storeOf(bench.life.standing)?.stateMachine.formatLevel).toBe(1);
+    replica.receive({ kind: 'timeoutNow', from: 'n2', to: 'n1', term: 4 });
+    bench.run();
+    const { currentTerm: term } = replica.raft;
+    replica.receive({ kind: 'requestVoteResult', from: 'n2', to: 'n1', term, voteGranted: true });
+    bench.run();
+    const caller = new FakeCaller();
+    const bytes = encodeCommand(command(put('k', 'v'), 1));
+    replica.request(caller, { kind: 'write', requestId: 1, timeoutMs: 1_000, command: bytes });
+    expect(caller.answers).toEqual([]);
+    expect(replica.pendingRequests.writes).toBe(1);
   });
 
   it('takes no entry that is above it, and changes nothing', () => {

@@ -27,7 +27,7 @@ describe('the metrics', () => {
       events,
       snapshotFigures,
       gauges: { clients: 0, pendingWrites: 0, pendingReads: 0 },
-      status: () => ({ state, logBytes: 0, dbBytes: 0 }),
+      status: () => ({ state, logBytes: 0, dbBytes: 0, formatLevel: 1, formatLevelMax: 1 }),
     };
     const registry = createMetrics(node as unknown as ServerNode);
     const expected = [
@@ -43,6 +43,20 @@ describe('the metrics', () => {
     snapshotFigures.bytesSent = 900;
     const later = ['kvorum_is_catching_up 1', 'kvorum_snapshots_bytes_total{direction="sent"} 900'];
     expect(linesOf(await registry.metrics())).toEqual(expect.arrayContaining(later));
+  });
+});
+
+describe('the metrics of versions', () => {
+  it('say at which format level the state is, and which one the software knows', async () => {
+    const node = {
+      events: new EventCounts(),
+      snapshotFigures: { bytesSent: 0, bytesReceived: 0 },
+      gauges: { clients: 0, pendingWrites: 0, pendingReads: 0 },
+      status: () => ({ state: 'running', logBytes: 0, dbBytes: 0, formatLevel: 2, formatLevelMax: 3 }),
+    };
+    const text = await createMetrics(node as unknown as ServerNode).metrics();
+    const levels = text.split('\n').filter((line) => line.startsWith('kvorum_format_'));
+    expect(levels).toEqual(['kvorum_format_level 2', 'kvorum_format_level_max 3']);
   });
 });
 

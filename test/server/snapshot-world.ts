@@ -6,7 +6,7 @@ import { KvorumError } from '../../src/base/errors.js';
 import type { Clock, Done, Report, Timers } from '../../src/base/env.js';
 import type { ClientOperation } from '../../src/kv/commands.js';
 import { thisSoftware } from '../../src/kv/format-level.js';
-import { StateMachine } from '../../src/kv/state-machine.js';
+import type { StateMachine } from '../../src/kv/state-machine.js';
 import type { OpenStore, Stores } from '../../src/kv/store.js';
 import type { NodeEvent } from '../../src/server/events.js';
 import { EventLog } from '../../src/server/operate/event-log.js';
@@ -14,7 +14,7 @@ import { SnapshotReceiver, type StagedSnapshot } from '../../src/server/snapshot
 import { SnapshotSender } from '../../src/server/snapshots/sender.js';
 import { decodePeerFrames, encodePeerFrames } from '../../src/wire/peers/codec.js';
 import type { SnapshotFrame } from '../../src/wire/snapshots/frames.js';
-import { command, del, deleteRange, put } from '../kv/helpers.js';
+import { command, del, deleteRange, machineOf, put } from '../kv/helpers.js';
 import { MemoryStore, type StoreSnapshot } from '../storage/memory-store.js';
 
 export class VirtualTime {
@@ -276,7 +276,7 @@ export class Machine {
   }
 
   private loaded(): StateMachine {
-    const machine = new StateMachine(this.store);
+    const machine = machineOf(this.store);
     let outcome: Error | 'none' | undefined;
     machine.load((error) => (outcome = error ?? 'none'));
     this.world.time.run(10, () => outcome !== undefined);

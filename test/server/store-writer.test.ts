@@ -2,9 +2,9 @@
 
 import { expect, it } from 'vitest';
 import type { Done } from '../../src/base/env.js';
-import { StateMachine } from '../../src/kv/state-machine.js';
 import type { OrderedStore } from '../../src/kv/store.js';
 import { StoreWriter } from '../../src/server/replica/store-writer.js';
+import { machineOf } from '../kv/helpers.js';
 
 it('writes entries without effects that were applied while a batch was under way', () => {
   const batches: Done[] = [];
@@ -16,7 +16,7 @@ it('writes entries without effects that were applied while a batch was under way
     writeBatch: (_operations, done) => batches.push(done),
     openView: () => ({ fetchRange: (_range, done) => done(undefined, []), close: () => undefined }),
   };
-  const stateMachine = new StateMachine(store);
+  const stateMachine = machineOf(store);
   stateMachine.load(() => undefined);
   const env = {
     timers: {

@@ -386,7 +386,7 @@ export const clientCommand: fc.Arbitrary<Command> = fc.record({
 
 export const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 8, arbitrary: clientCommand },
-  { weight: 1, arbitrary: fc.constant({ kind: 'expireSessions' as const }) },
+  { weight: 1, arbitrary: fc.constant({ kind: 'expireTables' as const }) },
   {
     weight: 1,
     arbitrary: fc.record({

@@ -40,7 +40,7 @@ describe('commands', () => {
     expect(bytes(of({ kind: 'deleteRange', start: '', end: undefined }))).toBe(`98${start}03c400c0`);
     expect(bytes(of({ kind: 'deleteRange', start: 'a', end: 'b' }))).toBe(`98${start}03c40161c40162`);
     expect(bytes(of({ kind: 'closeSession' }))).toBe(`96${start}04`);
-    expect(bytes({ kind: 'expireSessions' })).toBe('9102');
+    expect(bytes({ kind: 'expireTables' })).toBe('9102');
     expect(bytes({ kind: 'raiseFormat', level: 2 })).toBe('920302');
   });
 
@@ -82,9 +82,9 @@ describe('commands', () => {
   });
 
   it('from a client are not those of a leader', () => {
-    const error = errorOf(() => decodeClientCommand(encodeCommand({ kind: 'expireSessions' })));
+    const error = errorOf(() => decodeClientCommand(encodeCommand({ kind: 'expireTables' })));
     expect(error?.code).toBe('PROTOCOL');
-    expect(error?.message).toContain('expireSessions');
+    expect(error?.message).toContain('expireTables');
     fc.assert(
       fc.property(clientCommand, (original) => {
         expect(decodeClientCommand(encodeCommand(original)).kind).toBe('client');

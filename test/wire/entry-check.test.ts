@@ -14,7 +14,7 @@ import type { WireValue } from '../../src/wire/values.js';
 import { command, errorOf, runs } from './arbitraries.js';
 
 const times = { clusterTimeMs: 1_000, wallTimeMs: 1_700_000_000_000 };
-const expire = encodeCommand({ kind: 'expireSessions' });
+const expire = encodeCommand({ kind: 'expireTables' });
 const session = {
   sessionId: 's'.repeat(16),
   createdClusterTimeMs: 2 ** 40,
@@ -105,7 +105,7 @@ describe('an entry', () => {
         if (error === undefined) continue;
         expect(error.code).toBe(at === 0 && byte > 1 ? 'FORMAT' : 'PROTOCOL');
         // It is never stricter than what reads the entry in the end.
-        expect(errorOf(() => decodeEntryPayload(changed))).toBeDefined();
+        expect(errorOf(() => decodeEntryPayload(changed, thisSoftware))).toBeDefined();
       }
     }
   });
@@ -120,7 +120,7 @@ describe('an entry', () => {
     ['of an unknown operation', [1, null, 1, 1, 1, 9], /no known kind/],
     ['with an array in its session', [1, [], 1, 1, 1, 4], /no known kind/],
     ['of a client without an operation', [1, null, 1, 1, 1], /no known kind/],
-    ['that is too long', [2, 1], /expireSessions has 2 positions, not 1/],
+    ['that is too long', [2, 1], /expireTables has 2 positions, not 1/],
     ['that is too short', [1, null, 1, 1, 1, 1, null], /put has 7 positions, not 9/],
     ['with arrays too deep', [2, [[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]], /nested deeper/],
   ])('with a command %s is refused, naming the place', (_name, positions, words) => {
@@ -156,7 +156,7 @@ describe('a format level', () => {
     const payload = encodeEntryPayload(times, 2, [expire]);
     expect(refusal(payload, older)).toMatchObject({
       code: 'FORMAT',
-      details: { level: 2, formatLevelMax: 1 },
+      details: { formatLevel: 2, formatLevelMax: 1 },
     });
     expect(refusal(payload, newer)).toBeUndefined();
     expect(refusal(encodeEntryPayload(times, 2, [Uint8Array.of(0xc1)]), older)?.code).toBe('FORMAT');

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AssertionError } from '../../src/base/assert.js';
 import type { Command } from '../../src/kv/commands.js';
+import { thisSoftware } from '../../src/kv/format-level.js';
 import { packValue } from '../../src/wire/codec.js';
 import { commandBytesMax } from '../../src/wire/limits.js';
 import { encodeCommand } from '../../src/wire/commands/command-codec.js';
@@ -14,13 +15,15 @@ import {
   decodeFormation,
   encodeEntryPayload,
   encodeFormation,
+  type EntryContent,
   type Formation,
 } from '../../src/wire/commands/entry-codec.js';
 import { entryLimits } from '../../src/wire/limits.js';
 import { command, errorOf, plain, runs, uint } from './arbitraries.js';
 
 const times = { clusterTimeMs: 1_000, wallTimeMs: 1_700_000_000_000 };
-const expire = encodeCommand({ kind: 'expireSessions' });
+const expire = encodeCommand({ kind: 'expireTables' });
+const decode = (payload: Uint8Array): EntryContent => decodeEntryPayload(payload, thisSoftware);
 
 describe('entry payloads', () => {
   it('round trip', () => {
@@ -32,7 +35,7 @@ describe('entry payloads', () => {
       fc.property(entry, ([stamp, commands]) => {
         fc.pre(commands.every((item) => encodeCommand(item).length < 50_000));
         const payload = encodeEntryPayload(stamp, 1, commands.map(encodeCommand));
-        expect(plain(decodeEntryPayload(payload))).toEqual(plain({ level: 1, times: stamp, commands }));
+        expect(plain(decode(payload))).toEqual(plain({ level: 1, times: stamp, commands }));
         expect(decodeEntryTimes(payload)).toEqual(stamp);
       }),
       runs,
@@ -50,12 +53,12 @@ describe('entry payloads', () => {
     const wide = Uint8Array.of(0x91, 0xcd, 0, 2);
     const payload = encodeEntryPayload(times, 1, [wide]);
     expect(Buffer.from(payload).includes(Buffer.from(wide))).toBe(true);
-    expect(decodeEntryPayload(payload).commands).toEqual([{ kind: 'expireSessions' }]);
+    expect(decode(payload).commands).toEqual([{ kind: 'expireTables' }]);
   });
 
   it('keep to their limits', () => {
     const many = new Array<Uint8Array>(entryLimits.commandsMax).fill(expire);
-    expect(decodeEntryPayload(encodeEntryPayload(times, 1, many)).commands).toHaveLength(1_024);
+    expect(decode(encodeEntryPayload(times, 1, many)).commands).toHaveLength(1_024);
     expect(() => encodeEntryPayload(times, 1, [...many, expire])).toThrow(AssertionError);
     const half = new Uint8Array(entryLimits.bytesMax / 2);
     expect(encodeEntryPayload(times, 1, [half, half]).length).toBeGreaterThan(entryLimits.bytesMax);
@@ -77,7 +80,7 @@ describe('entry payloads', () => {
       for (const offset of [1, 9]) {
         const payload = Buffer.from(encodeEntryPayload(times, 1, [expire]));
         payload.writeDoubleLE(time, offset);
-        expect(errorOf(() => decodeEntryPayload(payload))).toMatchObject({
+        expect(errorOf(() => decode(payload))).toMatchObject({
           code: 'CORRUPT',
           details: { offset },
         });
@@ -88,13 +91,16 @@ describe('entry payloads', () => {
   it('of a higher format level are refused with advice, and are no damage', () => {
     for (const level of [2, 255]) {
       const payload = encodeEntryPayload(times, level, [expire]);
-      const error = errorOf(() => decodeEntryPayload(payload));
-      expect(error).toMatchObject({ code: 'FORMAT', details: { level, formatLevelMax: 1 } });
-      expect(error?.message).toContain('upgrade kvorum on this node');
+      const error = errorOf(() => decode(payload));
+      expect(error).toMatchObject({ code: 'FORMAT', details: { formatLevel: level, formatLevelMax: 1 } });
+      expect(error?.message).toContain('upgrade this node');
       // The header of all levels is the same, and newer software reads the rest.
       expect(decodeEntryTimes(payload)).toEqual(times);
-      expect(decodeEntryPayload(payload, level)).toMatchObject({ level, times });
-      if (level > 2) expect(errorOf(() => decodeEntryPayload(payload, level - 1))?.code).toBe('FORMAT');
+      expect(decodeEntryPayload(payload, { formatLevelMax: level })).toMatchObject({ level, times });
+      if (level > 2)
+        expect(errorOf(() => decodeEntryPayload(payload, { formatLevelMax: level - 1 }))?.code).toBe(
+          'FORMAT',
+        );
     }
   });
 
@@ -104,14 +110,14 @@ describe('entry payloads', () => {
     }
     const payload = Buffer.from(encodeEntryPayload(times, 1, [expire]));
     payload[0] = 0;
-    for (const decode of [decodeEntryPayload, decodeEntryTimes]) {
-      expect(errorOf(() => decode(payload))).toMatchObject({ code: 'CORRUPT', details: { offset: 0 } });
+    for (const read of [decode, decodeEntryTimes]) {
+      expect(errorOf(() => read(payload))).toMatchObject({ code: 'CORRUPT', details: { offset: 0 } });
     }
   });
 
   it('that are damaged are CORRUPT or still commands, never another error', () => {
     const commands: Command[] = [
-      { kind: 'expireSessions' },
+      { kind: 'expireTables' },
       {
         kind: 'client',
         session: { sessionId: 's'.repeat(16), createdClusterTimeMs: 1, sequence: 1, acknowledgedThrough: 0 },
@@ -120,22 +126,20 @@ describe('entry payloads', () => {
     ];
     const payload = encodeEntryPayload(times, 1, commands.map(encodeCommand));
     for (let length = 0; length < payload.length; length++) {
-      expect(errorOf(() => decodeEntryPayload(payload.subarray(0, length)))?.code).toBe('CORRUPT');
+      expect(errorOf(() => decode(payload.subarray(0, length)))?.code).toBe('CORRUPT');
     }
-    expect(errorOf(() => decodeEntryPayload(Buffer.concat([payload, Uint8Array.of(0)])))?.code).toBe(
-      'CORRUPT',
-    );
+    expect(errorOf(() => decode(Buffer.concat([payload, Uint8Array.of(0)])))?.code).toBe('CORRUPT');
     for (let at = 0; at < payload.length; at++) {
       for (let byte = 0; byte < 256; byte += 5) {
         const damaged = Buffer.from(payload);
         damaged[at] = byte;
-        const error = errorOf(() => decodeEntryPayload(damaged));
+        const error = errorOf(() => decode(damaged));
         if (error !== undefined) expect(error.code).toBe(at === 0 && byte > 1 ? 'FORMAT' : 'CORRUPT');
       }
     }
     const lie = Buffer.from(payload);
     lie.writeUInt32LE(0xffff_ffff, 17);
-    expect(errorOf(() => decodeEntryPayload(lie))?.message).toContain('4294967295 commands');
+    expect(errorOf(() => decode(lie))?.message).toContain('4294967295 commands');
   });
 });
 

@@ -116,6 +116,7 @@ export class Dispatcher {
   private failUnreachable(request: PendingRequest, connection: Connection): void {
     if (connection.failedAtMs < request.submittedAtMs || connection.lastError === undefined) return;
     const message = `${connection.address} is not reachable: ${connection.lastError.message}`;
-    this.fail(request, new KvorumError('UNAVAILABLE', message, { cause: connection.lastError }));
+    const { outcome } = request;
+    this.fail(request, new KvorumError('UNAVAILABLE', message, { outcome, cause: connection.lastError }));
   }
 }

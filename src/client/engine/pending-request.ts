@@ -69,7 +69,10 @@ export interface RequestFacts extends Timed {
   readonly cause: Cause | undefined;
   /** A node that just refused this read; another one is asked first. */
   readonly avoid: RequestCarrier | undefined;
-  /** Copies were sent of which it is not known that they had no effect and never will. Never for reads. */
+  /**
+   * Copies were sent of which it is not known that they had no effect and never will. Never of what changes
+   * nothing.
+   */
   readonly mayHaveEffect: boolean;
   /** `none` only when no copy can take effect. */
   readonly outcome: Outcome;
@@ -144,7 +147,7 @@ export function createRequest(
 }
 
 /**
- * Whether the refused copy of a write can take effect no more. For these two codes the state machine has
+ * Whether the refused copy can take effect no more. For these two codes the state machine has
  * judged the copy and not executed it, whatever the node says of the write as a whole.
  */
 function isDead(answer: ErrorAnswer): boolean {
@@ -257,7 +260,7 @@ class RequestRecord implements RequestFacts {
     assert(!this.hasLeft, 'one try of a request left twice');
     this.hasLeft = true;
     this.sentAtMs = nowMs;
-    if (this.isWrite) this.copiesOpen++;
+    if (this.rule.takesEffect) this.copiesOpen++;
   }
 
   unsent(): void {
@@ -280,7 +283,7 @@ class RequestRecord implements RequestFacts {
   refused(connection: RequestCarrier, answer: ErrorAnswer): void {
     this.expectOnTheWay('refused');
     this.isRefused = true;
-    if (this.isWrite && isDead(answer)) this.copiesOpen--;
+    if (this.rule.takesEffect && isDead(answer)) this.copiesOpen--;
     this.cause = { code: answer.code, message: `${connection.address}: ${answer.message}` };
     this.avoid = connection;
     this.refusals++;

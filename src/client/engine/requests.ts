@@ -93,7 +93,7 @@ export type EngineResult = EngineAnswers[RequestKind];
 export type EngineDone = (result: EngineResult | KvorumError) => void;
 
 /**
- * `write`: carries a stamp and takes effect; `read`: any node that is far enough may answer; `status`: is
+ * `write`: carries a stamp; `read`: any node that is far enough may answer; `status`: is
  * about the node that is asked, whoever leads.
  */
 export type Lane = 'write' | 'read' | 'status';
@@ -102,6 +102,8 @@ export type RequestFrame = ClientFrame & { readonly requestId: number };
 
 export interface RequestRule<Request extends EngineRequest> {
   readonly lane: Lane;
+  /** Changes something: a copy that was sent and not judged may have done so. */
+  readonly takesEffect: boolean;
   /** The kind of frame that answers it. */
   readonly answer: EngineAnswers[Request['kind']]['kind'];
   /** An estimate of the frame's size without its fixed part. */
@@ -122,6 +124,7 @@ export interface RequestRule<Request extends EngineRequest> {
 
 const reading = {
   lane: 'read',
+  takesEffect: false,
   readFrom: ({ readFrom, consistency }: Read): ReadFrom =>
     consistency.kind === 'leaderLease' ? 'leaderOnly' : readFrom,
   readsNewest: ({ consistency }: Read): boolean => consistency.kind === 'linearizable',
@@ -131,6 +134,7 @@ const reading = {
 const requestRules = {
   write: {
     lane: 'write',
+    takesEffect: true,
     answer: 'written',
     bytes: ({ operation }) => operationRule(operation).bytes(operation),
     readFrom: () => 'leaderOnly',
@@ -183,6 +187,7 @@ const requestRules = {
   },
   status: {
     lane: 'status',
+    takesEffect: false,
     answer: 'status',
     bytes: () => 0,
     readFrom: () => 'leader',
@@ -192,6 +197,7 @@ const requestRules = {
   },
   raiseFormat: {
     lane: 'status',
+    takesEffect: true,
     answer: 'formatRaised',
     bytes: () => 0,
     readFrom: () => 'leader',

@@ -3,7 +3,7 @@
 
 import type { ByteString } from '../../base/bytes.js';
 import type { ClientOperation } from '../commands.js';
-import { expireSessions } from './cluster/expire-sessions.js';
+import { expireTables } from './cluster/expire-tables.js';
 import { raiseFormat } from './cluster/raise-format.js';
 import { deleteKey } from './keys/delete.js';
 import { deleteRange } from './keys/delete-range.js';
@@ -18,7 +18,7 @@ const operations = { put, delete: deleteKey, deleteRange, closeSession } satisfi
   [K in OperationKind]: OperationRule<Extract<ClientOperation, { kind: K }>>;
 };
 
-const leaderCommands = { expireSessions, raiseFormat } satisfies {
+const leaderCommands = { expireTables, raiseFormat } satisfies {
   [K in LeaderCommandKind]: LeaderCommandRule<Extract<LeaderCommand, { kind: K }>>;
 };
 

@@ -18,7 +18,7 @@ import {
 import { failureOf } from '../records/failure.js';
 import { recordKinds } from '../records/kinds.js';
 import type { StoreRange, StoreRecord, StoreView } from '../store.js';
-import { orderedKinds, tableKinds, type TableKinds } from '../tables/index.js';
+import { orderedKinds, type TableKinds } from '../tables/index.js';
 import type { TableKind } from '../tables/table.js';
 
 export interface ChunkLimits {
@@ -51,7 +51,7 @@ export class SnapshotReader {
   private pageRecords = 1;
   private recordBytes = 1;
 
-  constructor(view: StoreView, limits: ChunkLimits, kinds: TableKinds = tableKinds) {
+  constructor(view: StoreView, limits: ChunkLimits, kinds: TableKinds) {
     this.view = view;
     this.limits = limits;
     this.kinds = orderedKinds(kinds);

@@ -4,7 +4,7 @@
 
 import type { Done } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
-import { thisSoftware, type Software } from '../format-level.js';
+import type { Software } from '../format-level.js';
 import {
   appliedKey,
   corrupt,
@@ -20,7 +20,7 @@ import {
 } from '../records/schema.js';
 import { SnapshotWriter } from './writer.js';
 import type { OrderedStore, StoreOperation, StoreRecord } from '../store.js';
-import { orderedKinds, tableKinds, type TableKinds } from '../tables/index.js';
+import { orderedKinds, type TableKinds } from '../tables/index.js';
 import type { TableKind } from '../tables/table.js';
 
 const nothing: HistoryPlace = { revision: 0, sub: 0 };
@@ -35,8 +35,8 @@ const pageRecords = 64;
 export function prepareStaging(
   store: OrderedStore,
   done: (error: Error | undefined, writer: SnapshotWriter | undefined) => void,
-  software: Software = thisSoftware,
-  kinds: TableKinds = tableKinds,
+  software: Software,
+  kinds: TableKinds,
 ): void {
   store.fetchRange(historyAfter(nothing, 1, true), (error, records) => {
     if (error !== undefined) return done(error, undefined);

@@ -9,7 +9,7 @@ import { assert } from '../../base/assert.js';
 import type { ByteString } from '../../base/bytes.js';
 import { KvorumError } from '../../base/errors.js';
 import { kvLimits } from '../commands.js';
-import { checkKnownLevel, thisSoftware, type Software } from '../format-level.js';
+import { checkKnownLevel, type Software } from '../format-level.js';
 import {
   appliedKey,
   decodeApplied,
@@ -30,7 +30,7 @@ import {
 } from '../records/schema.js';
 import { ContentHash, hashHex } from '../state-hash.js';
 import type { OrderedStore, StoreOperation, StoreRecord } from '../store.js';
-import { kindOf, orderedKinds, tableKinds, type TableKinds } from '../tables/index.js';
+import { kindOf, orderedKinds, type TableKinds } from '../tables/index.js';
 import { hashTableRecord, type TableKind } from '../tables/table.js';
 import { decodeVersion, keyOfVersion } from '../records/version-record.js';
 
@@ -66,8 +66,8 @@ export class SnapshotWriter {
   constructor(
     store: Pick<OrderedStore, 'getSync'>,
     staging: StagingRecord,
-    software: Software = thisSoftware,
-    kinds: TableKinds = tableKinds,
+    software: Software,
+    kinds: TableKinds,
   ) {
     this.store = store;
     this.software = software;

@@ -4,7 +4,7 @@
 
 import { assertNever } from '../../base/assert.js';
 import { linkBacklogBytes, type LinkId, type Network, type Report, type Timers } from '../../base/env.js';
-import { KvorumError } from '../../base/errors.js';
+import { KvorumError, type Outcome } from '../../base/errors.js';
 import { decodeClientFrames } from '../../wire/clients/request-codec.js';
 import type { ClientFrame } from '../../wire/clients/requests.js';
 import type {
@@ -286,9 +286,7 @@ export class Clients {
         return [];
       }
       const message = `the answer cannot be sent: ${reason}`;
-      // What changes something may be decided by then.
-      const outcome = frame.kind === 'written' || frame.kind === 'error' ? 'unknown' : 'none';
-      return encodeServerMessages([errorAnswer(frame.requestId, code, message, outcome)]);
+      return encodeServerMessages([errorAnswer(frame.requestId, code, message, outcomeWithout(frame.kind))]);
     }
   }
 
@@ -305,4 +303,10 @@ export class Clients {
     this.byLink.delete(client.link);
     this.options.streams.release(client);
   }
+}
+
+/** What is known about the effect of a request whose answer cannot be sent. */
+function outcomeWithout(answer: ServerFrame['kind']): Outcome {
+  // What changes something may be decided by then.
+  return answer === 'written' || answer === 'formatRaised' || answer === 'error' ? 'unknown' : 'none';
 }

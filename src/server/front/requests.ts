@@ -7,13 +7,14 @@ import { KvorumError } from '../../base/errors.js';
 import type { ByteString } from '../../base/bytes.js';
 import { kvLimits, type ClientCommand, type CommandResult, type KeyRecord } from '../../kv/commands.js';
 import { soleKeyOf } from '../../kv/operations/index.js';
-import { decodeCommand } from '../../wire/commands/command-codec.js';
+import { decodeClientCommand } from '../../wire/commands/command-codec.js';
 import type { ErrorAnswer, WriteAnswer } from '../../wire/clients/answers.js';
 import type { NodeStatus } from '../../wire/clients/status.js';
 import type { RaiseFormatRequest, WriteRequest } from '../../wire/clients/requests.js';
 import { errorAnswer, isDamage, type Caller } from './caller.js';
 import type { RequestFrame } from './clients.js';
 import type { PendingWrite, Proposals } from './proposals.js';
+import { unsupported } from './level-check.js';
 import type { Reads } from './reads.js';
 
 export interface RequestsOptions {
@@ -82,10 +83,7 @@ export class Requests {
 
   private receiveWrite(caller: Caller, frame: WriteRequest): void {
     try {
-      const command = decodeCommand(frame.command);
-      if (command.kind !== 'client') {
-        throw new KvorumError('PROTOCOL', `a client may not send the command ${command.kind}`);
-      }
+      const command = decodeClientCommand(frame.command);
       const refusal = this.options.refuseWrite(command);
       if (refusal !== undefined) throw refusal;
       const first = !this.options.proposals.hasGathered;
@@ -153,12 +151,8 @@ export class Requests {
         );
       case 'STALE':
         return errorAnswer(requestId, code, 'the client has acknowledged this write already');
-      case 'UNSUPPORTED': {
-        const message =
-          `the format level of the cluster does not know the operation ${command.operation.kind} yet: run ` +
-          'kvorum upgrade once every member runs the newer version';
-        return errorAnswer(requestId, code, message);
-      }
+      case 'UNSUPPORTED':
+        return errorAnswer(requestId, code, unsupported(command.operation.kind).message);
       default:
         return assertNever(code);
     }

@@ -6,6 +6,7 @@ import type { Done } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import { StateMachine } from '../../kv/state-machine.js';
 import type { OpenStore, Stores } from '../../kv/store.js';
+import { tableKinds } from '../../kv/tables/index.js';
 import { stagingStoreName, type Current } from '../../storage/folder/current.js';
 import { damageOf, type Damage } from '../../storage/folder/damage.js';
 import type { ServerEnv } from '../events.js';
@@ -62,7 +63,7 @@ export function openStore(
       done(openError ?? new KvorumError('INTERNAL', `the store ${name} was not opened`), undefined);
       return;
     }
-    const stateMachine = new StateMachine(store, software);
+    const stateMachine = new StateMachine(store, software, tableKinds);
     stateMachine.load((loadError) => {
       if (loadError === undefined) done(undefined, { store, stateMachine });
       else store.close(() => done(loadError, undefined));

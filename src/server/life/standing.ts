@@ -9,6 +9,7 @@ import { assertNever } from '../../base/assert.js';
 import type { Current } from '../../storage/folder/current.js';
 import type { Wal } from '../../storage/wal/wal.js';
 import type { Formation } from '../../wire/commands/entry-codec.js';
+import { levelOfState } from '../replica/format-raise.js';
 import type { Replica } from '../replica/replica.js';
 import type { SnapshotFigures } from '../snapshots/figures.js';
 import type { FirstStart } from './forming.js';
@@ -69,12 +70,9 @@ export function storeOf(standing: Standing): OpenedStore | undefined {
   return standing.kind === 'opening' ? undefined : standing.opened;
 }
 
-/**
- * The format level of this node's state. A store that is damaged, or has not applied the formation yet, is of
- * no lower level than that.
- */
+/** The format level of this node's state, as far as it can be told. */
 export function formatLevelOf({ formation, opened }: Pick<Recovering, 'formation' | 'opened'>): number {
-  return Math.max(formation.formatLevel, opened?.stateMachine.formatLevel ?? 0);
+  return levelOfState(formation, opened?.stateMachine);
 }
 
 /** The cluster that the node is part of, as long as it is not empty. */

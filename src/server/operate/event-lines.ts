@@ -129,6 +129,14 @@ const eventLines = {
     fields: ({ leaderId = null, term }) => ({ leaderId, term }),
   },
   handsOverForRoom: { level: 'warn', text: () => 'disk nearly full: leadership is handed over' },
+  // The format level.
+  formatRaised: { level: 'info', text: ({ from, to }) => `the format level goes from ${from} to ${to}` },
+  formatRaiseRefused: {
+    level: 'warn',
+    text: ({ level, reason }) => `format level ${level} is refused: ${reason}`,
+    fields: ({ level, code }) => ({ level, code }),
+    rarelyPer: ({ code }) => code,
+  },
   // Space.
   diskNearlyFull: { level: 'warn', text: () => 'disk nearly full: puts are refused' },
   diskHasRoom: { level: 'warn', text: () => 'the disk has room again' },

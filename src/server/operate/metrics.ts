@@ -61,6 +61,16 @@ export const metrics: Readonly<Record<MetricName, Metric>> = {
     help: 'Newest revision.',
     read: ({ stateMachine }) => stateMachine?.revision ?? 0,
   },
+  kvorum_format_level: {
+    type: 'gauge',
+    help: "Format level of this node's state; 0 before it is part of a cluster.",
+    read: (node) => node.status().formatLevel,
+  },
+  kvorum_format_level_max: {
+    type: 'gauge',
+    help: 'Highest format level that the software of this node knows.',
+    read: (node) => node.status().formatLevelMax,
+  },
   kvorum_sessions: {
     type: 'gauge',
     help: 'Open client sessions.',

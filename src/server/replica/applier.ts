@@ -127,7 +127,7 @@ export class Applier {
     if (own !== undefined) {
       return { index, term, times: own.times, commands: own.writes.map((write) => write.command) };
     }
-    const { times, commands } = decodeEntryPayload(entry.payload, this.context.software.formatLevelMax);
+    const { times, commands } = decodeEntryPayload(entry.payload, this.context.software);
     return { index, term, times, commands };
   }
 

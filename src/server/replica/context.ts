@@ -40,4 +40,6 @@ export interface ReplicaSurroundings {
 export interface ReplicaContext extends ReplicaSurroundings {
   readonly raft: Raft;
   readonly loop: Pick<RaftLoop, 'step' | 'truncatePrefix'>;
+  /** Of the state, as far as this node knows it: it may be raised already. */
+  readonly formatLevel: number;
 }

@@ -8,16 +8,21 @@ import { encodeEntryPayload } from '../../wire/commands/entry-codec.js';
 import type { ClusterClock } from './cluster-clock.js';
 import type { ReplicaContext } from './context.js';
 
-export type DeadlinesContext = Pick<ReplicaContext, 'env' | 'config' | 'stateMachine' | 'raft' | 'loop'>;
+export interface DeadlinesContext extends Pick<ReplicaContext, 'config' | 'software' | 'formatLevel'> {
+  readonly env: Pick<ReplicaContext['env'], 'timers'>;
+  readonly stateMachine: Pick<ReplicaContext['stateMachine'], 'appliedIndex' | 'nextDeadlineMs'>;
+  readonly raft: Pick<ReplicaContext['raft'], 'role' | 'isTransferring'>;
+  readonly loop: Pick<ReplicaContext['loop'], 'step'>;
+}
 
 export class Deadlines {
   private readonly context: DeadlinesContext;
-  private readonly clusterClock: ClusterClock;
+  private readonly clusterClock: Pick<ClusterClock, 'timeMs' | 'stamp'>;
   /** An entry is on its way. */
   private proposed = false;
   private halted = false;
 
-  constructor(context: DeadlinesContext, clusterClock: ClusterClock) {
+  constructor(context: DeadlinesContext, clusterClock: Pick<ClusterClock, 'timeMs' | 'stamp'>) {
     this.context = context;
     this.clusterClock = clusterClock;
   }
@@ -33,13 +38,14 @@ export class Deadlines {
 
   /** Proposes that what is due ends, if anything is. */
   check(): void {
-    const { raft, stateMachine } = this.context;
+    const { raft, stateMachine, software, formatLevel } = this.context;
     if (raft.role !== 'leader' || raft.isTransferring || this.proposed) return;
     const deadlineMs = stateMachine.nextDeadlineMs;
     if (deadlineMs === undefined || deadlineMs > this.clusterClock.timeMs) return;
-    const command = encodeCommand({ kind: 'expireSessions' });
+    if (software.commandLevels.expireTables > formatLevel) return;
+    const command = encodeCommand({ kind: 'expireTables' });
     const times = this.clusterClock.stamp();
-    const index = this.propose(encodeEntryPayload(times, stateMachine.formatLevel, [command]));
+    const index = this.propose(encodeEntryPayload(times, formatLevel, [command]));
     if (index === undefined) return;
     // The next is due when this one has been applied, or was lost with the leadership.
     this.proposed = true;

@@ -3,11 +3,11 @@
 
 import { KvorumError } from '../../base/errors.js';
 import type { EntryTimes } from '../../kv/commands.js';
-import type { Software } from '../../kv/format-level.js';
+import { checkKnownLevel, type Software } from '../../kv/format-level.js';
 import type { AppendEntries } from '../../raft/messages.js';
 import type { LogEntry } from '../../raft/types.js';
 import { checkEntryPayload } from '../../wire/commands/entry-check.js';
-import { decodeEntryTimes, levelTooHigh } from '../../wire/commands/entry-codec.js';
+import { decodeEntryTimes } from '../../wire/commands/entry-codec.js';
 
 /**
  * Throws `FORMAT` for an entry of a format level that this software does not read, and `PROTOCOL` for one
@@ -29,10 +29,9 @@ export function checkPayloads(message: AppendEntries, software: Software): void 
  * Throws `FORMAT` for an entry of the log that this software cannot read: the node is too old for its own
  * data. That is no damage.
  */
-export function checkLogLevels(entries: readonly LogEntry[], { formatLevelMax }: Software): void {
+export function checkLogLevels(entries: readonly LogEntry[], software: Software): void {
   for (const { kind, payload } of entries) {
-    const level = payload[0] ?? 0;
-    if (kind === 'command' && level > formatLevelMax) throw levelTooHigh(level, formatLevelMax);
+    if (kind === 'command') checkKnownLevel(payload[0] ?? 0, software, 'the entry is of');
   }
 }
 

@@ -4,8 +4,6 @@
 // time; it is answered when it has taken effect here.
 
 import { KvorumError } from '../../base/errors.js';
-import type { ClientCommand } from '../../kv/commands.js';
-import type { Software } from '../../kv/format-level.js';
 import type { LogIndex, Term } from '../../raft/types.js';
 import type { RaiseFormatRequest } from '../../wire/clients/requests.js';
 import { encodeCommand } from '../../wire/commands/command-codec.js';
@@ -14,8 +12,11 @@ import { errorAnswer, type Caller } from '../front/caller.js';
 import type { ClusterClock } from './cluster-clock.js';
 import type { ReplicaContext } from './context.js';
 
-export interface FormatRaiseContext extends Pick<ReplicaContext, 'nodeId' | 'formation' | 'software'> {
-  readonly stateMachine: Pick<ReplicaContext['stateMachine'], 'formatLevel'>;
+export interface FormatRaiseContext extends Pick<
+  ReplicaContext,
+  'nodeId' | 'formation' | 'software' | 'formatLevel'
+> {
+  readonly env: Pick<ReplicaContext['env'], 'report'>;
   readonly raft: Pick<ReplicaContext['raft'], 'role' | 'isTransferring' | 'leaderId'>;
   readonly loop: Pick<ReplicaContext['loop'], 'step'>;
   readonly peers: Pick<ReplicaContext['peers'], 'formatLevelMaxOf'>;
@@ -32,10 +33,13 @@ export class FormatRaise {
   private readonly context: FormatRaiseContext;
   private readonly clusterClock: Pick<ClusterClock, 'stamp'>;
   private pending: Pending | undefined;
+  /** Of the state, after what was applied last. */
+  private level: number;
 
   constructor(context: FormatRaiseContext, clusterClock: Pick<ClusterClock, 'stamp'>) {
     this.context = context;
     this.clusterClock = clusterClock;
+    this.level = context.formatLevel;
   }
 
   /** Proposes the raise, or answers why not. */
@@ -43,16 +47,23 @@ export class FormatRaise {
     try {
       this.check(level);
       // Asked again because the answer was lost, or by somebody else meanwhile: it is so.
-      if (level === this.context.stateMachine.formatLevel) return this.confirm(caller, requestId);
+      if (level === this.context.formatLevel) return this.confirm(caller, requestId);
       this.pending = { caller, requestId, ...this.propose(level) };
     } catch (error) {
       if (!KvorumError.is(error)) throw error;
-      caller.answer(errorAnswer(requestId, error.code, error.message, error.outcome));
+      const { code, message, outcome } = error;
+      this.context.env.report({ kind: 'formatRaiseRefused', level, code, reason: message });
+      caller.answer(errorAnswer(requestId, code, message, outcome));
     }
   }
 
-  /** An entry took effect. Called for each: cheap when no raise is under way. */
+  /** An entry took effect, here or on any other member. Called for each: cheap when no raise is under way. */
   applied(index: LogIndex, term: Term): void {
+    const { formatLevel } = this.context;
+    if (formatLevel !== this.level) {
+      this.context.env.report({ kind: 'formatRaised', from: this.level, to: formatLevel, index });
+      this.level = formatLevel;
+    }
     if (this.pending === undefined || index < this.pending.index) return;
     const { caller, requestId, index: expected, term: proposedIn } = this.pending;
     this.pending = undefined;
@@ -73,16 +84,15 @@ export class FormatRaise {
   }
 
   private confirm(caller: Caller, requestId: number): void {
-    caller.answer({ kind: 'formatRaised', requestId, formatLevel: this.context.stateMachine.formatLevel });
+    caller.answer({ kind: 'formatRaised', requestId, formatLevel: this.context.formatLevel });
   }
 
   private check(level: number): void {
-    const { nodeId, software, stateMachine, raft } = this.context;
+    const { nodeId, software, formatLevel, raft } = this.context;
     if (raft.role !== 'leader' || raft.isTransferring) {
       const who = raft.leaderId === undefined ? 'no leader is known' : `node ${raft.leaderId} leads`;
       throw new KvorumError('NOT_LEADER', `node ${nodeId} does not lead; ${who}`);
     }
-    const { formatLevel } = stateMachine;
     if (level === formatLevel) return;
     if (level < formatLevel) {
       const fact = `the cluster is at format level ${formatLevel}, asked for was ${level}`;
@@ -131,15 +141,13 @@ export class FormatRaise {
   }
 }
 
-/** Why a command cannot be taken at this level of the state; `undefined` when it can. */
-export function refuseByLevel(
-  { operation: { kind } }: ClientCommand,
-  formatLevel: number,
-  { commandLevels }: Software,
-): KvorumError | undefined {
-  const needed = commandLevels[kind];
-  if (needed <= formatLevel) return undefined;
-  const fact = `${kind} needs format level ${needed}, the cluster is at ${formatLevel}`;
-  const advice = 'run kvorum upgrade once every member runs the newer version';
-  return new KvorumError('UNSUPPORTED', `${fact}: ${advice}`);
+/**
+ * The format level of a member's state, as far as it knows it. A store that is damaged, or has not applied
+ * the formation yet, is of no lower level than that.
+ */
+export function levelOfState(
+  { formatLevel }: Pick<ReplicaContext['formation'], 'formatLevel'>,
+  stateMachine: Pick<ReplicaContext['stateMachine'], 'formatLevel'> | undefined,
+): number {
+  return Math.max(formatLevel, stateMachine?.formatLevel ?? 0);
 }

@@ -18,10 +18,11 @@ import { ClusterClock } from './cluster-clock.js';
 import type { ReplicaContext, ReplicaSurroundings } from './context.js';
 import { FreeSpace } from '../space/free-space.js';
 import { checkPayloads, newestTimes } from './entry-checks.js';
-import { FormatRaise, refuseByLevel } from './format-raise.js';
+import { FormatRaise, levelOfState } from './format-raise.js';
 import { HandOver } from './hand-over.js';
 import { LogRetention } from '../space/log-retention.js';
 import { RaftLoop, type Leadership, type LoopSink } from './loop.js';
+import { refuseByLevel } from '../front/level-check.js';
 import { Proposals } from '../front/proposals.js';
 import { Reads } from '../front/reads.js';
 import { Requests } from '../front/requests.js';
@@ -70,7 +71,14 @@ export class Replica implements LoopSink {
       peers: options.peers,
       lateTimerMs: config.raft.heartbeatIntervalMs / 2,
     });
-    this.context = { ...options, raft: this.raft, loop: this.loop };
+    this.context = {
+      ...options,
+      raft: this.raft,
+      loop: this.loop,
+      get formatLevel() {
+        return levelOfState(options.formation, stateMachine);
+      },
+    };
     const { context } = this;
     this.clusterClock = new ClusterClock(clock, config.raft.electionTimeoutMsMin / 2);
     this.clusterClock.observe(stateMachine.clusterTimeMs, stateMachine.wallTimeMs);
@@ -307,7 +315,7 @@ export class Replica implements LoopSink {
   }
 
   private propose(): void {
-    const { formatLevel } = this.context.stateMachine;
+    const { formatLevel } = this.context;
     const batches = this.proposals.takeBatches(formatLevel, () => this.clusterClock.stamp());
     const proposals = batches.map(({ payload }) => ({ kind: 'command' as const, payload }));
     const result = this.loop.step({ kind: 'propose', proposals })?.proposal;
@@ -327,8 +335,10 @@ export class Replica implements LoopSink {
 
   private refuseWrite(command: ClientCommand): KvorumError | undefined {
     if (this.raft.role !== 'leader' || this.raft.isTransferring) return this.notLeader();
-    const { stateMachine, software } = this.context;
-    return refuseByLevel(command, stateMachine.formatLevel, software) ?? this.freeSpace.refuse(command);
+    const { stateMachine, software, formatLevel } = this.context;
+    // What was committed before its term, a leader has applied once it has applied an entry of that term.
+    const isNewest = stateMachine.appliedTerm === this.raft.currentTerm;
+    return refuseByLevel(command, formatLevel, isNewest, software) ?? this.freeSpace.refuse(command);
   }
 
   private notLeader(): KvorumError {

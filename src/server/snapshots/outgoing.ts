@@ -8,6 +8,7 @@ import { KvorumError } from '../../base/errors.js';
 import { placeOf, type AppliedRecord, type HistoryPlace } from '../../kv/records/schema.js';
 import { SnapshotReader } from '../../kv/snapshot/reader.js';
 import { recordsBytes, type StoreRecord, type StoreView } from '../../kv/store.js';
+import { tableKinds } from '../../kv/tables/index.js';
 import type {
   SnapshotCursor,
   SnapshotPart,
@@ -277,7 +278,7 @@ export class OutgoingSnapshot {
       return;
     }
     const limits = { bytesMax: this.options.chunkBytesMax, recordsMax: chunkRecordsMax };
-    const reader = new SnapshotReader(view, limits);
+    const reader = new SnapshotReader(view, limits, tableKinds);
     this.reader = reader;
     reader.readApplied((error, found) => {
       if (this.state === 'over') return;

@@ -9,6 +9,7 @@ import type { Software } from '../../kv/format-level.js';
 import { prepareStaging } from '../../kv/snapshot/staging.js';
 import type { SnapshotWriter } from '../../kv/snapshot/writer.js';
 import type { OpenStore, StoreOperation, Stores } from '../../kv/store.js';
+import { tableKinds } from '../../kv/tables/index.js';
 
 export class StagingStore {
   private readonly stores: Stores;
@@ -47,7 +48,7 @@ export class StagingStore {
         this.preparedWriter = writer;
         finish(failure);
       };
-      prepareStaging(store, prepared, this.software);
+      prepareStaging(store, prepared, this.software, tableKinds);
     });
   }
 

@@ -106,6 +106,8 @@ const eventMarks: {
   damageFound: 'corruption detected',
   repairBegins: 'member rebuilt',
   votesAgain: 'member votes again',
+  formatRaised: 'format level raised',
+  formatRaiseRefused: 'format level not raised',
   snapshotArrived: 'snapshot arrived',
   snapshotInstalled: 'snapshot installed',
   stagingRemoved: ({ why }) => (why === 'unneeded' ? 'snapshot not needed' : undefined),

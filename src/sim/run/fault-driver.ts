@@ -108,7 +108,6 @@ export class FaultDriver {
           this.world.log(
             error === undefined ? `raised to format level ${level}` : `not raised: ${error.message}`,
           );
-          if (error !== undefined) this.world.count('format level not raised');
         });
       },
       rollback: (fault) => {

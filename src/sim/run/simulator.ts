@@ -17,7 +17,6 @@ import type { SimulationObserver } from './trace-recorder.js';
 import { judgeStores } from './store-judge.js';
 import { nodeConfigOf } from '../world/machine/config.js';
 import { ClientWorkload } from '../workloads/workload.js';
-import { newerLevel } from '../world/machine/software.js';
 import { World } from './world.js';
 
 export interface SimulationResult {
@@ -157,8 +156,6 @@ class Simulation {
       const isLong = fault.kind === 'pauseClient' && fault.forMs > kvLimits.sessionLifeMs;
       if (isLong) world.count('client silent beyond its session');
     }
-    // Where versions meet a member begins with the older one.
-    if (world.checkers.formatLevels.highestLevel === newerLevel) world.count('format level raised');
     const others = this.plan.core?.others ?? [];
     if (others.length > 0) world.count('core without a node');
     if (others.some(({ state }) => state === 'deaf')) world.count('node heard and deaf for ever');

@@ -31,7 +31,7 @@ const sessionIdBytes = 16;
 const leaderCodecs: {
   readonly [K in LeaderCommand['kind']]: LeaderCommandCodec<Extract<LeaderCommand, { readonly kind: K }>>;
 } = {
-  expireSessions: { number: 2, width: 0, push: () => undefined, read: () => ({ kind: 'expireSessions' }) },
+  expireTables: { number: 2, width: 0, push: () => undefined, read: () => ({ kind: 'expireTables' }) },
   raiseFormat: {
     number: 3,
     width: 1,

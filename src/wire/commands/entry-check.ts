@@ -4,11 +4,11 @@
 
 import { asBuffer } from '../../base/bytes.js';
 import { KvorumError } from '../../base/errors.js';
-import type { Software } from '../../kv/format-level.js';
+import { checkKnownLevel, type Software } from '../../kv/format-level.js';
 import { commandBytesMax, entryHeaderBytes, entryLengthBytes, entryLimits } from '../limits.js';
 import { arrayLength, firstElement, numberIn, scalarEnd, scan } from '../scan.js';
 import { kindOfNumbers } from './command-codec.js';
-import { isTime, levelTooHigh } from './entry-codec.js';
+import { isTime } from './entry-codec.js';
 import { operationPosition } from './operations.js';
 
 /**
@@ -21,7 +21,7 @@ export function checkEntryPayload(payload: Uint8Array, software: Software): void
   if (length < entryHeaderBytes) malformed(`${length} bytes are shorter than the header`, 0);
   const level = buffer[0] as number;
   if (level === 0) malformed('the format level is 0', 0);
-  if (level > software.formatLevelMax) throw levelTooHigh(level, software.formatLevelMax);
+  checkKnownLevel(level, software, 'the entry is of');
   if (!isTime(buffer.readDoubleLE(1))) malformed('the cluster time is none', 1);
   if (!isTime(buffer.readDoubleLE(9))) malformed('the wall time is none', 9);
   const count = buffer.readUInt32LE(17);
@@ -55,7 +55,7 @@ function checkCommand(
   const known = kindOfNumbers(number, operation);
   if (known === undefined) malformed('a command is of no known kind', start);
   const level = software.commandLevels[known.kind];
-  if (level > software.formatLevelMax) throw levelTooHigh(level, software.formatLevelMax);
+  checkKnownLevel(level, software, 'a command of the entry is of');
   if (level > entryLevel) {
     malformed(`${known.kind} belongs to format level ${level}, its entry to ${entryLevel}`, start);
   }

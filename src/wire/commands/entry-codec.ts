@@ -10,7 +10,7 @@ import { asBuffer } from '../../base/bytes.js';
 import type { NodeId } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import type { Command, EntryTimes } from '../../kv/commands.js';
-import { formatLevels } from '../../kv/format-level.js';
+import { checkKnownLevel, type Software } from '../../kv/format-level.js';
 import { asciiAt, checkArity, hexAt, listAt, nodeIdAt, uintAt } from '../checks.js';
 import { packValue, unpackArray } from '../codec.js';
 import { commandBytesMax, entryHeaderBytes, entryLengthBytes, entryLimits, fieldLimits } from '../limits.js';
@@ -83,16 +83,16 @@ export function encodeEntryPayload(
 
 /**
  * Level, times and commands of a payload; values are views into `payload`. Throws `FORMAT` for a level above
- * `formatLevelMax`, and `CORRUPT`, naming place and reason, for anything that `encodeEntryPayload` cannot
+ * the software's, and `CORRUPT`, naming place and reason, for anything that `encodeEntryPayload` cannot
  * have made of commands that were checked.
  */
 export function decodeEntryPayload(
   payload: Uint8Array,
-  formatLevelMax: number = formatLevels.max,
+  software: Pick<Software, 'formatLevelMax'>,
 ): EntryContent {
   const times = decodeEntryTimes(payload);
   const level = payload[0] as number;
-  if (level > formatLevelMax) throw levelTooHigh(level, formatLevelMax);
+  checkKnownLevel(level, software, 'the entry is of');
   const buffer = asBuffer(payload);
   const count = buffer.readUInt32LE(17);
   if (count > entryLimits.commandsMax) throw corrupt(`${count} commands are over the limit`, 17);
@@ -178,14 +178,6 @@ function decodeLoggedCommand(bytes: Uint8Array, position: number, offset: number
     if (!KvorumError.is(error)) throw error;
     throw corrupt(`command ${position}: ${error.message}`, offset, error);
   }
-}
-
-/** An entry that this software cannot read, which is no damage: newer software reads it. */
-export function levelTooHigh(level: number, formatLevelMax: number): KvorumError {
-  const message =
-    `the entry is of format level ${level}, this software reads up to ${formatLevelMax}; ` +
-    'upgrade kvorum on this node';
-  return new KvorumError('FORMAT', message, { details: { level, formatLevelMax } });
 }
 
 function isLevel(level: number): boolean {
