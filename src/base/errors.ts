@@ -33,7 +33,7 @@ export const errorCodes = {
   STALE: { retryable: false },
   /** The cluster holds its limit of sessions, or a session its limit of open requests. */
   SESSION_LIMIT: { retryable: true },
-  /** The revision asked for was compacted away. */
+  /** The revision asked for was compacted away. No node says so yet: it comes with compaction. */
   COMPACTED: { retryable: false },
   /** The revision asked for is above the newest one. */
   FUTURE_REVISION: { retryable: false },

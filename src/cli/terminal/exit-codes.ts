@@ -14,14 +14,15 @@ export const exitCodes = {
   /** No leader, no quorum, or a node at its limits: the same command can succeed later. */
   unavailable: 5,
   timeout: 6,
+  /** Nothing ends with it yet: it comes with access control. */
   denied: 7,
   /** `sim`, `chaos`: a promise to clients or between nodes was broken. */
   safety: 10,
-  /** `sim`: the cluster did not come to rest although everything worked. */
+  /** `sim`, `chaos`: the cluster did not come to rest although everything worked. */
   liveness: 11,
   /** `sim`: two runs of one plan differed. */
   determinism: 12,
-  /** `sim`: something threw, or a node stopped without a reason. */
+  /** `sim`, `chaos`: something threw, or a node stopped without a reason. */
   exception: 13,
   /** Ended by Ctrl-C (128 + SIGINT). */
   interrupted: 130,

@@ -1,7 +1,7 @@
 // Builds the bytes of a batch: heads, small bodies and checksums in one buffer that is reused, large bodies
 // left where they are, so that an entry is copied at most once on its way to the disk. Must never change
 // bytes that were handed out before the next `begin`, because they are on their way to the file. The layout
-// is in wal-format.
+// is in format.ts.
 
 import { crc32 } from 'node:zlib';
 import { asBuffer, toBytes } from '../../base/bytes.js';

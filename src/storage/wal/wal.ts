@@ -1,8 +1,8 @@
 // The write-ahead log of a node: makes units of hard state and entries durable in the order in which they are
 // given, many with one fdatasync. Must never call `done` before the bytes are synced, and never again after a
-// failure. Bytes are in wal-format, batches and files in wal-writer and wal-segments, the start in
-// wal-recovery, reading back in wal-reader. Group commit as in LogCabin and etcd: whatever arrives while
-// a sync runs is the next group.
+// failure. Bytes are in format.ts, batches and files in writer.ts and segments.ts, the start in
+// recovery.ts, reading back in reader.ts. Group commit as in LogCabin and etcd: whatever arrives while a sync
+// runs is the next group.
 
 import { assert } from '../../base/assert.js';
 import type { Clock, Disk, Done, Report, TimerHandle, Timers } from '../../base/env.js';
