@@ -3,6 +3,10 @@
 
 import { KvorumError } from './errors.js';
 
+export const kibibyte = 1_024;
+export const mebibyte = 1_048_576;
+export const gibibyte = 1_073_741_824;
+
 export interface Setting {
   readonly default: number;
   /** Least and largest value, both allowed. */

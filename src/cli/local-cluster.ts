@@ -8,10 +8,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { UsageError } from './terminal/exit-codes.js';
-
-const commandPath = fileURLToPath(new URL('../../bin/kvorum.js', import.meta.url));
+import { commandPath } from './terminal/paths.js';
 
 export interface LocalNode {
   readonly id: string;

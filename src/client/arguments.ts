@@ -6,8 +6,8 @@ import { copyBytes, prefixEnd, toByteString, toBytes, type ByteString } from '..
 import { KvorumError } from '../base/errors.js';
 import type { Condition, Revision } from '../kv/commands.js';
 import type { Consistency } from '../wire/clients/consistency.js';
-import { fieldLimits } from '../wire/limits.js';
-import { storeLimits, timeoutMsMax } from './engine/limits.js';
+import { fieldLimits, timeoutMsMax } from '../wire/limits.js';
+import { storeLimits } from './engine/limits.js';
 import { optionNames, selectionNames, type ConsistencyLevel, type RangeSelection } from './options.js';
 
 const endpointsMax = 32;

@@ -8,12 +8,10 @@ import { checkOptions, endpointsOf, timeoutOf } from './arguments.js';
 import { KvorumClient } from './client.js';
 import { ClientEngine } from './engine/engine.js';
 import type { ClientEnv, ClientNetwork } from './engine/env.js';
-import { resolveLimits } from './engine/limits.js';
+import { defaultCallTimeoutMs, resolveLimits } from './engine/limits.js';
 import type { ConnectOptions } from './options.js';
 import type { EngineGet } from './engine/requests.js';
 import { WebSocketClient } from './links/web-socket-client.js';
-
-const defaultTimeoutMs = 10_000;
 
 /** What only a leader that a majority follows can answer. Whether there is such a key does not matter. */
 const leaderProbe: EngineGet = {
@@ -33,7 +31,7 @@ const leaderProbe: EngineGet = {
 export async function connect(options: ConnectOptions): Promise<KvorumClient> {
   checkOptions(options, 'connect');
   const endpoints = endpointsOf(options.endpoints);
-  const timeoutMs = timeoutOf(options.timeoutMs, defaultTimeoutMs);
+  const timeoutMs = timeoutOf(options.timeoutMs, defaultCallTimeoutMs);
   const limits = resolveLimits(options.limits);
   const network = new WebSocketClient({
     dialTimeoutMs: limits.dialTimeoutMs,

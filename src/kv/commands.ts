@@ -72,6 +72,9 @@ export interface RaiseFormatCommand {
 
 export type Command = ClientCommand | ExpireTablesCommand | RaiseFormatCommand;
 
+/** Commands that only a leader makes. */
+export type LeaderCommand = Exclude<Command, ClientCommand>;
+
 /** Times of an entry, from its header. */
 export interface EntryTimes {
   readonly clusterTimeMs: number;

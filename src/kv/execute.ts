@@ -4,11 +4,11 @@
 // state's format level no effect. Source: dissertation §6.3.
 
 import { defined } from '../base/assert.js';
-import type { ClientCommand, ClientOperation, Command, CommandResult } from './commands.js';
+import type { ClientCommand, ClientOperation, Command, CommandResult, LeaderCommand } from './commands.js';
 import type { LevelledKind } from './format-level.js';
 import { leaderCommandRules, operationRules } from './operations/index.js';
 import type { RangeLoad } from './operations/keys/range-load.js';
-import type { LeaderCommand, OperationRule, Scope } from './operations/rule.js';
+import type { OperationRule, Scope } from './operations/rule.js';
 import type { Run } from './run.js';
 import { isSound, type Verdict } from './tables/sessions.js';
 

@@ -2,12 +2,17 @@
 // each other.
 
 import { KvorumError } from '../base/errors.js';
-import { checkSettings, defaultsOf, type Settings, type ValuesOf } from '../base/settings.js';
+import {
+  checkSettings,
+  defaultsOf,
+  gibibyte,
+  kibibyte,
+  mebibyte,
+  type Settings,
+  type ValuesOf,
+} from '../base/settings.js';
 
 const timeMsMax = 60_000;
-const kibibyte = 1_024;
-const mebibyte = 1_048_576;
-const gibibyte = 1_073_741_824;
 
 export const raftSettings = {
   heartbeatIntervalMs: {

@@ -3,13 +3,12 @@
 import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import type { Clock, Entropy, Timers } from '../base/env.js';
+import { timeoutMsMax } from '../wire/limits.js';
 
 export const systemClock: Clock = {
   nowMs: () => performance.now(),
   wallMs: () => Date.now(),
 };
-
-const timeoutMsMax = 2 ** 31 - 1;
 
 export const systemTimers: Timers = {
   // Longer delays would fire at once; a node sets none that comes near.

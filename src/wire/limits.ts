@@ -5,6 +5,9 @@ import { kvLimits } from '../kv/commands.js';
 /** Bytes of one encoded command: the largest key and value, and room for the rest. */
 export const commandBytesMax: number = kvLimits.keyBytesMax + kvLimits.valueBytesMax + 1_024;
 
+/** Longest `timeoutMs` of a request: also the longest delay that a timer of the platform takes. */
+export const timeoutMsMax: number = 2 ** 31 - 1;
+
 /** Bounds of single fields; part of the protocol. Lengths of text are in characters. */
 export const fieldLimits = {
   nodeIdLengthMax: 64,
@@ -16,6 +19,10 @@ export const fieldLimits = {
   versionLengthMax: 64,
   topicLengthMax: 64,
   membersMax: 64,
+  /** Digits of a hash of 64 bits. */
+  hashDigits: 16,
+  /** Pairs of index and state hash in a status. */
+  stateHashesMax: 64,
   /** The largest number that a format level can have in any version: it takes one byte in an entry. */
   formatLevelMax: 255,
   /** A range may start just after a key of the greatest length, which takes one byte more. */

@@ -5,7 +5,9 @@ import { Option, type Command } from 'commander';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { defaultCallTimeoutMs } from '../../client/engine/limits.js';
 import { connect, type KvorumClient } from '../../client/index.js';
+import { membersMax } from '../../server/config/members.js';
 import { runFailover, waitUntilWhole, type FailoverResult } from './failover.js';
 import { benchOperations, runLoad, type BenchOperation, type LoadResult, type Workload } from './load.js';
 import { exitCodes, UsageError } from '../terminal/exit-codes.js';
@@ -20,9 +22,6 @@ import {
 } from '../terminal/options.js';
 import { alignColumns, formatBytes, say, writeJson, writeLine } from '../terminal/output.js';
 import { bar, Progress } from '../terminal/progress.js';
-
-/** Long enough for an election on a busy machine. */
-const defaultTimeoutMs = 10_000;
 
 interface BenchFlags {
   readonly endpoints?: string[];
@@ -80,12 +79,14 @@ export function addBenchCommand(program: Command): void {
     .addOption(
       new Option('--total <count>', 'requests of one run, instead of --seconds').argParser(integerParser(1)),
     )
-    .addOption(timeoutOption('end with an error when nothing was answered for this long', defaultTimeoutMs))
+    .addOption(
+      timeoutOption('end with an error when nothing was answered for this long', defaultCallTimeoutMs),
+    )
     .addOption(count('--warm-up <seconds>', 'before each run, not counted', 1, 3_600))
     .addOption(count('--value-bytes <count>', 'size of a value', 256, 1_048_576))
     .addOption(count('--keys <count>', 'size of the key space', 100_000, 99_999_999))
     .addOption(count('--connections <count>', 'client objects that share the requests', 4, 1_000))
-    .addOption(count('--nodes <count>', 'nodes of the own cluster', 3, 7))
+    .addOption(count('--nodes <count>', 'nodes of the own cluster', 3, membersMax))
     .option('--data-dir <folder>', 'where the own cluster gets its temporary folder')
     .option('--failover', 'instead: kill and stop the leader under writes, and report the longest pauses')
     .addOption(count('--rounds <count>', 'kills and stops of --failover', 3, 1_000))

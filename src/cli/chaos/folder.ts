@@ -4,7 +4,7 @@
 
 import { createWriteStream, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import type { WriteStream } from 'node:fs';
-import { join, relative, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { FaultRecord } from '../../chaos/faults/injector.js';
 import type { ChaosPlan } from '../../chaos/plan.js';
 import { figuresOf, type ChaosFigures } from '../../chaos/report/figures.js';
@@ -16,6 +16,7 @@ import { formatHistory, type HistoryOperation } from '../../sim/history/file.js'
 import { UsageError } from '../terminal/exit-codes.js';
 import { makeFolder } from '../terminal/folders.js';
 import { paint } from '../terminal/output.js';
+import { shortPath } from '../terminal/paths.js';
 
 /** The verdict as `--json` prints it and as it stands in verdict.json. */
 export interface ChaosVerdictFile {
@@ -141,11 +142,6 @@ export class ChaosFolder {
 function defaultPath(seed: number): string {
   const stamp = new Date().toISOString().replace(/[-:]/g, '').replace('T', '-').slice(0, 15);
   return join('.kvorum', 'chaos', `${stamp}-${seed}`);
-}
-
-function shortPath(path: string): string {
-  const below = relative('', resolve(path));
-  return below === '' || below.startsWith('..') ? path : below;
 }
 
 /** Also of a stream that has failed: its listener has heard of it. */

@@ -4,7 +4,6 @@
 import { spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type {
   ChaosNode,
   LoadEnd,
@@ -18,8 +17,7 @@ import type { LoadReport } from '../../chaos/load/messages.js';
 import type { NodeEventKind } from '../../server/events.js';
 import { hasOwnGroup, LocalCluster } from '../local-cluster.js';
 import { logRecord } from '../terminal/log-lines.js';
-
-const commandPath = fileURLToPath(new URL('../../../bin/kvorum.js', import.meta.url));
+import { commandPath } from '../terminal/paths.js';
 
 /** The name of the command that load processes run; not shown in any help. */
 export const loadCommandName = 'chaos-load';

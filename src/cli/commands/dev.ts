@@ -3,19 +3,19 @@
 
 import { Option, type Command } from 'commander';
 import { existsSync } from 'node:fs';
-import { join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { connect, KvorumError, type KvorumClient } from '../../client/index.js';
+import { membersMax } from '../../server/config/members.js';
 import { exitCodes, UsageError } from '../terminal/exit-codes.js';
 import { makeFolder } from '../terminal/folders.js';
 import { LocalCluster, savedPorts, takenPort, type NodeExit } from '../local-cluster.js';
 import { readableLogLine } from '../terminal/log-lines.js';
 import { defaultDevPort, integerParser } from '../terminal/options.js';
 import { paint, say, writeLine } from '../terminal/output.js';
+import { commandPath, shortPath } from '../terminal/paths.js';
 import { Progress } from '../terminal/progress.js';
 import { judge, statusLines } from './status.js';
 
-const nodesMax = 7;
 /** How far from taken ports others are proposed. */
 const otherPortsAfter = 100;
 
@@ -30,7 +30,7 @@ export function addDevCommand(program: Command): void {
     .command('dev')
     .description('run a whole cluster on this machine until Ctrl-C')
     .addOption(
-      new Option('--nodes <count>', 'how many nodes (default: 3)').argParser(integerParser(1, nodesMax)),
+      new Option('--nodes <count>', 'how many nodes (default: 3)').argParser(integerParser(1, membersMax)),
     )
     .addOption(
       new Option('--data-dir <folder>', 'where the data of all nodes lives; started again, it is all there')
@@ -285,13 +285,6 @@ class DevSession {
 
 /** How this program is called from here: by npx when it is installed as a package, else by its path. */
 function commandName(): string {
-  const path = fileURLToPath(new URL('../../../bin/kvorum.js', import.meta.url));
-  if (path.includes('/node_modules/')) return 'npx kvorum';
-  return `node ${shortPath(path)}`;
-}
-
-/** From the current folder where the path lies below it. */
-function shortPath(path: string): string {
-  const below = relative('', path);
-  return below === '' || below.startsWith('..') ? path : below;
+  if (commandPath.includes('/node_modules/')) return 'npx kvorum';
+  return `node ${shortPath(commandPath)}`;
 }

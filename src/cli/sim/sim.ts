@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
+import { membersMax } from '../../server/config/members.js';
 import { manySeeds } from '../../sim/run/coverage-marks.js';
 import { streamOf } from '../../sim/world/dice.js';
 import { readPlan, writePlan } from '../../sim/plan/file.js';
@@ -48,7 +49,9 @@ export function addSimCommand(program: Command): void {
     )
     .addOption(new Option('--minutes <count>', 'until the time is over').argParser(parseMinutes))
     .addOption(
-      new Option('--nodes <count>', 'size of the cluster; drawn if absent').argParser(integerParser(1, 7)),
+      new Option('--nodes <count>', 'size of the cluster; drawn if absent').argParser(
+        integerParser(1, membersMax),
+      ),
     )
     .addOption(
       new Option('--faults <list>', 'only these: none, or some of the names below').argParser(parseFaults),

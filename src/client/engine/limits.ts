@@ -3,6 +3,7 @@
 // Every queue of the client has its bound here.
 
 import { KvorumError } from '../../base/errors.js';
+import { timeoutMsMax } from '../../wire/limits.js';
 
 /** The store's limits that the client checks before it sends anything. */
 export const storeLimits = {
@@ -10,8 +11,8 @@ export const storeLimits = {
   valueBytesMax: 1_048_576,
 } as const;
 
-/** Longest `timeoutMs`, and longest delay of a timer: 2^31-1. */
-export const timeoutMsMax = 2_147_483_647;
+/** Of a call that names no `timeoutMs`: long enough for an election on a busy machine. */
+export const defaultCallTimeoutMs = 10_000;
 
 /**
  * Sequences of one session that may be ahead of what the client has acknowledged. Half of the server's

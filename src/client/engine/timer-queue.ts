@@ -3,7 +3,7 @@
 // same moment fire in an order that depends on the calls alone, never on the outside.
 
 import type { Clock, TimerHandle, Timers } from '../../base/env.js';
-import { timeoutMsMax } from './limits.js';
+import { timeoutMsMax } from '../../wire/limits.js';
 
 /** An item of a `TimerQueue`. `atMs` must not change while it is queued. */
 export interface Timed {

@@ -2,13 +2,13 @@
 // Who must know something of every operation looks it up here and compares no kinds.
 
 import type { ByteString } from '../../base/bytes.js';
-import type { ClientOperation } from '../commands.js';
+import type { ClientOperation, LeaderCommand } from '../commands.js';
 import { expireTables } from './cluster/expire-tables.js';
 import { raiseFormat } from './cluster/raise-format.js';
 import { deleteKey } from './keys/delete.js';
 import { deleteRange } from './keys/delete-range.js';
 import { put } from './keys/put.js';
-import type { LeaderCommand, LeaderCommandRule, OperationRule, TouchVisitor } from './rule.js';
+import type { LeaderCommandRule, OperationRule, TouchVisitor } from './rule.js';
 import { closeSession } from './sessions/close-session.js';
 
 type OperationKind = ClientOperation['kind'];

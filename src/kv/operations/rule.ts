@@ -3,7 +3,7 @@
 
 import type { ByteString } from '../../base/bytes.js';
 import type { Change } from '../change.js';
-import type { ClientCommand, ClientOperation, Command, KeptResult } from '../commands.js';
+import type { ClientOperation, KeptResult, LeaderCommand } from '../commands.js';
 import type { Software } from '../format-level.js';
 import type { Layers } from '../layers.js';
 import type { Run } from '../run.js';
@@ -50,9 +50,6 @@ export interface OperationRule<O extends ClientOperation> {
   /** Runs it. What it writes, it writes through `scope.change`. */
   apply(scope: Scope, run: Run, operation: O, session: Session): KeptResult;
 }
-
-/** Commands that only a leader makes. */
-export type LeaderCommand = Exclude<Command, ClientCommand>;
 
 export interface LeaderCommandRule<C extends LeaderCommand> {
   /** Runs it; what it does to the state goes into `run.effects`. */

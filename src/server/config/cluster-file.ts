@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { KvorumError } from '../../base/errors.js';
 import type { Settings, ValuesOf } from '../../base/settings.js';
 import type { Member } from '../../wire/clients/answers.js';
+import { membersMax, nodeIdPattern } from './members.js';
 import {
   defaultNodeConfig,
   nodeSettings,
@@ -18,8 +19,6 @@ export interface ClusterConfig {
   readonly members: readonly Member[];
   readonly node: NodeConfig;
 }
-
-const membersMax = 7;
 
 const positive = z.number().positive();
 
@@ -41,7 +40,7 @@ const clusterFile = z.strictObject({
   members: z
     .array(
       z.strictObject({
-        id: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be 1 to 64 letters, digits, ".", "_" or "-"'),
+        id: z.string().regex(nodeIdPattern, 'must be 1 to 64 letters, digits, ".", "_" or "-"'),
         address: z.string().regex(/^[^\s:/]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$/, 'must be host:port'),
       }),
     )

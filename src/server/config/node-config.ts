@@ -6,15 +6,15 @@ import { KvorumError } from '../../base/errors.js';
 import {
   checkSettings,
   defaultsOf,
+  gibibyte,
+  kibibyte,
+  mebibyte,
   type Setting,
   type Settings,
   type ValuesOf,
 } from '../../base/settings.js';
 import { raftSettings, validateRaftConfig } from '../../raft/config.js';
 
-const kibibyte = 1_024;
-const mebibyte = 1_048_576;
-const gibibyte = 1_073_741_824;
 const millisMax = 60_000;
 const requestsMax = 10_000_000;
 const streamsMax = 1_000_000;

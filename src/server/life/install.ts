@@ -51,8 +51,8 @@ export interface InstallHost {
   ended(pair: NewPair | undefined, released: () => void): void;
 }
 
-/** After a snapshot had to be given up because the disk was full, none is taken for this long. */
-const noSpacePauseMs = 2_000;
+/** After the disk was found full, no snapshot is taken and no repair tried again for this long. */
+export const noSpacePauseMs = 2_000;
 
 /** Receives snapshots for a node, one after the other, and installs those that it needs. */
 export class Installer {

@@ -25,7 +25,7 @@ import { FirstStart, type FormingStep } from './forming.js';
 import { peerHelloOf, serverHelloOf } from './greeting.js';
 import { outdatedBy, refuseLevel, refusePeer, type OwnIdentity } from './identity.js';
 import { Incarnations } from '../peers/incarnations.js';
-import { Installer } from './install.js';
+import { Installer, noSpacePauseMs } from './install.js';
 import type { NodeConfig } from '../config/node-config.js';
 import {
   openPair,
@@ -73,8 +73,6 @@ export interface LifeOptions {
 
 const missingMembersReportMs = 5_000;
 const idBytes = 16;
-/** Until a repair that found the disk full is tried again. */
-const noSpacePauseMs = 2_000;
 
 export class Life {
   private readonly options: LifeOptions;

@@ -5,12 +5,12 @@ import { assertNever } from '../../base/assert.js';
 import type { NodeId } from '../../base/env.js';
 import type { Software } from '../../kv/format-level.js';
 import type { NodeStatus } from '../../wire/clients/status.js';
+import { fieldLimits } from '../../wire/limits.js';
 import { ownVersions } from '../../wire/versions.js';
 import { formatLevelOf, formationOf, storeOf, type Standing } from '../life/standing.js';
 
-const hashesMax = 64;
 /** Stands for the state of a node that has none yet. */
-const noHash = '0000000000000000';
+const noHash = '0'.repeat(fieldLimits.hashDigits);
 
 /** What does not change while a process runs. */
 export interface ProcessFacts {
@@ -32,7 +32,7 @@ export function statusOf({ nodeId, software, version, pid }: ProcessFacts, stand
     revision: stateMachine?.revision ?? 0,
     stateHash: stateMachine?.stateHash ?? noHash,
     stateHashIndex: appliedIndex,
-    stateHashes: stateMachine?.stateHashes(hashesMax) ?? [],
+    stateHashes: stateMachine?.stateHashes(fieldLimits.stateHashesMax) ?? [],
     version,
     pid,
     dbBytes: opened?.store.bytesOnDisk() ?? 0,

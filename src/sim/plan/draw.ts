@@ -4,6 +4,7 @@
 import { Prng } from '../../base/prng.js';
 import { crownBeforeHealing, planCore } from './core.js';
 import { planFaults } from './families.js';
+import { wallStartMs } from './epoch.js';
 import type { Knobs, MachinePlan, Plan } from './plan.js';
 import { shapePlan } from './shapes.js';
 import { planClients, planOperations } from './workload.js';
@@ -25,7 +26,6 @@ export interface PlanOptions {
 const defaultHealMs = 120_000;
 /** In a shorter run nobody leads before the others sleep. */
 const crownedSafetyMsMin = 5_000;
-const wallStartMs = 1_700_000_000_000;
 
 /** Draws the plan of a seed. The same seed and options give the same plan. */
 export function planOf(seed: number, options: PlanOptions = {}): Plan {

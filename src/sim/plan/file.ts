@@ -6,6 +6,7 @@
 import { KvorumError } from '../../base/errors.js';
 import { kvLimits } from '../../kv/commands.js';
 import { formatLevels } from '../../kv/format-level.js';
+import { membersMax } from '../../server/config/members.js';
 import type { Aftermath, CorePlan } from './faults.js';
 import {
   boolean,
@@ -48,7 +49,6 @@ const limits = {
 } as const;
 
 /** As `start` allows it. */
-const machinesMax = 7;
 
 /** Longer texts are refused. */
 export const planTextLengthMax = 64 * 1_048_576;
@@ -135,7 +135,7 @@ const planFields: FieldChecks<Plan> = {
   }),
   store: objectOf<Plan['store']>({ readUsMean: time, batchUsMin: time, batchUsMean: time }),
   knobs: objectOf(knobsFields),
-  machines: list(objectOf(machineFields), machinesMax),
+  machines: list(objectOf(machineFields), membersMax),
   clients: list(objectOf(clientFields), limits.clients),
   operations: list(objectOf(operationFields), limits.operations),
   families: list(text, limits.families),

@@ -17,7 +17,7 @@ import type { SimulationObserver } from './trace-recorder.js';
 import { judgeStores } from './store-judge.js';
 import { nodeConfigOf } from '../world/machine/config.js';
 import { ClientWorkload } from '../workloads/workload.js';
-import { World } from './world.js';
+import { firstClientOrdinal, World } from './world.js';
 
 export interface SimulationResult {
   readonly seed: number;
@@ -38,8 +38,6 @@ export interface SimulationOptions {
   /** Is told what happens; must not change anything. */
   readonly observer?: SimulationObserver;
 }
-
-const firstClientOrdinal = 100;
 
 /** Runs the plan to its end, or to the first violation of what must always hold. */
 export function runSimulation(plan: Plan, options: SimulationOptions = {}): SimulationResult {

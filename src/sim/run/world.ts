@@ -22,6 +22,8 @@ import { type ScheduledEvent, Scheduler } from '../world/scheduler.js';
 import { Trace } from './trace.js';
 import { VirtualNetwork } from '../world/network/network.js';
 
+/** Ordinals of processes: machines count from 1, clients from here. */
+export const firstClientOrdinal = 100;
 const basePort = 7401;
 
 export class World {

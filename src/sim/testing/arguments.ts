@@ -2,7 +2,9 @@
 // that the cluster takes, or throws INVALID_ARGUMENT with what was given, what is allowed, and what to do.
 
 import { KvorumError } from '../../base/errors.js';
-import { timeoutMsMax, type ClientLimits } from '../../client/engine/limits.js';
+import type { ClientLimits } from '../../client/engine/limits.js';
+import { membersMax, nodeIdPattern } from '../../server/config/members.js';
+import { timeoutMsMax } from '../../wire/limits.js';
 import type { Machine } from '../world/machine/machine.js';
 
 export interface TestClusterOptions {
@@ -26,9 +28,7 @@ export interface WaitOptions {
 }
 
 export const clientsMax = 100;
-const nodesMax = 7;
 const seedMax = 0xffff_ffff;
-const namePattern = /^[A-Za-z0-9._-]{1,64}$/;
 
 function invalid(message: string): KvorumError {
   return new KvorumError('INVALID_ARGUMENT', message);
@@ -58,7 +58,7 @@ function fieldsOf(options: unknown, call: string, known: readonly string[]): voi
 export function optionsOf(options: TestClusterOptions): { readonly nodes: number; readonly seed: number } {
   fieldsOf(options, 'testCluster', ['nodes', 'seed']);
   return {
-    nodes: integerOf(options.nodes, 'nodes', 1, nodesMax, 3),
+    nodes: integerOf(options.nodes, 'nodes', 1, membersMax, 3),
     seed: integerOf(options.seed, 'seed', 0, seedMax, 1),
   };
 }
@@ -75,7 +75,7 @@ export function clientNameOf(options: TestClientOptions, taken: readonly string[
     while (taken.includes(`c${number}`)) number++;
     return `c${number}`;
   }
-  if (typeof name !== 'string' || !namePattern.test(name)) {
+  if (typeof name !== 'string' || !nodeIdPattern.test(name)) {
     throw invalid(`name must have 1 to 64 letters, digits, '.', '_' or '-', not ${shown(name)}`);
   }
   if (!taken.includes(name)) return name;

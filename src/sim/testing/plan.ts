@@ -3,9 +3,9 @@
 // small things that differ from run to run on real machines: delays, election timeouts, ids.
 
 import { defaultNodeConfig } from '../../server/config/node-config.js';
+import { wallStartMs } from '../plan/epoch.js';
 import type { Plan } from '../plan/plan.js';
 
-const wallStartMs = 1_700_000_000_000;
 const clockStartMsStep = 100_000;
 
 /** `nodes`: 1 .. 7, called n1, n2, … The same seed and size give the same plan. */

@@ -5,7 +5,7 @@
 import { KvorumError } from '../../base/errors.js';
 import { timeoutOf } from '../../client/arguments.js';
 import type { KvorumClient } from '../../client/client.js';
-import { resolveLimits } from '../../client/engine/limits.js';
+import { defaultCallTimeoutMs, resolveLimits } from '../../client/engine/limits.js';
 import type { Violation } from '../checkers/violations.js';
 import { clientProcess } from '../world/client.js';
 import type { Machine } from '../world/machine/machine.js';
@@ -15,14 +15,12 @@ import * as check from './arguments.js';
 import type { TestClientOptions, TestClusterOptions, WaitOptions } from './arguments.js';
 import { calmPlan } from './plan.js';
 import { disposedError, OpenCalls, VirtualTime } from './time.js';
-import { World } from '../run/world.js';
+import { firstClientOrdinal, World } from '../run/world.js';
 
-const defaultTimeoutMs = 10_000;
 /** A cluster forms in less than a tenth of this. */
 const formingMs = 10_000;
 /** Virtual milliseconds between two looks of an asynchronous condition. */
 const pollMs = 10;
-const firstClientOrdinal = 100;
 
 /**
  * Makes a cluster and waits until it has a leader that all nodes know; some milliseconds of real time.
@@ -112,7 +110,7 @@ export class TestCluster implements AsyncDisposable {
     const { scheduler, network, members } = this.#world;
     const taken = [...this.nodes, ...this.#clients.keys()];
     const name = check.clientNameOf(options, taken, this.#clients.size);
-    const timeoutMs = timeoutOf(options.timeoutMs, defaultTimeoutMs);
+    const timeoutMs = timeoutOf(options.timeoutMs, defaultCallTimeoutMs);
     const limits = resolveLimits(options.limits);
     const ordinal = firstClientOrdinal + this.#clients.size;
     const { env } = clientProcess(scheduler, network, this.seed, name, ordinal, () => engine.handler);
@@ -289,7 +287,7 @@ export class TestCluster implements AsyncDisposable {
   async #waitFor<T>(condition: () => T | Promise<T>, { timeoutMs }: WaitOptions): Promise<Exclude<T, Falsy>> {
     this.#use();
     check.checkCondition(condition);
-    const patienceMs = timeoutOf(timeoutMs, defaultTimeoutMs);
+    const patienceMs = timeoutOf(timeoutMs, defaultCallTimeoutMs);
     const untilUs = this.#microsecondsFrom(patienceMs);
     for (;;) {
       let answer = condition();

@@ -16,10 +16,8 @@ import {
   uint,
 } from '../fields.js';
 import { byHand, frame, hello, type FrameOf, type FrameTable } from '../frame.js';
-import { commandBytesMax, fieldLimits, wireLimits } from '../limits.js';
+import { commandBytesMax, fieldLimits, timeoutMsMax, wireLimits } from '../limits.js';
 import { consistency } from './consistency.js';
-
-const timeoutMsMax = 2 ** 31 - 1;
 
 /** The client's number of the request, ascending on its connection. */
 const requestId = count;

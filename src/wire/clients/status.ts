@@ -5,9 +5,7 @@ import { ascii, clusterIdOrEmpty, count, hex, nodeId, optional, row, word } from
 import type { Field, ValuesOf } from '../fields.js';
 import { fieldLimits } from '../limits.js';
 
-/** Pairs of index and hash in a status, and the digits of a hash. */
-const stateHashesMax = 64;
-const hashDigits = 16;
+const { hashDigits, stateHashesMax } = fieldLimits;
 
 type StateHash = readonly [index: number, hash: string];
 

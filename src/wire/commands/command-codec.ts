@@ -5,15 +5,19 @@
 
 import { fromByteString, toByteString } from '../../base/bytes.js';
 import { KvorumError } from '../../base/errors.js';
-import type { ClientCommand, ClientOperation, Command, SessionStamp } from '../../kv/commands.js';
+import type {
+  ClientCommand,
+  ClientOperation,
+  Command,
+  LeaderCommand,
+  SessionStamp,
+} from '../../kv/commands.js';
 import type { LevelledKind } from '../../kv/format-level.js';
 import { bytesAt, checkArity, uintAt } from '../checks.js';
 import { packValue, unpackArray } from '../codec.js';
 import { commandBytesMax, fieldLimits } from '../limits.js';
 import { describe, type WireArray, type WireValue } from '../values.js';
 import { operationCodecs, operationPosition, tooLarge, type OperationCodec } from './operations.js';
-
-type LeaderCommand = Exclude<Command, ClientCommand>;
 
 interface LeaderCommandCodec<C extends LeaderCommand> {
   /** Position 0. */

@@ -6,8 +6,6 @@ import type { Row } from '../fields.js';
 import { frame, type FrameOf, type FrameTable } from '../frame.js';
 import { fieldLimits, wireLimits } from '../limits.js';
 
-/** Digits of a chunk's hash. */
-const hashDigits = 16;
 const subMax = 0xffff_ffff;
 
 /** Drawn by the sending node, unique in its process. What names another one is late and has no effect. */
@@ -45,7 +43,7 @@ const snapshotChunk = frame(32, 'snapshotChunk', {
   /** As they stand in the sender's store, ascending. More than about 200 KiB only for one larger record. */
   records: listOf(records, wireLimits.chunkRecordsMax),
   /** `hashChunk` over all of that. */
-  hash: hex(hashDigits),
+  hash: hex(fieldLimits.hashDigits),
 });
 export type SnapshotChunk = FrameOf<typeof snapshotChunk>;
 

@@ -36,7 +36,7 @@ interface WriteUnderWay {
 }
 
 /** However slow or stuck: what is asked for before the healing is done soon after. */
-const largestDelayUs = 3_000_000;
+export const largestDelayUs = 3_000_000;
 
 export class VirtualDisk {
   private readonly scheduler: Scheduler;

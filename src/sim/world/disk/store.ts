@@ -9,6 +9,7 @@ import type { Done } from '../../../base/env.js';
 import type { OpenStore, StoreOperation, StoreRange, StoreRecord, StoreView } from '../../../kv/store.js';
 import { Dice } from '../dice.js';
 import type { Scheduler } from '../scheduler.js';
+import { largestDelayUs } from './disk.js';
 import { diskError } from './folders.js';
 import type { VirtualProcess } from '../machine/process.js';
 
@@ -17,9 +18,6 @@ export interface StoreTimes {
   readonly batchUsMin: number;
   readonly batchUsMean: number;
 }
-
-/** However slow: what is asked for before the healing is done soon after. */
-const largestDelayUs = 3_000_000;
 
 interface BatchUnderWay {
   readonly operations: readonly StoreOperation[];

@@ -5,11 +5,8 @@ import type { LinkId } from '../../../base/env.js';
 import type { ClientNetwork, ClientNetworkHandler } from '../../../client/engine/env.js';
 import { LinkTable } from './link-table.js';
 import type { Endpoint } from './connection.js';
-import type { VirtualNetwork } from './network.js';
+import { connectTimeoutUs, type VirtualNetwork } from './network.js';
 import type { VirtualProcess } from '../machine/process.js';
-
-/** Until a client gives up on an address that does not answer. */
-const connectTimeoutUs = 500_000;
 
 export class VirtualClientNetwork implements ClientNetwork {
   private readonly world: VirtualNetwork;

@@ -23,8 +23,8 @@ interface Listener {
   readonly network: NodeNetwork;
 }
 
-/** Until a node gives up on an address that does not answer. */
-const connectTimeoutUs = 500_000;
+/** Until a node or a client gives up on an address that does not answer. */
+export const connectTimeoutUs = 500_000;
 const redialUsMin = 20_000;
 const redialUsMax = 500_000;
 
