@@ -134,6 +134,7 @@ const streamData = frame(10, 'streamData', {
   requestId,
   /** From 1, one more with each frame of the stream. */
   sequence: positive,
+  /** Never empty: it would cost no credit. */
   payload: bytes(wireLimits.streamPayloadBytesMax, 1),
 });
 export type StreamData = FrameOf<typeof streamData>;
