@@ -62,7 +62,7 @@ export function reportError(error: unknown, json: boolean): number {
     return code;
   }
   if (KvorumError.is(error)) {
-    const unknown = error.outcome === 'unknown' ? ' The write may have taken effect.' : '';
+    const unknown = error.outcome === 'unknown' ? ' It may have taken effect.' : '';
     say(`${paint('red', 'error')} ${error.code}: ${error.message}${unknown}`);
     const conflict = describeConflict(error);
     if (conflict !== undefined) say(conflict);

@@ -42,5 +42,5 @@ export function timedOut(request: PendingRequest, leaderKnown: boolean, describe
 }
 
 function remark(outcome: Outcome): string {
-  return outcome === 'unknown' ? '; the write may have taken effect' : '';
+  return outcome === 'unknown' ? '; it may have taken effect' : '';
 }
