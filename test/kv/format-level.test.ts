@@ -6,7 +6,7 @@ import { KvorumError } from '../../src/base/errors.js';
 import { kvLimits, type ClientOperation, type Command, type CommandResult } from '../../src/kv/commands.js';
 import { checkKnownLevel, thisSoftware, type Software } from '../../src/kv/format-level.js';
 import { appliedKey, decodeApplied, encodeApplied } from '../../src/kv/records/schema.js';
-import { StateMachine } from '../../src/kv/state-machine.js';
+import type { StateMachine } from '../../src/kv/state-machine.js';
 import { FakeStore } from './fake-store.js';
 import { command, del, expireTables, machineOf, put } from './helpers.js';
 

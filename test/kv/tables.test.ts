@@ -15,7 +15,7 @@ import { SnapshotReader } from '../../src/kv/snapshot/reader.js';
 import { prepareStaging } from '../../src/kv/snapshot/staging.js';
 import type { SnapshotWriter } from '../../src/kv/snapshot/writer.js';
 import { ContentHash, hashHex } from '../../src/kv/state-hash.js';
-import { StateMachine } from '../../src/kv/state-machine.js';
+import type { StateMachine } from '../../src/kv/state-machine.js';
 import type { StoreOperation } from '../../src/kv/store.js';
 import { orderedKinds, tableKinds, type TableKinds } from '../../src/kv/tables/index.js';
 import { hashTableRecord, type ReplicatedTable, type TableKind } from '../../src/kv/tables/table.js';
