@@ -7,7 +7,7 @@ import { toByteString, type ByteString } from '../base/bytes.js';
 import type { NodeId } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import { kvLimits } from '../kv/commands.js';
-import { fieldLimits } from './limits.js';
+import { isNodeId, nodeIdRule } from './node-id.js';
 import { describe, type WireArray } from './values.js';
 
 /** Throws `PROTOCOL` unless the array has exactly `length` positions. */
@@ -63,7 +63,9 @@ export function asciiAt(frame: WireArray, position: number, name: string, max: n
 }
 
 export function nodeIdAt(frame: WireArray, position: number, name: string): NodeId {
-  return asciiAt(frame, position, name, fieldLimits.nodeIdLengthMax);
+  const value = frame[position];
+  if (typeof value === 'string' && isNodeId(value)) return value;
+  return refuse(position, name, `a node id (${nodeIdRule})`, value);
 }
 
 /** Exactly `length` lower-case hexadecimal digits. */

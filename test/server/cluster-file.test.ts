@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
 import { loadClusterFile, parseClusterConfig } from '../../src/server/config/cluster-file.js';
+import { nodeIds } from '../wire/node-ids.js';
 import { defaultNodeConfig } from '../../src/server/config/node-config.js';
 
 const members = [
@@ -17,6 +18,18 @@ function messageOf(json: unknown): string {
   }
   return 'accepted';
 }
+
+describe('the id of a member', () => {
+  const withId = (id: string): unknown => ({ members: [{ id, address: 'h:1' }] });
+
+  test.each(nodeIds.good)('may be %s', (id) => {
+    expect(messageOf(withId(id))).toBe('accepted');
+  });
+
+  test.each(nodeIds.bad)('may not be %j, and the rule is named', (id) => {
+    expect(messageOf(withId(id))).toMatch(/members\.0\.id must be 1 to 64 letters, digits/);
+  });
+});
 
 describe('cluster file', () => {
   test('the example is valid', () => {

@@ -53,7 +53,10 @@ const end = fc.option(start, { nil: undefined });
 const hex = (digits: number) =>
   fc.string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: digits, maxLength: digits });
 const ascii = fc.string({ unit: fc.constantFrom(...' !aZ09~-_/:.'), minLength: 1, maxLength: 64 });
-const nodeId = fc.oneof(fc.constantFrom('n1', 'n2', 'n3'), ascii);
+const nodeId = fc.oneof(
+  fc.constantFrom('n1', 'n2', 'n3'),
+  fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/),
+);
 const text = fc.string({ unit: 'grapheme', maxLength: 200 }).filter((value) => value.length <= 1_000);
 
 export const record: fc.Arbitrary<KeyRecord> = fc.record({

@@ -1,5 +1,6 @@
 // Each check of a single position: what it takes at its bounds, and what it says otherwise.
 
+import { nodeIds } from './node-ids.js';
 import { describe, expect, it } from 'vitest';
 import { arrayAt, asciiAt, booleanAt, bytesAt, hexAt, keyAt, listAt } from '../../src/wire/checks.js';
 import { nodeIdAt, textAt, uintAt } from '../../src/wire/checks.js';
@@ -56,7 +57,7 @@ const cases: { name: string; check: Check; good: unknown[]; bad: unknown[] }[] =
     good: ['a', ' ~!'],
     bad: ['', 'four', 'ü', '\x7f', '\n', '\x1f', null, of(1)],
   },
-  { name: 'node ids', check: at(nodeIdAt), good: ['n1', 'n'.repeat(64)], bad: ['', 'n'.repeat(65), 'ñ', 1] },
+  { name: 'node ids', check: at(nodeIdAt), good: [...nodeIds.good], bad: [...nodeIds.bad, 1, null] },
   {
     name: 'optional ASCII',
     check: by(optional(ascii(3))),

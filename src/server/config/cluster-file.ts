@@ -6,7 +6,8 @@ import { z } from 'zod';
 import { KvorumError } from '../../base/errors.js';
 import type { Settings, ValuesOf } from '../../base/settings.js';
 import type { Member } from '../../wire/clients/answers.js';
-import { membersMax, nodeIdPattern } from './members.js';
+import { isNodeId, nodeIdRule } from '../../wire/node-id.js';
+import { membersMax } from './members.js';
 import {
   defaultNodeConfig,
   nodeSettings,
@@ -40,7 +41,7 @@ const clusterFile = z.strictObject({
   members: z
     .array(
       z.strictObject({
-        id: z.string().regex(nodeIdPattern, 'must be 1 to 64 letters, digits, ".", "_" or "-"'),
+        id: z.string().refine(isNodeId, `must be ${nodeIdRule}`),
         address: z.string().regex(/^[^\s:/]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$/, 'must be host:port'),
       }),
     )

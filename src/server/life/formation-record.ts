@@ -6,7 +6,8 @@
 import type { Disk } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import { readJsonFile, writeJsonFile } from '../../storage/folder/json-file.js';
-import type { Formation } from '../../wire/commands/entry-codec.js';
+import type { Formation, FormationMember } from '../../wire/commands/entry-codec.js';
+import { isNodeId } from '../../wire/node-id.js';
 
 const recordPath = 'cluster.json';
 const recordFormatVersion = 2;
@@ -54,6 +55,7 @@ function isRecord(
       member !== null &&
       ['nodeId', 'instanceId', 'address'].every(
         (field) => typeof (member as Record<string, unknown>)[field] === 'string',
-      ),
+      ) &&
+      isNodeId((member as FormationMember).nodeId),
   );
 }

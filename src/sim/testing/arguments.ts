@@ -3,8 +3,9 @@
 
 import { KvorumError } from '../../base/errors.js';
 import type { ClientLimits } from '../../client/engine/limits.js';
-import { membersMax, nodeIdPattern } from '../../server/config/members.js';
+import { membersMax } from '../../server/config/members.js';
 import { timeoutMsMax } from '../../wire/limits.js';
+import { isNodeId, nodeIdRule } from '../../wire/node-id.js';
 import type { Machine } from '../world/machine/machine.js';
 
 export interface TestClusterOptions {
@@ -75,8 +76,8 @@ export function clientNameOf(options: TestClientOptions, taken: readonly string[
     while (taken.includes(`c${number}`)) number++;
     return `c${number}`;
   }
-  if (typeof name !== 'string' || !nodeIdPattern.test(name)) {
-    throw invalid(`name must have 1 to 64 letters, digits, '.', '_' or '-', not ${shown(name)}`);
+  if (typeof name !== 'string' || !isNodeId(name)) {
+    throw invalid(`name must be ${nodeIdRule}, not ${shown(name)}`);
   }
   if (!taken.includes(name)) return name;
   throw invalid(`there is a host called ${name} already; the names in use are ${taken.join(', ')}`);
