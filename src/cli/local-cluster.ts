@@ -83,7 +83,7 @@ export class LocalCluster {
       address: `127.0.0.1:${port}`,
       dataDirectory: join(this.directory, `n${index + 1}`),
     }));
-    mkdirSync(this.directory, { recursive: true });
+    mkdirSync(this.directory, { recursive: true, mode: 0o700 });
     this.writeClusterFile(this.clusterFile, ({ address }) => address);
     const { addressSeenBy } = options;
     if (addressSeenBy !== undefined) {

@@ -1,16 +1,17 @@
 // The outer shell of a node in a process: lock the data folder, open store and sockets, run a `ServerNode`,
 // close everything in order. Promises end here.
 
-import { mkdirSync } from 'node:fs';
 import type { Disk, Report } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import { thisSoftware } from '../kv/format-level.js';
 import { lockDataFolder, type FolderLock } from '../storage/folder/folder-lock.js';
+import { makePrivateFolder } from '../storage/folder/modes.js';
 import { LevelStores } from '../storage/level/stores.js';
 import { NodeDisk } from '../storage/disk/node-disk.js';
 import { WebSocketNetwork } from '../transport/websocket-network.js';
 import type { Member } from '../wire/clients/answers.js';
 import type { NodeStatus } from '../wire/clients/status.js';
+import { isNodeId, nodeIdRule } from '../wire/node-id.js';
 import type { ClusterConfig } from './config/cluster-file.js';
 import type { NodeEvent } from './events.js';
 import { EventLog } from './operate/event-log.js';
@@ -52,9 +53,10 @@ const slowDiskMs = 5_000;
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const own = findMember(options);
   const log = new EventLog(createLogger(options.logLevel ?? 'info', options.nodeId), systemClock);
-  makeDataDirectory(options.dataDirectory);
+  const report: Report<NodeEvent> = (event) => log.write(event);
+  makePrivateFolder(options.dataDirectory, report);
   const lock = await lockDataFolder(options.dataDirectory);
-  return await startLocked(options, own, lock, (event) => log.write(event));
+  return await startLocked(options, own, lock, report);
 }
 
 async function startLocked(
@@ -142,20 +144,13 @@ async function giveUpFolder(
 }
 
 function findMember({ nodeId, cluster }: ServerOptions): Member {
+  if (!isNodeId(nodeId)) {
+    throw new KvorumError('CONFIG', `${JSON.stringify(nodeId)} is no node id: it must be ${nodeIdRule}`);
+  }
   const own = cluster.members.find((member) => member.nodeId === nodeId);
   if (own !== undefined) return own;
   const known = cluster.members.map((member) => member.nodeId).join(', ');
   throw new KvorumError('CONFIG', `node ${nodeId} is not in the cluster file, which lists ${known}`);
-}
-
-function makeDataDirectory(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true });
-  } catch (cause) {
-    throw new KvorumError('DISK', `cannot make the data folder ${path}: ${(cause as Error).message}`, {
-      cause,
-    });
-  }
 }
 
 function splitAddress(address: string): { host: string; port: number } {

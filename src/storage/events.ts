@@ -1,5 +1,5 @@
-// What happens in the log of a node, for those who watch it. Only told: nothing in the log is decided by who
-// listens, and what is told here must stay true whatever line is made of it.
+// What happens in the log and the folder of a node, for those who watch it. Only told: nothing there is decided
+// by who listens, and what is told here must stay true whatever line is made of it.
 
 import type { LogIndex } from '../raft/types.js';
 
@@ -14,4 +14,13 @@ export type StorageEvent =
     }
   /** The disk had no room for the next segment; told once until there is room again. */
   | { readonly kind: 'logRoomLow'; readonly errno: string; readonly readySegments: number }
-  | { readonly kind: 'logRoomAgain'; readonly path: string };
+  | { readonly kind: 'logRoomAgain'; readonly path: string }
+  /** Others than the account of the node could read the data folder, by its mode: not any more. */
+  | { readonly kind: 'folderNarrowed'; readonly directory: string; readonly mode: string }
+  /** They still can: its mode may not be changed. */
+  | {
+      readonly kind: 'folderOpenToOthers';
+      readonly directory: string;
+      readonly mode: string;
+      readonly error: string;
+    };

@@ -24,7 +24,7 @@ export function syncNoteName(path: string): string {
 
 /** The disk, with notes in `folder`, which is made when it is missing. */
 export function withSyncNotes(disk: Disk, folder: string): Disk {
-  mkdirSync(folder, { recursive: true });
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
   const notePath = (path: string): string => join(folder, syncNoteName(path));
   const note = (path: string, fresh: boolean): SyncNote =>
     new SyncNote(notePath(path), fresh, join(folder, heldSyncsMarker));

@@ -56,7 +56,7 @@ export class ChaosProcesses implements NodeControl {
   constructor(options: ChaosClusterOptions) {
     this.options = options;
     const { directory, logDirectory, ports, links } = options;
-    mkdirSync(logDirectory, { recursive: true });
+    mkdirSync(logDirectory, { recursive: true, mode: 0o700 });
     const chaosFolder = (id: string): string => join(directory, `${id}-notes`);
     this.cluster = new LocalCluster({
       directory,
@@ -85,7 +85,7 @@ export class ChaosProcesses implements NodeControl {
       this.logs.set(id, log);
     }
     this.nodes = this.cluster.nodes.map((node) => ({ ...node, chaosFolder: chaosFolder(node.id) }));
-    for (const node of this.nodes) mkdirSync(node.chaosFolder, { recursive: true });
+    for (const node of this.nodes) mkdirSync(node.chaosFolder, { recursive: true, mode: 0o700 });
   }
 
   start(nodeId: string): void {

@@ -51,6 +51,8 @@ export function addStartCommand(program: Command): void {
 }
 
 async function runStart(flags: StartFlags): Promise<void> {
+  // LevelDB makes its files by the process's rules: no other account gets at what a node stores.
+  process.umask(0o077);
   const stopRequested = listenForStop();
   void stopRequested.then(() => {
     setTimeout(() => {

@@ -16,13 +16,13 @@ import { dirname, join, resolve } from 'node:path';
 import { UsageError } from './exit-codes.js';
 
 /**
- * Makes the folder and what is missing above it. Level by level: where a file system answers ENOENT to every
+ * Makes the folder and what is missing above it, for this account alone. Level by level: where a file system answers ENOENT to every
  * new folder, such as /proc, Node's own recursive mkdir tries for ever. Throws `UsageError`.
  */
 export function makeFolder(option: string, path: string): void {
   for (const folder of levelsOf(option, path).missing) {
     try {
-      mkdirSync(folder);
+      mkdirSync(folder, { mode: 0o700 });
     } catch (error) {
       // Another process may have made it meanwhile.
       if (!isFolder(folder)) throw refusal(option, path, 'cannot be made', error);

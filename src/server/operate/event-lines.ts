@@ -267,7 +267,21 @@ const eventLines = {
     text: ({ error }) => `a store that is not in use cannot be removed: ${error}`,
     fields: none,
   },
-  // The log on disk.
+  // The data folder, and the log in it.
+  folderNarrowed: {
+    level: 'warn',
+    text: ({ mode }) =>
+      `the data folder was open to other accounts (mode ${mode}); it is 0700 now: ` +
+      'whoever could read it before may have',
+    fields: ({ directory }) => ({ directory }),
+  },
+  folderOpenToOthers: {
+    level: 'warn',
+    text: ({ mode, error }) =>
+      `the data folder is open to other accounts (mode ${mode}) and cannot be narrowed: ${error}; ` +
+      'use a folder that this account owns',
+    fields: ({ directory }) => ({ directory }),
+  },
   tornTailCut: { level: 'warn', text: () => 'cut off what a crash left of the last write to the log' },
 } satisfies { readonly [K in NodeEventKind]: EventLine<EventOf<K>> };
 

@@ -4,11 +4,12 @@
 // containers that share the folder, which a socket or a file with a process id would not. Beside it stands
 // the holder's process id, only for the message to whoever comes second; it is never used to decide anything.
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Level } from 'level';
 import { KvorumError } from '../../base/errors.js';
 import { isNoSpace } from '../disk/no-space.js';
+import { writePrivateFile } from './modes.js';
 
 const lockName = 'lock';
 /** In the lock's folder; not a name that LevelDB uses. */
@@ -58,7 +59,7 @@ export function folderInUse(directory: string, cause: unknown): KvorumError {
 /** A failure to write it harms nobody. */
 function noteHolder(directory: string): void {
   try {
-    writeFileSync(join(directory, holderName), `${process.pid}\n`);
+    writePrivateFile(join(directory, holderName), `${process.pid}\n`);
   } catch {
     // The disk may be full. The message of a second process is then
     // less exact.

@@ -2,9 +2,10 @@
 // nothing finds before: the note is what is left of such a start. Anything else that ends a process at that
 // moment leaves it too, so only several in a row mean damage. Best effort: no opening fails for its note.
 
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { KvorumError } from '../../base/errors.js';
+import { writePrivateFile } from '../folder/modes.js';
 
 /** Openings in a row that ended with their process, before the store counts as damaged. */
 const endedMax = 3;
@@ -24,7 +25,7 @@ export function beginOpening(directory: string): void {
     throw new KvorumError('CORRUPT', `${fact}: ${advice}`, { details: { path: directory, store } });
   }
   try {
-    writeFileSync(notePath(directory), String(ended + 1));
+    writePrivateFile(notePath(directory), String(ended + 1));
   } catch {
     // A full disk: what the store itself needs will tell.
   }
