@@ -1,5 +1,5 @@
-// What happens in the log and the folder of a node, for those who watch it. Only told: nothing there is decided
-// by who listens, and what is told here must stay true whatever line is made of it.
+// What happens in the log and the folder of a node, for those who watch it. Only told: nothing there is
+// decided by who listens, and what is told here must stay true whatever line is made of it.
 
 import type { LogIndex } from '../raft/types.js';
 

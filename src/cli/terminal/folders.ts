@@ -16,8 +16,9 @@ import { dirname, join, resolve } from 'node:path';
 import { UsageError } from './exit-codes.js';
 
 /**
- * Makes the folder and what is missing above it, for this account alone. Level by level: where a file system answers ENOENT to every
- * new folder, such as /proc, Node's own recursive mkdir tries for ever. Throws `UsageError`.
+ * Makes the folder and what is missing above it, for this account alone. Level by level: where a file system
+ * answers ENOENT to every new folder, such as /proc, Node's own recursive mkdir tries for ever. Throws
+ * `UsageError`.
  */
 export function makeFolder(option: string, path: string): void {
   for (const folder of levelsOf(option, path).missing) {
