@@ -16,21 +16,21 @@ const timeMsMax = 60_000;
 
 export const raftSettings = {
   heartbeatIntervalMs: {
-    default: 50,
+    default: 100,
     min: 1,
     max: timeMsMax,
     unit: 'ms',
     words: 'how often a leader sends to an idle follower; at most a third of `electionTimeoutMsMin`',
   },
   electionTimeoutMsMin: {
-    default: 300,
+    default: 1_000,
     min: 1,
     max: timeMsMax,
     unit: 'ms',
     words: 'a follower that heard nothing for a random time between this …',
   },
   electionTimeoutMsMax: {
-    default: 600,
+    default: 2_000,
     min: 1,
     max: timeMsMax,
     unit: 'ms',

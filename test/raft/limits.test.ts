@@ -212,9 +212,9 @@ describe('config', () => {
     expect(() => validateRaftConfig(defaultRaftConfig)).not.toThrow();
     const wrong: [Partial<RaftConfig>, RegExp][] = [
       [{ readsMax: 0 }, /raft\.readsMax/],
-      [{ electionTimeoutMsMax: 200 }, /raft\.electionTimeoutMsMax/],
+      [{ electionTimeoutMsMax: 900 }, /raft\.electionTimeoutMsMax/],
       [{ linkDownElectionMsMax: 10 }, /raft\.linkDownElectionMsMax/],
-      [{ heartbeatIntervalMs: 101 }, /raft\.heartbeatIntervalMs/],
+      [{ heartbeatIntervalMs: 334 }, /raft\.heartbeatIntervalMs/],
     ];
     for (const [part, message] of wrong) {
       const validate = () => validateRaftConfig({ ...defaultRaftConfig, ...part });

@@ -69,6 +69,9 @@ export type PresetLogs = Readonly<
   Record<NodeId, { terms: Term[]; currentTerm: Term; commitIndex?: LogIndex; baseIndex?: LogIndex }>
 >;
 
+/** What the tests wait for; nothing in them depends on the product's defaults. */
+const testTiming = { heartbeatIntervalMs: 50, electionTimeoutMsMin: 300, electionTimeoutMsMax: 600 };
+
 export class VirtualCluster {
   now = 1_000;
   readonly members = new Map<NodeId, VirtualMember>();
@@ -90,7 +93,7 @@ export class VirtualCluster {
   constructor(options: ClusterOptions, preset: PresetLogs = {}) {
     this.options = options;
     this.slowDisks = options.slowDisks ?? false;
-    this.config = { ...defaultRaftConfig, ...options.config };
+    this.config = { ...defaultRaftConfig, ...testTiming, ...options.config };
     this.configuration = { voters: options.voters, learners: options.learners ?? [] };
     for (const nodeId of [...options.voters, ...(options.learners ?? [])]) {
       const disk = new VirtualDisk();

@@ -4,6 +4,7 @@
 import { planOf } from '../../src/sim/plan/draw.js';
 import { theLeader, type Fault } from '../../src/sim/plan/faults.js';
 import type { Plan, PlannedOperation } from '../../src/sim/plan/plan.js';
+import { briskTiming } from '../../src/sim/plan/timings.js';
 
 export interface Regression {
   /** What was wrong, and where. */
@@ -16,7 +17,17 @@ export function planWith(seed: number, faults: readonly Fault[], safetyMs = 8_00
   const plan = planOf(seed, { nodes: 3, safetyMs, healMs: 12_000 });
   // Everything heals at the end, whatever else the seed says.
   const core = { nodes: [0, 1, 2], others: [] };
-  return { ...plan, core, clients: [], operations: [], peerMode: 'tcp', families: ['by hand'], faults };
+  const knobs = { ...briskTiming, ...plan.knobs };
+  return {
+    ...plan,
+    core,
+    knobs,
+    clients: [],
+    operations: [],
+    peerMode: 'tcp',
+    families: ['by hand'],
+    faults,
+  };
 }
 
 export const regressions: readonly Regression[] = [

@@ -74,7 +74,7 @@ async function story(seed: number): Promise<Outcome> {
   await using c = await testCluster({ nodes: random.pick([3, 3, 5]), seed });
   const tally = { acknowledged: 0, unknown: 0 };
   const clients = Array.from({ length: 3 }, () => c.client({ timeoutMs: random.pick([30, 100, 2_000]) }));
-  const untilMs = c.now + 10_000;
+  const untilMs = c.now + 20_000;
   const counting = Promise.all(clients.map((kv) => count(kv, tally, c, untilMs)));
   while (c.now < untilMs) {
     await c.advance(random.integer(0, 400));

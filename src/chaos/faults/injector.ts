@@ -39,7 +39,7 @@ export interface InjectorOptions {
 }
 
 /** Between the two halves of flapping. */
-const flapMs = [100, 700] as const;
+const flapMs = [300, 2_500] as const;
 /** Between the last completed sync and the kill of a torn tail. */
 const heldMs = [5, 60] as const;
 

@@ -7,6 +7,7 @@ import { planFaults } from './families.js';
 import { wallStartMs } from './epoch.js';
 import type { Knobs, MachinePlan, Plan } from './plan.js';
 import { shapePlan } from './shapes.js';
+import { drawTiming } from './timings.js';
 import { planClients, planOperations } from './workload.js';
 import type { Conditions } from '../world/network/ways.js';
 import type { LinkMode } from '../world/network/connection.js';
@@ -55,7 +56,7 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
     conditions,
     disk,
     store: { readUsMean: 20, batchUsMin: 100, batchUsMean: world.pick([500, 5_000, 50_000]) },
-    knobs: { ...planKnobs(world), ...planTimeouts(world, isQuick && !isBusy) },
+    knobs: { ...planKnobs(world), ...drawTiming(world, isQuick && !isBusy) },
     machines,
     clients,
     operations: planOperations(new Prng(seed ^ 0x55555555), clients, safetyMs, faults),
@@ -145,20 +146,4 @@ function planKnobs(random: Prng): Knobs {
     snapshotLogBytesMax: turned(268_435_456, [200_000]),
     snapshotChunkBytes: turned(204_800, [4_096]),
   };
-}
-
-/**
- * Election timeouts near the heartbeat, where validateRaftConfig still allows them: not below what messages
- * and syncs take in this world, since nobody promises a stable leader there.
- */
-function planTimeouts(random: Prng, isQuick: boolean): Partial<Knobs> {
-  const lot = random.fraction();
-  if (lot < 0.7) return {};
-  const times = (heartbeat: number, min: number, max: number): Partial<Knobs> => ({
-    heartbeatIntervalMs: heartbeat,
-    electionTimeoutMsMin: min,
-    electionTimeoutMsMax: max,
-  });
-  if (lot < 0.8) return times(100, 300, 400);
-  return isQuick && lot < 0.9 ? times(20, 60, 120) : times(50, 150, 300);
 }

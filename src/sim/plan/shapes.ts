@@ -8,6 +8,7 @@ import { theLeader, type Fault, type Way } from './faults.js';
 import { crown } from './dramas.js';
 import type { Knobs, Plan, PlannedOperation } from './plan.js';
 import { bothWays, isolate, waysBetween } from './topologies.js';
+import { briskTiming, quickTiming } from './timings.js';
 import { newerLevel } from '../world/machine/software.js';
 import { planOperations } from './workload.js';
 import type { UnsyncedFate } from '../world/disk/file.js';
@@ -46,7 +47,14 @@ export function shapePlan(random: Prng, drawn: Plan): Plan | undefined {
     lot -= percent;
     if (lot >= 0) continue;
     const safetyMs = 20_000;
-    const plan = { ...drawn, safetyMs, operations: planOperations(random, drawn.clients, safetyMs, []) };
+    // Shapes count on when elections are held; a timing near the heartbeat only makes them more.
+    const knobs = { ...briskTiming, ...drawn.knobs };
+    const plan = {
+      ...drawn,
+      safetyMs,
+      knobs,
+      operations: planOperations(random, drawn.clients, safetyMs, []),
+    };
     const shaped = { ...plan, ...shape(random, plan), families: [name] };
     const faults = [...shaped.faults].sort((a, b) => a.atMs - b.atMs);
     const operations = [...shaped.operations].sort((a, b) => a.atMs - b.atMs);
@@ -127,8 +135,6 @@ const longLog = {
   snapshotLogBytesMax: 268_435_456,
   snapshotChunkBytes: 204_800,
 };
-
-const quickElections = { heartbeatIntervalMs: 50, electionTimeoutMsMin: 150, electionTimeoutMsMax: 300 };
 
 /** Nothing is lost on the way, and disks are fast. */
 function quickWorld(
@@ -296,7 +302,7 @@ function lateCopies(random: Prng, plan: Plan): ReturnType<Shape> {
     machines,
     clients: clients.map((client) => ({ ...client, timeoutMs: 5_000 })),
     operations,
-    knobs: { ...plan.knobs, ...quickElections },
+    knobs: { ...plan.knobs, ...quickTiming },
   };
 }
 
