@@ -114,6 +114,7 @@ describe('the packed file', () => {
       'README.md',
       'bin/kvorum.js',
       'cluster.example.json',
+      'docs/addresses.md',
       'docs/settings.md',
       'package.json',
     ]);

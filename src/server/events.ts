@@ -11,7 +11,15 @@ import type { TransportEvent } from '../transport/events.js';
 
 /** From the start of the process to its end. */
 type ProcessEvent =
-  | { readonly kind: 'nodeStarted'; readonly address: string; readonly dataDirectory: string }
+  | {
+      readonly kind: 'nodeStarted';
+      /** What others are told, and where it binds. */
+      readonly address: string;
+      readonly listen: string;
+      readonly dataDirectory: string;
+    }
+  /** The own name is not known yet; it is asked for again. */
+  | { readonly kind: 'ownNameUnknown'; readonly listen: string; readonly error: string }
   /** An error that stops the node. */
   | {
       readonly kind: 'nodeFailed';
@@ -38,6 +46,15 @@ type FormingEvent =
       readonly file: string;
       readonly formed: string;
     };
+
+/** The cluster file, while the node runs. */
+type FileEvent =
+  | { readonly kind: 'clusterFileRead' }
+  /** It changed nothing. */
+  | { readonly kind: 'clusterFileRefused'; readonly error: string }
+  | { readonly kind: 'memberMoved'; readonly nodeId: NodeId; readonly from: string; readonly to: string }
+  /** What it says otherwise than at the start, and is not taken before the next one. */
+  | { readonly kind: 'settingsNeedRestart'; readonly settings: readonly string[] };
 
 /** Damage of a disk, and what is done about it. */
 type DamageEvent =
@@ -195,6 +212,7 @@ interface StagingFailure {
 export type NodeEvent =
   | ProcessEvent
   | FormingEvent
+  | FileEvent
   | DamageEvent
   | LeadershipEvent
   | FormatEvent

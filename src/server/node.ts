@@ -19,6 +19,7 @@ import type { ServerEnv } from './events.js';
 import { Clients } from './front/clients.js';
 import { Streams, type StreamTopics } from './front/streams.js';
 import { containDisk, containNetwork, containStores, containTimers } from './containment.js';
+import type { ClusterView } from './life/cluster-view.js';
 import { Life } from './life/life.js';
 import { storeOf } from './life/standing.js';
 import type { NodeConfig } from './config/node-config.js';
@@ -29,8 +30,7 @@ import { figuresOf, type SnapshotFigures } from './snapshots/figures.js';
 export interface NodeOptions {
   readonly env: ServerEnv;
   readonly nodeId: NodeId;
-  /** Of the cluster file. */
-  readonly members: readonly Member[];
+  readonly view: ClusterView;
   readonly config: NodeConfig;
   readonly stores: Stores;
   /** What streams can be of. */
@@ -62,7 +62,7 @@ export class ServerNode {
   constructor(options: NodeOptions) {
     this.options = options;
     const contain = (run: () => void): void => this.contain(run);
-    const { env, nodeId, members, config } = options;
+    const { env, nodeId, view, config } = options;
     this.env = {
       ...env,
       timers: containTimers(env.timers, contain),
@@ -111,7 +111,7 @@ export class ServerNode {
       env: this.env,
       stores: containStores(options.stores, contain),
       nodeId,
-      members,
+      view,
       config,
       software: options.software,
       version: options.version,
@@ -187,6 +187,18 @@ export class ServerNode {
     });
   }
 
+  /**
+   * Members are elsewhere from now on: they are dialed there, and clients that say hello are told so. Throws
+   * `CONFIG`, without effect, when these are not the members that this node was started with.
+   */
+  moveMembers(members: readonly Member[]): void {
+    for (const { nodeId, from, to } of this.options.view.move(members)) {
+      this.env.report({ kind: 'memberMoved', nodeId, from, to });
+      const isDialed = this.phase === 'started' && this.life.standing.kind !== 'opening';
+      if (isDialed && nodeId !== this.options.nodeId) this.env.network.dial(nodeId, to);
+    }
+  }
+
   status(): NodeStatus {
     return this.life.status();
   }
@@ -201,10 +213,8 @@ export class ServerNode {
   }
 
   private dialPeers(): void {
-    // The cluster file says where members are now; who they are, it only says before the cluster is formed.
-    for (const { nodeId, address } of this.options.members) {
-      if (nodeId !== this.options.nodeId) this.env.network.dial(nodeId, address);
-    }
+    // Where members are now; who they are, the cluster file only says before the cluster is formed.
+    for (const { nodeId, address } of this.options.view.others) this.env.network.dial(nodeId, address);
   }
 
   /**
@@ -319,7 +329,7 @@ export class ServerNode {
   private end(error: Error | undefined): void {
     if (this.phase === 'stopped') return;
     this.phase = 'stopped';
-    for (const { nodeId } of this.options.members) this.env.network.stopDialing(nodeId);
+    for (const { nodeId } of this.options.view.others) this.env.network.stopDialing(nodeId);
     this.peers.reconnectAll('the node has stopped');
     this.options.onStopped(error);
     for (const done of this.afterStop) done();

@@ -12,11 +12,15 @@ import { WebSocketNetwork } from '../transport/websocket-network.js';
 import type { Member } from '../wire/clients/answers.js';
 import type { NodeStatus } from '../wire/clients/status.js';
 import { isNodeId, nodeIdRule } from '../wire/node-id.js';
+import { addressFault, splitAddress } from './config/address.js';
 import type { ClusterConfig } from './config/cluster-file.js';
+import { changedSettings } from './config/node-config.js';
 import type { NodeEvent } from './events.js';
 import { EventLog } from './operate/event-log.js';
+import { ClusterView } from './life/cluster-view.js';
 import { streamTopics } from './front/topics.js';
 import { createRoutes } from './operate/http.js';
+import { listenOnceKnown } from './listening.js';
 import { createLogger, type LogLevel } from './operate/logger.js';
 import { ServerNode } from './node.js';
 import { systemClock, systemEntropy, systemTimers } from './platform.js';
@@ -26,6 +30,8 @@ export interface ServerOptions {
   readonly nodeId: string;
   readonly cluster: ClusterConfig;
   readonly dataDirectory: string;
+  /** Where the node binds, host:port. Default: what the cluster file says, else the member's address. */
+  readonly listen?: string;
   /** Default `info`. */
   readonly logLevel?: LogLevel;
   /** What stands between the node and its disk; the disk itself when absent. Not under the store. */
@@ -33,13 +39,21 @@ export interface ServerOptions {
 }
 
 export interface RunningServer {
-  /** host:port of peers, clients and HTTP. */
+  /** host:port of peers, clients and HTTP, as others are told. */
   readonly address: string;
+  /** Where it is bound. */
+  readonly listen: string;
   /** Resolves when the node has ended: `undefined` after `stop`, otherwise what ended it. Never rejects. */
   readonly stopped: Promise<Error | undefined>;
   /** Hands leadership over, writes what was applied and closes. Idempotent. */
   stop(): Promise<void>;
   status(): NodeStatus;
+  /**
+   * Takes the addresses of members from a cluster file that is read again; the rest of it waits for the next
+   * start, which an event says. Never throws: a file that cannot be taken changes nothing, which an event
+   * says too.
+   */
+  reload(read: () => ClusterConfig): void;
 }
 
 /** When it is said that the end of a node waits for its disk. */
@@ -51,22 +65,24 @@ const slowDiskMs = 5_000;
  * `CORRUPT` or `DISK`.
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const own = findMember(options);
+  const { address } = findMember(options);
+  const listen = listenOf(options, address);
   const log = new EventLog(createLogger(options.logLevel ?? 'info', options.nodeId), systemClock);
   const report: Report<NodeEvent> = (event) => log.write(event);
   makePrivateFolder(options.dataDirectory, report);
   const lock = await lockDataFolder(options.dataDirectory);
-  return await startLocked(options, own, lock, report);
+  return await startLocked(options, { address, listen }, lock, report);
 }
 
 async function startLocked(
   options: ServerOptions,
-  own: Member,
+  { address, listen }: { readonly address: string; readonly listen: string },
   lock: FolderLock,
   report: Report<NodeEvent>,
 ): Promise<RunningServer> {
   const { nodeId, cluster, dataDirectory, wrapDisk = (own) => own } = options;
-  const { host, port } = splitAddress(own.address);
+  const { host, port } = splitAddress(listen);
+  const view = new ClusterView(nodeId, cluster.members);
   const disk = new NodeDisk(dataDirectory);
   const stores = new LevelStores(dataDirectory);
   const network = new WebSocketNetwork({ host, port, report, routes: () => routes });
@@ -83,7 +99,7 @@ async function startLocked(
     },
     software: thisSoftware,
     nodeId,
-    members: cluster.members,
+    view,
     config: cluster.node,
     stores,
     topics: streamTopics,
@@ -98,7 +114,7 @@ async function startLocked(
   };
   network.setHandler(node.handler);
   try {
-    await network.listen();
+    await listenOnceKnown(() => network.listen(), listen, report);
   } catch (error) {
     await close().catch((closeError: unknown) => {
       report({ kind: 'folderNotClosed', error: (closeError as Error).message });
@@ -114,15 +130,17 @@ async function startLocked(
       return error ?? (closeError as Error);
     }
   });
-  report({ kind: 'nodeStarted', address: own.address, dataDirectory });
+  report({ kind: 'nodeStarted', address, listen, dataDirectory });
   return {
-    address: own.address,
+    address,
+    listen,
     stopped,
     stop: async () => {
       node.stop(() => undefined);
       await stopped;
     },
     status: () => node.status(),
+    reload: (read) => reload({ ...options, listen }, node, read, report),
   };
 }
 
@@ -153,8 +171,31 @@ function findMember({ nodeId, cluster }: ServerOptions): Member {
   throw new KvorumError('CONFIG', `node ${nodeId} is not in the cluster file, which lists ${known}`);
 }
 
-function splitAddress(address: string): { host: string; port: number } {
-  const colon = address.lastIndexOf(':');
-  const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
-  return { host, port: Number(address.slice(colon + 1)) };
+function listenOf({ listen, nodeId, cluster }: ServerOptions, address: string): string {
+  const fault = listen === undefined ? undefined : addressFault(listen);
+  if (fault !== undefined) throw new KvorumError('CONFIG', `listen ${fault}, not ${JSON.stringify(listen)}`);
+  return listen ?? cluster.listenOf.get(nodeId) ?? address;
+}
+
+function reload(
+  started: ServerOptions,
+  node: ServerNode,
+  read: () => ClusterConfig,
+  report: Report<NodeEvent>,
+): void {
+  try {
+    const cluster = read();
+    node.moveMembers(cluster.members);
+    const settings = changedSettings(started.cluster.node, cluster.node);
+    const own = findMember({ ...started, cluster });
+    if (cluster.listenOf.get(started.nodeId) !== started.cluster.listenOf.get(started.nodeId))
+      settings.push('listen');
+    else if (started.listen === findMember(started).address && own.address !== started.listen)
+      settings.push('address');
+    report({ kind: 'clusterFileRead' });
+    if (settings.length > 0) report({ kind: 'settingsNeedRestart', settings });
+  } catch (error) {
+    if (!KvorumError.is(error)) throw error;
+    report({ kind: 'clusterFileRefused', error: error.message });
+  }
 }

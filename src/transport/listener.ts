@@ -61,6 +61,8 @@ export class Listener {
     const { host, port, report, limits, routes } = this.options;
     const { httpBodyBytesMax: bodyBytesMax, httpTimeoutMs: timeoutMs } = limits;
     const http = { routes: routes(), report, bodyBytesMax, timeoutMs };
+    // May be called again after a name was not known.
+    this.server.removeAllListeners('request');
     this.server.on('request', (request, response) => void answerHttp(http, request, response));
     return new Promise((resolve, reject) => {
       const onError = (error: NodeJS.ErrnoException): void => reject(cannotListen(host, port, error));

@@ -50,10 +50,11 @@ describe('cluster file', () => {
     ['an empty list', { members: [] }, /members/],
     ['a bad id', { members: [{ id: 'a b', address: 'h:1' }] }, /members\.0\.id/],
     ['an address without port', { members: [{ id: 'a', address: 'h' }] }, /members\.0\.address/],
+    ['a bad place to bind', { members: [{ id: 'a', address: 'h:1', listen: '*' }] }, /members\.0\.listen/],
     [
       'a port out of range',
       { members: [{ id: 'a', address: 'h:70000' }] },
-      /members\.0\.address: port 70000/,
+      /members\.0\.address must have a port .*70000/,
     ],
     ['an id twice', { members: [...members, { id: 'n1', address: 'h:1' }] }, /members\.2\.id.*members\.0/],
     [

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { ClusterView } from '../../src/server/life/cluster-view.js';
 import { FirstStart } from '../../src/server/life/forming.js';
 import {
   outdatedBy,
@@ -43,11 +44,17 @@ function hello(nodeId: string, change: Partial<PeerHello> = {}): PeerHello {
   };
 }
 
+function viewOf(nodeId: string): ClusterView {
+  return new ClusterView(
+    nodeId,
+    memberIds.map((id) => ({ nodeId: id, address: `${id}:1` })),
+  );
+}
+
 function forming(nodeId: string): FirstStart {
-  const addressOf = new Map(memberIds.map((id) => [id, `${id}:1`]));
   return new FirstStart({
     own: own(nodeId),
-    addressOf,
+    view: viewOf(nodeId),
     drawClusterId: () => 'c'.repeat(32),
     decodeFormation,
   });
@@ -73,7 +80,7 @@ describe('first start', () => {
   test('the state begins with the lowest level that all of them know', () => {
     const first = new FirstStart({
       own: { ...own('n1'), formatLevelMax: 5 },
-      addressOf: new Map(memberIds.map((id) => [id, `${id}:1`])),
+      view: viewOf('n1'),
       drawClusterId: () => 'c'.repeat(32),
       decodeFormation,
     });
@@ -119,7 +126,7 @@ describe('first start', () => {
   test('an emptied member stops instead of voting under its old identity', () => {
     const emptied = new FirstStart({
       own: { ...own('n2'), instanceId: 'b'.repeat(32) },
-      addressOf: new Map(),
+      view: viewOf('n2'),
       drawClusterId: () => '',
       decodeFormation,
     });
@@ -132,7 +139,7 @@ describe('first start', () => {
   test('a cluster of one forms by itself', () => {
     const alone = new FirstStart({
       own: { ...own('n1'), memberIds: ['n1'] },
-      addressOf: new Map([['n1', 'n1:1']]),
+      view: new ClusterView('n1', [{ nodeId: 'n1', address: 'n1:1' }]),
       drawClusterId: () => 'c'.repeat(32),
       decodeFormation,
     });

@@ -7,6 +7,7 @@ import { thisSoftware, type Software } from '../../src/kv/format-level.js';
 import { appliedKey } from '../../src/kv/records/schema.js';
 import type { OpenStore } from '../../src/kv/store.js';
 import type { Clients } from '../../src/server/front/clients.js';
+import { ClusterView } from '../../src/server/life/cluster-view.js';
 import { Life } from '../../src/server/life/life.js';
 import type { Peers } from '../../src/server/peers/peers.js';
 import { writeFormationRecord } from '../../src/server/life/formation-record.js';
@@ -70,7 +71,7 @@ class Bench {
       env,
       stores: this.stores,
       nodeId: 'n1',
-      members: pair.formation.members,
+      view: new ClusterView('n1', pair.formation.members),
       config,
       software: this.pair.options.software,
       version: '0.0.0',

@@ -2,7 +2,8 @@
 
 import { Option, type Command } from 'commander';
 import { join } from 'node:path';
-import type { ServerOptions } from '../../server/server.js';
+import { isatty } from 'node:tty';
+import type { RunningServer, ServerOptions } from '../../server/server.js';
 import { exitCodeOf, exitCodes } from '../terminal/exit-codes.js';
 import { say } from '../terminal/output.js';
 
@@ -12,6 +13,7 @@ interface StartFlags {
   readonly cluster: string;
   readonly node: string;
   readonly dataDir?: string;
+  readonly listen?: string;
   readonly logLevel: (typeof logLevels)[number];
   /** Given by `kvorum chaos`: where the node keeps the notes that faults of its disk are made from. */
   readonly chaosFolder?: string;
@@ -41,6 +43,12 @@ export function addStartCommand(program: Command): void {
       ),
     )
     .addOption(
+      new Option(
+        '--listen <host:port>',
+        'where it binds, such as 0.0.0.0:7401 (default: "listen" of the cluster file, else the address)',
+      ).env('KVORUM_LISTEN'),
+    )
+    .addOption(
       new Option('--log-level <level>', 'how much is logged to stderr')
         .env('KVORUM_LOG_LEVEL')
         .choices(logLevels)
@@ -62,18 +70,23 @@ async function runStart(flags: StartFlags): Promise<void> {
   });
   const { startServer } = await import('../../server/server.js');
   const { loadClusterFile } = await import('../../server/config/cluster-file.js');
+  let server: RunningServer | undefined = undefined;
+  reloadOnHangUp(() => server?.reload(() => loadClusterFile(flags.cluster)));
   const dataDirectory = flags.dataDir ?? join('.kvorum', flags.node);
-  const server = await startServer({
+  server = await startServer({
     nodeId: flags.node,
     cluster: loadClusterFile(flags.cluster),
     dataDirectory,
     logLevel: flags.logLevel,
+    ...(flags.listen === undefined ? {} : { listen: flags.listen }),
     ...(flags.chaosFolder === undefined ? {} : { wrapDisk: await notedIn(flags.chaosFolder) }),
   });
+  const { listen, address } = server;
+  const where = listen === address ? address : `${listen}, known as ${address}`;
   process.stdout.write(
-    `kvorum ${flags.node} listens on ${server.address}, data in ${dataDirectory}, process ${process.pid}\n`,
+    `kvorum ${flags.node} listens on ${where}, data in ${dataDirectory}, process ${process.pid}\n`,
   );
-  void stopRequested.then(() => server.stop());
+  void stopRequested.then(() => server?.stop());
   const fatal = await server.stopped;
   if (fatal !== undefined) say(`kvorum ${flags.node} stopped: ${fatal.message}`);
   // Nothing of a node that has ended may keep its process, whatever handle is still open.
@@ -84,6 +97,20 @@ async function runStart(flags: StartFlags): Promise<void> {
 async function notedIn(folder: string): Promise<NonNullable<ServerOptions['wrapDisk']>> {
   const { withSyncNotes } = await import('../../chaos/faults/sync-notes.js');
   return (disk) => withSyncNotes(disk, folder);
+}
+
+/**
+ * SIGHUP asks a service to read its files again, but the kernel also sends it when the terminal of a process
+ * is closed: then the node stops, as at SIGTERM, instead of staying behind unseen. A node with a channel to
+ * its parent hears nothing of either (`listenForStop`).
+ */
+function reloadOnHangUp(reload: () => void): void {
+  const startedInTerminal = isatty(2);
+  if (process.send !== undefined) return;
+  process.on('SIGHUP', () => {
+    if (startedInTerminal && !isatty(2)) process.kill(process.pid, 'SIGTERM');
+    else reload();
+  });
 }
 
 /**

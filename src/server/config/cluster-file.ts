@@ -3,10 +3,12 @@
 
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import type { NodeId } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import type { Settings, ValuesOf } from '../../base/settings.js';
 import type { Member } from '../../wire/clients/answers.js';
 import { isNodeId, nodeIdRule } from '../../wire/node-id.js';
+import { addressFault } from './address.js';
 import { membersMax } from './members.js';
 import {
   defaultNodeConfig,
@@ -18,6 +20,8 @@ import {
 
 export interface ClusterConfig {
   readonly members: readonly Member[];
+  /** Where a member binds, host:port, when that is not the address that others are told. */
+  readonly listenOf: ReadonlyMap<NodeId, string>;
   readonly node: NodeConfig;
 }
 
@@ -37,12 +41,18 @@ const groups = {
   snapshot: fieldsOf(nodeSettings.snapshot).optional(),
 } satisfies Record<SettingGroup, z.ZodType>;
 
+const address = z.string().superRefine((text, context) => {
+  const fault = addressFault(text);
+  if (fault !== undefined) context.addIssue({ code: 'custom', message: fault });
+});
+
 const clusterFile = z.strictObject({
   members: z
     .array(
       z.strictObject({
         id: z.string().refine(isNodeId, `must be ${nodeIdRule}`),
-        address: z.string().regex(/^[^\s:/]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$/, 'must be host:port'),
+        address,
+        listen: address.optional(),
       }),
     )
     .min(1)
@@ -134,11 +144,6 @@ export function parseClusterConfig(json: unknown, source: string): ClusterConfig
       seen.set(member[name], position);
     });
   }
-  members.forEach(({ address }, position) => {
-    const port = Number(address.slice(address.lastIndexOf(':') + 1));
-    if (port >= 1 && port <= 65_535) return;
-    throw new KvorumError('CONFIG', `${source}: members.${position}.address: port ${port} is not 1 to 65535`);
-  });
   const walConfig = { ...defaultNodeConfig.wal, ...wal };
   const logBytesMax = Math.min(defaultNodeConfig.snapshot.logBytesMax, Math.floor(walConfig.quotaBytes / 2));
   const node: NodeConfig = {
@@ -156,5 +161,10 @@ export function parseClusterConfig(json: unknown, source: string): ClusterConfig
     if (!KvorumError.is(error)) throw error;
     throw new KvorumError('CONFIG', `${source}: ${error.message}`);
   }
-  return { members: members.map(({ id, address }) => ({ nodeId: id, address })), node };
+  const listens = members.flatMap(({ id, listen }) => (listen === undefined ? [] : [[id, listen] as const]));
+  return {
+    members: members.map(({ id, address: at }) => ({ nodeId: id, address: at })),
+    listenOf: new Map(listens),
+    node,
+  };
 }

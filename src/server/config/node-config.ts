@@ -171,3 +171,12 @@ export function validateNodeConfig(config: NodeConfig): void {
     throw new KvorumError('CONFIG', `wal.quotaBytes must be at least four segments, not ${quotaBytes}`);
   }
 }
+
+/** The settings in which two configurations differ, as a cluster file names them. */
+export function changedSettings(before: NodeConfig, after: NodeConfig): string[] {
+  return (Object.keys(nodeSettings) as SettingGroup[]).flatMap((group) => {
+    const [old, now]: ValuesOf<Settings>[] = [before[group], after[group]];
+    const names = Object.keys(nodeSettings[group]).filter((name) => old?.[name] !== now?.[name]);
+    return names.map((name) => `${group}.${name}`);
+  });
+}

@@ -9,11 +9,12 @@ import type { KvorumError } from '../../base/errors.js';
 import { formatLevels } from '../../kv/format-level.js';
 import type { Formation } from '../../wire/commands/entry-codec.js';
 import type { PeerHello } from '../../wire/peers/frames.js';
+import type { ClusterView } from './cluster-view.js';
 import { refuseFormation, type OwnIdentity } from './identity.js';
 
 export interface FormingOptions {
   readonly own: OwnIdentity;
-  readonly addressOf: ReadonlyMap<NodeId, string>;
+  readonly view: ClusterView;
   drawClusterId(): string;
   decodeFormation(payload: Uint8Array): Formation;
 }
@@ -66,12 +67,12 @@ export class FirstStart {
   }
 
   private formIfComplete(): FormingStep {
-    const { own, addressOf } = this.options;
+    const { own, view } = this.options;
     if (own.nodeId !== own.memberIds[0] || this.missing.length > 0) return { kind: 'wait' };
     const members = own.memberIds.map((nodeId) => ({
       nodeId,
       instanceId: nodeId === own.nodeId ? own.instanceId : (this.emptyPeers.get(nodeId)?.instanceId ?? ''),
-      address: addressOf.get(nodeId) ?? '',
+      address: view.addressOf(nodeId) ?? '',
     }));
     const heard = [...this.emptyPeers.values()].map((peer) => peer.formatLevelMax);
     const formatLevel = Math.min(own.formatLevelMax, ...heard);

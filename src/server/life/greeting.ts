@@ -1,9 +1,10 @@
 // What this node says of itself to peers and clients when a link opens.
 
 import { encodeFormation, type Formation } from '../../wire/commands/entry-codec.js';
-import type { Member, ServerHello } from '../../wire/clients/answers.js';
+import type { ServerHello } from '../../wire/clients/answers.js';
 import type { PeerHello } from '../../wire/peers/frames.js';
 import { ownVersions } from '../../wire/versions.js';
+import type { ClusterView } from './cluster-view.js';
 import type { OwnIdentity } from './identity.js';
 import { formatLevelOf, type Running } from './standing.js';
 
@@ -31,8 +32,8 @@ export function peerHelloOf(
   };
 }
 
-/** `members`: of the cluster file, which says where members are now. */
-export function serverHelloOf(members: readonly Member[], running: Running): ServerHello {
+/** `view`: where members are now. */
+export function serverHelloOf(view: ClusterView, running: Running): ServerHello {
   const { own, formation, replica } = running;
   const { leaderId, currentTerm: term } = replica.raft;
   return {
@@ -44,7 +45,7 @@ export function serverHelloOf(members: readonly Member[], running: Running): Ser
     nodeId: own.nodeId,
     members: formation.members.map(({ nodeId: id, address }) => ({
       nodeId: id,
-      address: members.find((candidate) => candidate.nodeId === id)?.address ?? address,
+      address: view.addressOf(id) ?? address,
     })),
     leaderId,
     term,

@@ -14,10 +14,11 @@ import { clearLog, firstCurrent, nextLogName, writeCurrent } from '../../storage
 import { damageOf, writeDamage } from '../../storage/folder/damage.js';
 import { isNoSpace } from '../../storage/disk/no-space.js';
 import { decodeFormation, type Formation } from '../../wire/commands/entry-codec.js';
-import type { Member, ServerHello } from '../../wire/clients/answers.js';
+import type { ServerHello } from '../../wire/clients/answers.js';
 import type { NodeStatus } from '../../wire/clients/status.js';
 import type { PeerHello, PeerRefusal } from '../../wire/peers/frames.js';
 import { formOnDisk, openFolder, reportDifferences, type Folder, type OpenedLog } from './boot.js';
+import type { ClusterView } from './cluster-view.js';
 import type { Contain } from '../containment.js';
 import type { ServerEnv } from '../events.js';
 import type { Clients } from '../front/clients.js';
@@ -56,8 +57,7 @@ export interface LifeOptions {
   readonly env: ServerEnv;
   readonly stores: Stores;
   readonly nodeId: NodeId;
-  /** Of the cluster file. */
-  readonly members: readonly Member[];
+  readonly view: ClusterView;
   readonly config: NodeConfig;
   /** What this node can work with. */
   readonly software: Software;
@@ -112,12 +112,12 @@ export class Life {
 
   /** Reads the disk and goes on from what it holds; `opened` when links may be made. */
   open(opened: () => void): void {
-    const { nodeId, members } = this.options;
+    const { nodeId, view } = this.options;
     const folder = openFolder(this.disk);
     this.now = { kind: 'opening', current: folder.current };
-    const memberIds = members.map((member) => member.nodeId).sort();
     const incarnation = toHex(this.env.entropy.bytes(idBytes));
     const { formatLevelMax } = this.options.software;
+    const { memberIds } = view;
     const own = { nodeId, instanceId: folder.instanceId, incarnation, formatLevelMax, memberIds };
     removeUnusedStores(this.env, this.disk.stores, folder.current, () => {
       openPair(this.disk, folder, (error, found) => {
@@ -183,7 +183,7 @@ export class Life {
   serverHello(): ServerHello | undefined {
     const { running } = this;
     if (running === undefined || running.replica.isHalted) return undefined;
-    return serverHelloOf(this.options.members, running);
+    return serverHelloOf(this.options.view, running);
   }
 
   /** Judges a peer's hello, and learns from it (server/peers/peers.ts). */
@@ -255,7 +255,7 @@ export class Life {
 
   private begin(own: OwnIdentity, { record, current }: Folder, found: OpenedFolder): void {
     const formation = record?.formation;
-    if (formation !== undefined) reportDifferences(this.env.report, this.options.members, formation);
+    if (formation !== undefined) reportDifferences(this.env.report, this.options.view.members, formation);
     if (found.kind === 'damaged') this.recover(own, formation, found);
     else if (formation === undefined || found.log === undefined) this.form(own, found.opened);
     else this.run(own, formation, { current, opened: found.opened, log: found.log });
@@ -263,9 +263,8 @@ export class Life {
 
   private form(own: OwnIdentity, opened: OpenedStore): void {
     const { current } = this.now;
-    const addressOf = new Map(this.options.members.map((member) => [member.nodeId, member.address]));
     const drawClusterId = (): string => toHex(this.env.entropy.bytes(idBytes));
-    const firstStart = new FirstStart({ own, addressOf, drawClusterId, decodeFormation });
+    const firstStart = new FirstStart({ own, view: this.options.view, drawClusterId, decodeFormation });
     const forming: Forming = { kind: 'forming', own, current, opened, firstStart };
     this.now = forming;
     this.takeFormingStep(forming, firstStart.begin());

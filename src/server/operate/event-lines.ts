@@ -30,6 +30,11 @@ const detailsOf = ({ details }: { readonly details: LogFields }): LogFields => (
 const eventLines = {
   // The process.
   nodeStarted: { level: 'info', text: () => 'node started' },
+  ownNameUnknown: {
+    level: 'warn',
+    text: () => 'the name this node is to listen on is not known here yet; it is asked for again',
+    rarelyPer: ({ listen }) => listen,
+  },
   nodeFailed: {
     level: 'error',
     text: ({ message }) => `the node stops: ${message}`,
@@ -53,6 +58,16 @@ const eventLines = {
   fileMovesMember: {
     level: 'warn',
     text: () => 'the cluster file gives a member another address than at the first start; it is used',
+  },
+  clusterFileRead: { level: 'info', text: () => 'the cluster file was read again' },
+  clusterFileRefused: {
+    level: 'error',
+    text: () => 'the cluster file was read again and is refused; the node goes on as before',
+  },
+  memberMoved: { level: 'info', text: () => 'a member has another address from now on' },
+  settingsNeedRestart: {
+    level: 'warn',
+    text: () => 'the cluster file changes what is only taken at the next start of this node',
   },
   // Damage.
   damageNoted: {

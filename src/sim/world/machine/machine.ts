@@ -9,6 +9,7 @@ import type { StoreRecord } from '../../../kv/store.js';
 import type { NodeConfig } from '../../../server/config/node-config.js';
 import type { NodeEvent, NodeEventKind, ServerEnv } from '../../../server/events.js';
 import type { StreamTopics } from '../../../server/front/streams.js';
+import { ClusterView } from '../../../server/life/cluster-view.js';
 import { ServerNode } from '../../../server/node.js';
 import { EventLog } from '../../../server/operate/event-log.js';
 import type { Member } from '../../../wire/clients/answers.js';
@@ -173,7 +174,7 @@ export class Machine {
     const node: ServerNode = new ServerNode({
       env,
       nodeId: this.name,
-      members,
+      view: new ClusterView(this.name, members),
       config: this.config,
       stores: this.stores.attach(process),
       topics: this.context.topics,
