@@ -50,6 +50,13 @@ export const raftSettings = {
     unit: 'ms',
     words: '… and this, if an election is not due before',
   },
+  diskHungMs: {
+    default: 5_000,
+    min: 1,
+    max: timeMsMax,
+    unit: 'ms',
+    words: 'a leader whose disk has had one write under way for longer hands over',
+  },
   /** The default keeps a frame under 256 KiB; the maximum fits into one message. */
   appendBytesMax: {
     default: 224 * kibibyte,

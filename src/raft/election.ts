@@ -14,6 +14,7 @@ import {
   becomeLeader,
   becomePreCandidate,
   canCampaign,
+  disksTakeMs,
   newElectionDeadlineMs,
 } from './roles.js';
 import type { Candidate, Follower, PreCandidate, RaftState } from './state.js';
@@ -46,15 +47,7 @@ export function electionTimeout(state: RaftState, role: Follower | PreCandidate 
 export function startPreVote(state: RaftState): void {
   const precandidate = becomePreCandidate(state);
   for (const to of peersOf(state.configuration, state.nodeId)) {
-    if (!isVoter(state.configuration, to)) continue;
-    state.output.send({
-      kind: 'preVote',
-      from: state.nodeId,
-      to,
-      term: state.currentTerm + 1,
-      lastLogIndex: state.log.lastIndex,
-      lastLogTerm: state.log.lastTerm,
-    });
+    if (isVoter(state.configuration, to)) preVote(state, to);
   }
   countPreVotes(state, precandidate);
 }
@@ -66,26 +59,36 @@ export function startPreVote(state: RaftState): void {
 export function campaign(state: RaftState, options: { leadershipTransfer: boolean }): void {
   assert(canCampaign(state), 'only a voter campaigns');
   assert(isDiskIdle(state), 'a member with a unit under way does not campaign');
-  becomeCandidate(state);
+  const candidate = becomeCandidate(state, options.leadershipTransfer);
   for (const to of peersOf(state.configuration, state.nodeId)) {
-    if (!isVoter(state.configuration, to)) continue;
-    state.output.sendAfterPersist({
-      kind: 'requestVote',
-      from: state.nodeId,
-      to,
-      term: state.currentTerm,
-      lastLogIndex: state.log.lastIndex,
-      lastLogTerm: state.log.lastTerm,
-      leadershipTransfer: options.leadershipTransfer,
-    });
+    if (isVoter(state.configuration, to)) requestVote(state, candidate, to);
   }
 }
 
-/** A unit became durable: if it holds this candidate's own vote, that vote counts from now on. */
+/**
+ * A unit became durable: if it holds this candidate's own vote, that vote counts from now on, and the others
+ * are asked only now. How long that may take is up to their disks, which may be as slow as this one.
+ */
 export function countOwnVote(state: RaftState, candidate: Candidate, sequence: number): void {
   if (sequence < candidate.voteSequence || candidate.votes.has(state.nodeId)) return;
   candidate.votes.set(state.nodeId, true);
+  candidate.electionDeadlineMs = newElectionDeadlineMs(state) + disksTakeMs(state);
   countVotes(state, candidate);
+}
+
+/** A unit became durable: if it holds the vote that was given, its candidate has that only from now on. */
+export function noteGrantDurable(state: RaftState, follower: Follower, sequence: number): void {
+  if (follower.grantSequence === undefined || sequence < follower.grantSequence) return;
+  follower.grantSequence = undefined;
+  if (follower.leaderId !== undefined) return;
+  follower.electionDeadlineMs = newElectionDeadlineMs(state) + disksTakeMs(state);
+}
+
+/** A link to the peer was opened: what it was asked on the one before is lost. */
+export function askAgain(state: RaftState, role: PreCandidate | Candidate, peer: NodeId): void {
+  if (peer === state.nodeId || !isVoter(state.configuration, peer)) return;
+  if (role.name === 'precandidate') preVote(state, peer);
+  else requestVote(state, role, peer);
 }
 
 /** "Would you vote for me in `term`?" Changes nothing here: neither term, nor vote, nor timer. */
@@ -156,7 +159,10 @@ export function handleRequestVote(state: RaftState, message: RequestVote): void 
   if (state.role.name === 'precandidate') becomeFollower(state, state.currentTerm, undefined);
   // "without receiving AppendEntries RPC from current leader or granting vote to candidate" (Figure 2,
   // Followers).
-  if (state.role.name === 'follower') state.role.electionDeadlineMs = newElectionDeadlineMs(state);
+  if (state.role.name === 'follower') {
+    state.role.electionDeadlineMs = newElectionDeadlineMs(state);
+    state.role.grantSequence = state.hardStateChanged ? state.units.nextSequence : state.units.lastSequence;
+  }
   // Also for a repeated request: the grant that it repeats may not be durable yet, and the first answer may
   // be lost.
   state.output.sendAfterPersist(result);
@@ -198,6 +204,29 @@ export function isDiskIdle(state: RaftState): boolean {
   return state.units.isEmpty && !state.output.changesLog && !state.hardStateChanged;
 }
 
+function preVote(state: RaftState, to: NodeId): void {
+  state.output.send({
+    kind: 'preVote',
+    from: state.nodeId,
+    to,
+    term: state.currentTerm + 1,
+    lastLogIndex: state.log.lastIndex,
+    lastLogTerm: state.log.lastTerm,
+  });
+}
+
+function requestVote(state: RaftState, { leadershipTransfer }: Candidate, to: NodeId): void {
+  state.output.sendAfterPersist({
+    kind: 'requestVote',
+    from: state.nodeId,
+    to,
+    term: state.currentTerm,
+    lastLogIndex: state.log.lastIndex,
+    lastLogTerm: state.log.lastTerm,
+    leadershipTransfer,
+  });
+}
+
 /** A grant stays: a refusal after it answers an older request, from before this member's present term. */
 function recordVote(role: PreCandidate | Candidate, result: PreVoteResult | RequestVoteResult): void {
   if (result.voteGranted || !role.votes.has(result.from)) role.votes.set(result.from, result.voteGranted);
@@ -211,7 +240,10 @@ function countPreVotes(state: RaftState, precandidate: PreCandidate): void {
 
 function countVotes(state: RaftState, candidate: Candidate): void {
   const result = voteResult(state.configuration, candidate.votes);
-  if (result === 'lost') becomeFollower(state, state.currentTerm, undefined);
+  if (result === 'lost') {
+    // Nobody's disk has to be waited for any more.
+    becomeFollower(state, state.currentTerm, undefined).electionDeadlineMs = newElectionDeadlineMs(state);
+  }
   if (result !== 'won') return;
   const leader = becomeLeader(state);
   // "it must have each leader commit a blank no-op entry into the log at the start of its term" (§8; §6.4).

@@ -13,16 +13,16 @@ import { confirmRounds, repeatReadRequest } from './reads.js';
 import { askForLost, hasCommittedInTerm } from './replication.js';
 import { becomeFollower } from './roles.js';
 import type { Leader, RaftState } from './state.js';
-import { abandonLateTransfer, continueTransfer } from './transfer.js';
+import { continueTransfer, isTransferLate, startTransfer } from './transfer.js';
 import type { NodeId } from './types.js';
 
-/** The leader's timer: steps down if it must, else sends what is due. */
-export function leaderTimeout(state: RaftState, leader: Leader): void {
-  if (isDiskHung(state) || !hasQuorum(state, leader)) {
+/** The leader's timer: steps down if it must, which a late timer does not tell, else sends what is due. */
+export function leaderTimeout(state: RaftState, leader: Leader, isLate: boolean): void {
+  // Who was held up itself has yet to hear what the others sent meanwhile; they must hear of it now.
+  if (!isLate && mustStepDown(state, leader)) {
     becomeFollower(state, state.currentTerm, undefined);
     return;
   }
-  abandonLateTransfer(state, leader);
   if (state.now >= leader.nextHeartbeatMs) {
     // Only here: rounds for reads come as often as reads, and would put off for ever what is looked at here.
     leader.nextHeartbeatMs = state.now + state.config.heartbeatIntervalMs;
@@ -90,6 +90,22 @@ export function handleHeartbeatResult(
 }
 
 /**
+ * A disk that hangs: another member is asked to take over, and nobody in time is no reason to go on. Ends a
+ * transfer that took too long.
+ */
+function mustStepDown(state: RaftState, leader: Leader): boolean {
+  if (!hasQuorum(state, leader)) return true;
+  const isHung = isDiskHung(state);
+  if (isTransferLate(state, leader)) {
+    if (isHung) return true;
+    leader.transfer = undefined;
+  }
+  if (!isHung || leader.transfer !== undefined) return false;
+  startTransfer(state, undefined);
+  return leader.transfer === undefined;
+}
+
+/**
  * Whether a quorum of voters, this one included, was heard from within the shortest election timeout (§6.2).
  */
 function hasQuorum(state: RaftState, leader: Leader): boolean {
@@ -101,7 +117,7 @@ function hasQuorum(state: RaftState, leader: Leader): boolean {
 
 /** A leader whose disk hangs would keep the cluster from electing one that can write (hashicorp/raft#503). */
 function isDiskHung(state: RaftState): boolean {
-  return state.now - state.units.oldestPutOutMs > state.config.electionTimeoutMsMin;
+  return state.now - state.units.underWaySinceMs > state.config.diskHungMs;
 }
 
 /** Tells of commits that no entries told of. The round is one that was already sent, so no read joins it. */

@@ -20,8 +20,12 @@ interface Timed {
 export type Input = Timed &
   (
     | { readonly kind: 'message'; readonly message: Message }
-    /** `deadlineMs` has passed. Early or repeated ones are harmless. */
-    | { readonly kind: 'timeout' }
+    /**
+     * `deadlineMs` has passed. Early or repeated ones are harmless. `isLate`: this process was held up, and
+     * what arrived meanwhile has not been fed in yet: a leader sends what is due and judges nothing; another
+     * `timeout` without it must follow once all of that is fed in. Only a leader may be fed such a one.
+     */
+    | { readonly kind: 'timeout'; readonly isLate?: boolean }
     /** New entries from this node's clients. Answered in the same output by `proposal`. */
     | { readonly kind: 'propose'; readonly proposals: readonly Proposal[] }
     /**

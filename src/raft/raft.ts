@@ -7,7 +7,7 @@ import { Prng } from '../base/prng.js';
 import { ApplyQueue } from './apply-queue.js';
 import { handOutCommitted, noteApplied, receiveEntriesToApply } from './apply.js';
 import type { RaftConfig } from './config.js';
-import { countOwnVote, electionTimeout, noteLinkDown } from './election.js';
+import { askAgain, countOwnVote, electionTimeout, noteGrantDurable, noteLinkDown } from './election.js';
 import { leaderTimeout, openReadRound } from './heartbeat.js';
 import type { EntryReader, Input, Output, Persist } from './io.js';
 import { Log } from './log.js';
@@ -84,6 +84,7 @@ export class Raft {
       isLeaderLinkDown: false,
       verifiedIndex: 0,
       electionDeadlineMs: now,
+      grantSequence: undefined,
       waitingReads: [],
     };
     // Whatever was applied was committed, and so was what the log begins after; the recorded commit index is
@@ -129,7 +130,7 @@ export class Raft {
         receive(state, input.message);
         break;
       case 'timeout':
-        this.timeout();
+        this.timeout(input.isLate ?? false);
         break;
       case 'propose':
         state.output.proposal = propose(state, input.proposals);
@@ -153,8 +154,7 @@ export class Raft {
         this.peerDown(input.peer);
         break;
       case 'peerUp':
-        // What was in flight on an earlier link is lost.
-        if (state.role.name === 'leader') state.role.progress.get(input.peer)?.becomeProbe();
+        this.peerUp(input.peer);
         break;
       case 'truncatePrefix':
         truncatePrefix(state, input.index);
@@ -232,6 +232,17 @@ export class Raft {
     return this.state.log.durableIndex;
   }
 
+  /** Since when one unit has been with the disk, ms of the core's time; `undefined` when none is. */
+  get diskBusySinceMs(): number | undefined {
+    const { underWaySinceMs } = this.state.units;
+    return underWaySinceMs === Infinity ? undefined : underWaySinceMs;
+  }
+
+  /** The longest that the disk took for a unit in the last 5 to 10 s, ms; 0 when it had nothing to do. */
+  get slowestSyncMs(): number {
+    return this.state.units.slowestSync.recentMs(this.state.now);
+  }
+
   /** Payload bytes of entries in memory. */
   get cacheBytes(): number {
     return this.state.log.cacheBytes;
@@ -281,18 +292,19 @@ export class Raft {
     }));
   }
 
-  private timeout(): void {
+  private timeout(isLate: boolean): void {
     const { state } = this;
     if (state.now >= state.apply.readAgainMs) state.apply.readAgainMs = Infinity;
-    if (state.role.name === 'leader') leaderTimeout(state, state.role);
-    else electionTimeout(state, state.role);
+    if (state.role.name === 'leader') leaderTimeout(state, state.role, isLate);
+    else if (!isLate) electionTimeout(state, state.role);
   }
 
   private persisted(persist: Persist): void {
     const { state } = this;
-    const coveredIndex = state.units.complete(persist);
+    const coveredIndex = state.units.complete(persist, state.now);
     state.log.markDurable(coveredIndex);
     if (state.role.name === 'candidate') countOwnVote(state, state.role, persist.sequence);
+    else if (state.role.name === 'follower') noteGrantDurable(state, state.role, persist.sequence);
     if (state.role.name === 'leader') advanceCommitIndex(state, state.role);
   }
 
@@ -304,6 +316,13 @@ export class Raft {
     }
     state.peerReads.delete(reader.peer);
     if (state.role.name === 'leader') receiveEntriesToSend(state, state.role, reader.peer, entries);
+  }
+
+  /** What was in flight on an earlier link is lost. */
+  private peerUp(peer: NodeId): void {
+    const { role } = this.state;
+    if (role.name === 'leader') role.progress.get(peer)?.becomeProbe();
+    else if (role.name !== 'follower') askAgain(this.state, role, peer);
   }
 
   private peerDown(peer: NodeId): void {

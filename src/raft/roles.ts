@@ -33,6 +33,7 @@ export function becomeFollower(state: RaftState, term: Term, leaderId: NodeId | 
     isLeaderLinkDown: false,
     verifiedIndex: state.commitIndex,
     electionDeadlineMs: keepsDeadline ? role.electionDeadlineMs : newElectionDeadlineMs(state),
+    grantSequence: undefined,
     waitingReads: [],
   };
   state.role = follower;
@@ -58,7 +59,7 @@ export function becomePreCandidate(state: RaftState): PreCandidate {
  * "On conversion to candidate, start election: increment currentTerm, vote for self, reset election timer"
  * (Figure 2). Its own vote counts when the unit that this step puts out is durable.
  */
-export function becomeCandidate(state: RaftState): Candidate {
+export function becomeCandidate(state: RaftState, leadershipTransfer: boolean): Candidate {
   assert(state.role.name !== 'leader', 'a leader does not campaign');
   leaveRole(state);
   state.currentTerm++;
@@ -68,6 +69,7 @@ export function becomeCandidate(state: RaftState): Candidate {
     name: 'candidate',
     votes: new Map(),
     voteSequence: state.units.nextSequence,
+    leadershipTransfer,
     electionDeadlineMs: newElectionDeadlineMs(state),
   };
   state.role = candidate;
@@ -116,6 +118,14 @@ export function canCampaign(state: RaftState): boolean {
 export function newElectionDeadlineMs(state: RaftState): number {
   const { electionTimeoutMsMin, electionTimeoutMsMax } = state.config;
   return state.now + state.prng.integer(electionTimeoutMsMin, electionTimeoutMsMax);
+}
+
+/**
+ * How much longer than messages an election takes where disks are as slow as this one: one sync for a vote,
+ * and one that it may have to wait for before. A disk that takes longer than `diskHungMs` is no measure.
+ */
+export function disksTakeMs(state: RaftState): number {
+  return 2 * Math.min(state.units.slowestSync.recentMs(state.now), state.config.diskHungMs);
 }
 
 function leaveRole(state: RaftState): void {

@@ -66,6 +66,8 @@ export interface Follower {
   verifiedIndex: LogIndex;
   /** A pre-vote begins when this has passed, ms. */
   electionDeadlineMs: number;
+  /** The unit with the vote that this member gave; undefined once that is durable, and if there is none. */
+  grantSequence: number | undefined;
   /** ReadIndex requests of this node that the leader has not answered, as asked; at most readsMax. */
   readonly waitingReads: number[];
 }
@@ -83,6 +85,9 @@ export interface Candidate {
   readonly votes: Map<NodeId, boolean>;
   /** The unit that holds its own vote. */
   readonly voteSequence: number;
+  /** Members that hear from a leader answer all the same: that leader asked for it (§4.2.3). */
+  readonly leadershipTransfer: boolean;
+  /** Counts from when its own vote is durable: before that nobody has been asked. */
   electionDeadlineMs: number;
 }
 

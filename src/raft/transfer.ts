@@ -8,7 +8,7 @@ import { campaign, isDiskIdle } from './election.js';
 import type { TimeoutNow } from './messages.js';
 import type { Progress } from './progress.js';
 import { isVoter } from './quorum.js';
-import { canCampaign } from './roles.js';
+import { canCampaign, disksTakeMs } from './roles.js';
 import type { Leader, RaftState } from './state.js';
 import type { NodeId } from './types.js';
 
@@ -25,7 +25,9 @@ export function startTransfer(state: RaftState, to: NodeId | undefined): void {
   const progress = leader.progress.get(target);
   if (progress === undefined || progress.mode === 'snapshot') return;
   if (leader.transfer?.target === target) return;
-  leader.transfer = { target, deadlineMs: state.now + state.config.electionTimeoutMsMax };
+  // The target's vote for itself and those of the others wait for disks that may be as slow as this one.
+  const deadlineMs = state.now + state.config.electionTimeoutMsMax + disksTakeMs(state);
+  leader.transfer = { target, deadlineMs };
   continueTransfer(state, leader);
 }
 
@@ -44,8 +46,8 @@ export function continueTransfer(state: RaftState, leader: Leader): void {
  * "If leadership transfer does not complete after about an election timeout, the prior leader aborts the
  * transfer" (§3.10), and takes proposals again.
  */
-export function abandonLateTransfer(state: RaftState, leader: Leader): void {
-  if (leader.transfer !== undefined && state.now >= leader.transfer.deadlineMs) leader.transfer = undefined;
+export function isTransferLate(state: RaftState, { transfer }: Leader): boolean {
+  return transfer !== undefined && state.now >= transfer.deadlineMs;
 }
 
 /**

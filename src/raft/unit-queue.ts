@@ -6,6 +6,7 @@
 
 import { assert } from '../base/assert.js';
 import type { Persist } from './io.js';
+import { SlowestSync } from './slowest-sync.js';
 import type { LogIndex, Term } from './types.js';
 
 interface Unit {
@@ -18,10 +19,15 @@ interface Unit {
 }
 
 export class UnitQueue {
+  /** Of the units that became durable. */
+  readonly slowestSync = new SlowestSync();
   /** Ascending sequences, without gaps. */
   private readonly pending: Unit[] = [];
-  private lastSequence = 0;
+  /** The sequence of the newest unit; 0 before the first. */
+  lastSequence = 0;
   private durable: Term;
+  /** When a unit became durable last. */
+  private completedMs = -Infinity;
 
   /** `durableTerm`: the currentTerm that recovery found. */
   constructor(durableTerm: Term) {
@@ -42,9 +48,13 @@ export class UnitQueue {
     return this.durable;
   }
 
-  /** When the oldest pending unit was put out; Infinity when none is pending. */
-  get oldestPutOutMs(): number {
-    return this.pending[0]?.putOutMs ?? Infinity;
+  /**
+   * Since when the disk has had the oldest pending unit, Infinity when none is pending: it takes one after the
+   * other, so what waits behind another unit is not with it yet.
+   */
+  get underWaySinceMs(): number {
+    const oldest = this.pending[0];
+    return oldest === undefined ? Infinity : Math.max(oldest.putOutMs, this.completedMs);
   }
 
   /** Adds a unit that ends at `index`. Returns what the loop feeds back when it is durable. */
@@ -63,8 +73,9 @@ export class UnitQueue {
    * The unit and all before it are durable. Returns the index through which that makes today's log durable, 0
    * when the completion was known already. Throws `AssertionError` for a completion of a unit that never was.
    */
-  complete(persisted: Persist): LogIndex {
+  complete(persisted: Persist, nowMs: number): LogIndex {
     assert(persisted.sequence <= this.lastSequence, `unit ${persisted.sequence} was never put out`);
+    if (this.isPending(persisted)) this.slowestSync.note(nowMs, nowMs - this.underWaySinceMs);
     let coveredIndex = 0;
     for (let first = this.pending[0]; first !== undefined; first = this.pending[0]) {
       if (first.sequence > persisted.sequence) break;
@@ -73,9 +84,15 @@ export class UnitQueue {
         assert(first.index === persisted.index, `unit ${first.sequence} came back with another index`);
       }
       this.durable = first.term;
+      this.completedMs = nowMs;
       coveredIndex = first.coveredIndex;
       this.pending.shift();
     }
     return coveredIndex;
+  }
+
+  private isPending({ sequence }: Persist): boolean {
+    const oldest = this.pending[0];
+    return oldest !== undefined && oldest.sequence <= sequence;
   }
 }

@@ -17,7 +17,7 @@ export interface TransportLimits {
   readonly pingIntervalMs: number;
   /** A link without any byte from the other side for this long is dead. A multiple of pingIntervalMs. */
   readonly deadAfterMs: number;
-  /** From the start of a dial to the open link. */
+  /** From the start of a dial to the open link: two round trips, between nodes that may be far away. */
   readonly dialTimeoutMs: number;
   /**
    * Bounds of the random wait before dialing again; the upper one doubles with each failure from the lower
@@ -45,7 +45,7 @@ export const defaultTransportLimits: TransportLimits = {
   clientBufferedBytesMax: 16 * 1_048_576,
   pingIntervalMs: 2_000,
   deadAfterMs: 6_000,
-  dialTimeoutMs: 1_000,
+  dialTimeoutMs: 3_000,
   redialMsMin: 20,
   redialMsMax: 1_000,
   stableAfterMs: 1_000,

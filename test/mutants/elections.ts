@@ -23,8 +23,8 @@ export const electionMutants: readonly Mutant[] = [
     edits: [
       {
         file: election,
-        find: "state.output.sendAfterPersist({\n      kind: 'requestVote',",
-        replace: "state.output.send({\n      kind: 'requestVote',",
+        find: "state.output.sendAfterPersist({\n    kind: 'requestVote',",
+        replace: "state.output.send({\n    kind: 'requestVote',",
       },
     ],
   },
@@ -98,8 +98,8 @@ export const electionMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'raft/heartbeat.ts',
-        find: 'isDiskHung(state) || !hasQuorum(state, leader)',
-        replace: 'isDiskHung(state)',
+        find: '  if (!hasQuorum(state, leader)) return true;\n',
+        replace: '',
       },
     ],
   },
@@ -120,8 +120,8 @@ export const electionMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'raft/heartbeat.ts',
-        find: 'isDiskHung(state) || !hasQuorum(state, leader)',
-        replace: '!hasQuorum(state, leader)',
+        find: '  const isHung = isDiskHung(state);\n',
+        replace: '  const isHung = false;\n',
       },
     ],
   },

@@ -130,8 +130,8 @@ export const replicationMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'raft/raft.ts',
-        find: 'state.role.progress.get(input.peer)?.becomeProbe();',
-        replace: 'state.role.progress.get(input.peer)?.resumeProbe();',
+        find: 'role.progress.get(peer)?.becomeProbe();',
+        replace: 'role.progress.get(peer)?.resumeProbe();',
       },
       {
         file: 'raft/raft.ts',

@@ -70,7 +70,12 @@ export type PresetLogs = Readonly<
 >;
 
 /** What the tests wait for; nothing in them depends on the product's defaults. */
-const testTiming = { heartbeatIntervalMs: 50, electionTimeoutMsMin: 300, electionTimeoutMsMax: 600 };
+const testTiming = {
+  heartbeatIntervalMs: 50,
+  electionTimeoutMsMin: 300,
+  electionTimeoutMsMax: 600,
+  diskHungMs: 300,
+};
 
 export class VirtualCluster {
   now = 1_000;

@@ -192,15 +192,19 @@ export class RaftLoop {
     // After a stall the platform fires timers before it reads sockets: a heartbeat may be waiting there. An
     // election is started only when the input that had arrived by now did not move the deadline.
     if (this.clock.nowMs() - dueMs > this.lateTimerMs) {
-      this.timers.defer(() => this.timers.defer(() => this.believeTimer()));
+      const wasLeader = this.raft.role === 'leader';
+      // What is due of a leader leaves at once: its followers have waited long enough.
+      if (wasLeader) this.step({ kind: 'timeout', isLate: true });
+      this.timers.defer(() => this.timers.defer(() => this.believeTimer(wasLeader)));
       return;
     }
-    this.believeTimer();
+    this.believeTimer(false);
   }
 
-  private believeTimer(): void {
+  /** `isOwed`: what a late timer left undone is done, whenever the next one is due. */
+  private believeTimer(isOwed: boolean): void {
     if (this.halted) return;
-    if (this.clock.nowMs() >= this.raft.deadlineMs) this.step({ kind: 'timeout' });
+    if (isOwed || this.clock.nowMs() >= this.raft.deadlineMs) this.step({ kind: 'timeout' });
     else this.arm(this.raft.deadlineMs);
   }
 }

@@ -175,7 +175,9 @@ export class Replica implements LoopSink {
       done();
       return;
     }
-    const patienceMs = 2 * this.context.config.raft.electionTimeoutMsMax;
+    const { electionTimeoutMsMax, diskHungMs } = this.context.config.raft;
+    const disksTakeMs = 4 * Math.min(this.raft.slowestSyncMs, diskHungMs);
+    const patienceMs = 2 * electionTimeoutMsMax + disksTakeMs;
     this.handingOver = new HandOver(this.context.env.timers, patienceMs, done);
     this.loop.step({ kind: 'transferLeadership' });
   }

@@ -97,6 +97,7 @@ const knobsFields: FieldChecks<Knobs> = {
   heartbeatIntervalMs: optional(positive),
   electionTimeoutMsMin: optional(positive),
   electionTimeoutMsMax: optional(positive),
+  diskHungMs: optional(positive),
   snapshotLogEntriesMax: optional(positive),
   snapshotLogBytesMax: optional(positive),
   snapshotChunkBytes: optional(positive),

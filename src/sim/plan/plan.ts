@@ -24,6 +24,7 @@ export interface Knobs {
   readonly heartbeatIntervalMs?: number;
   readonly electionTimeoutMsMin?: number;
   readonly electionTimeoutMsMax?: number;
+  readonly diskHungMs?: number;
   /** The ordinary limits of the log and of a snapshot's chunks when absent. */
   readonly snapshotLogEntriesMax?: number;
   readonly snapshotLogBytesMax?: number;

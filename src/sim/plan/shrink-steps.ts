@@ -93,6 +93,7 @@ const rareKnobs = [
   'heartbeatIntervalMs',
   'electionTimeoutMsMin',
   'electionTimeoutMsMax',
+  'diskHungMs',
   'snapshotLogEntriesMax',
   'snapshotLogBytesMax',
   'snapshotChunkBytes',

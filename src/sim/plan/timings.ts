@@ -5,7 +5,7 @@ import type { Prng } from '../../base/prng.js';
 import type { Knobs } from './plan.js';
 
 export type Timing = Required<
-  Pick<Knobs, 'heartbeatIntervalMs' | 'electionTimeoutMsMin' | 'electionTimeoutMsMax'>
+  Pick<Knobs, 'heartbeatIntervalMs' | 'electionTimeoutMsMin' | 'electionTimeoutMsMax' | 'diskHungMs'>
 >;
 
 /** Many elections, none for want of time in a world without faults; what shapes and dramas are timed for. */
@@ -26,6 +26,7 @@ export function drawTiming(random: Prng, isQuick: boolean): Partial<Timing> {
   return isQuick && lot < 0.9 ? timing(20, 60, 120) : quickTiming;
 }
 
+/** A disk that takes as long as an election hangs: in the product it may take longer. */
 function timing(heartbeatIntervalMs: number, min: number, max: number): Timing {
-  return { heartbeatIntervalMs, electionTimeoutMsMin: min, electionTimeoutMsMax: max };
+  return { heartbeatIntervalMs, electionTimeoutMsMin: min, electionTimeoutMsMax: max, diskHungMs: min };
 }

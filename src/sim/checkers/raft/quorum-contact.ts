@@ -64,7 +64,7 @@ export class QuorumContactChecker {
     // A timer that is due and late is the platform's: it has more to do than it can.
     if (raft.deadlineMs >= input.now) known.awakeMs += Math.min(input.now - known.steppedMs, idleMsMax);
     known.steppedMs = input.now;
-    if (input.kind === 'timeout') {
+    if (input.kind === 'timeout' && input.isLate !== true) {
       known.awakeMs = 0;
       this.checkSilence(nodeId, known, input.now);
     }

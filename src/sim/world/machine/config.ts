@@ -18,6 +18,7 @@ export function nodeConfigOf(knobs: Knobs, logEntriesMax = knobs.snapshotLogEntr
       heartbeatIntervalMs: knobs.heartbeatIntervalMs ?? raft.heartbeatIntervalMs,
       electionTimeoutMsMin: knobs.electionTimeoutMsMin ?? raft.electionTimeoutMsMin,
       electionTimeoutMsMax: knobs.electionTimeoutMsMax ?? raft.electionTimeoutMsMax,
+      diskHungMs: knobs.diskHungMs ?? raft.diskHungMs,
       appendEntriesMax: knobs.appendEntriesMax,
       appendBytesMax: knobs.appendBytesMax,
       inFlightMessagesMax: knobs.inFlightMessagesMax,
