@@ -126,6 +126,50 @@ export const electionMutants: readonly Mutant[] = [
     ],
   },
   {
+    id: 'E2c',
+    name: 'what waits behind another unit counts as with the disk already',
+    edits: [
+      {
+        file: 'raft/unit-queue.ts',
+        find: 'Math.max(oldest.putOutMs, this.completedMs)',
+        replace: 'oldest.putOutMs',
+      },
+    ],
+  },
+  {
+    id: 'E2d',
+    name: "a candidate's timeout counts from before its own vote is durable",
+    edits: [
+      {
+        file: election,
+        find: '  candidate.electionDeadlineMs = newElectionDeadlineMs(state) + disksTakeMs(state);\n',
+        replace: '',
+      },
+    ],
+  },
+  {
+    id: 'E2e',
+    name: 'how slow the disks are is ignored',
+    edits: [
+      {
+        file: roles,
+        find: '  return 2 * Math.min(state.units.slowestSync.recentMs(state.now), state.config.diskHungMs);\n',
+        replace: '  return 0 * state.now;\n',
+      },
+    ],
+  },
+  {
+    id: 'E2f',
+    name: 'a leader that was late itself judges before it has heard what arrived',
+    edits: [
+      {
+        file: 'server/replica/loop.ts',
+        find: 'if (this.clock.nowMs() - dueMs > this.lateTimerMs) {',
+        replace: 'if (this.clock.nowMs() - dueMs > 1e9) {',
+      },
+    ],
+  },
+  {
     id: 'E2b',
     name: "rounds for reads put off the leader's timer",
     edits: [

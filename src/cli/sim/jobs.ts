@@ -59,6 +59,7 @@ export const failureKinds: readonly FailureKind[] = ['safety', 'exception', 'det
 const livenessIds = new Set([
   'convergence',
   'availability',
+  'steadiness',
   'deadline',
   'leaderWithoutQuorum',
   'leaderUnchecked',

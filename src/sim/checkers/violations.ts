@@ -34,6 +34,7 @@ export type InvariantId =
   | 'unexpectedError'
   | 'convergence'
   | 'availability'
+  | 'steadiness'
   | 'unexpectedStop'
   | 'falseDamage'
   | 'formatLevel'

@@ -30,7 +30,7 @@ import {
 } from './file-checks.js';
 import { faultRules } from './fault-rules.js';
 import { checkReferences } from './file-references.js';
-import type { ClientPlan, Knobs, MachinePlan, Plan, PlannedOperation } from './plan.js';
+import type { ClientPlan, Knobs, MachinePlan, Plan, PlannedOperation, Steadiness } from './plan.js';
 import { nodeConfigOf } from '../world/machine/config.js';
 import { newerLevel } from '../world/machine/software.js';
 
@@ -142,6 +142,9 @@ const planFields: FieldChecks<Plan> = {
   families: list(text, limits.families),
   faults: list(checkFault, limits.faults),
   core: optional(objectOf(coreFields)),
+  steady: optional(
+    objectOf<Steadiness>({ fromMs: time, electionsMax: integerFrom(0, limits.faults), silenceMsMax: time }),
+  ),
 };
 
 /**

@@ -96,4 +96,15 @@ export interface Plan {
   readonly faults: readonly Fault[];
   /** Who must come to rest in the healed phase, and what stays wrong elsewhere; all and nothing if absent. */
   readonly core?: CorePlan;
+  /** What is asked of the cluster before the healed phase; nothing if absent. */
+  readonly steady?: Steadiness;
+}
+
+/** From `fromMs` to the end of the safety phase. */
+export interface Steadiness {
+  readonly fromMs: number;
+  /** Terms that get a leader then: as many as faults of the plan explain. */
+  readonly electionsMax: number;
+  /** The longest time without an acknowledged write. */
+  readonly silenceMsMax: number;
 }

@@ -7,6 +7,7 @@ import type { Prng } from '../../base/prng.js';
 import { theLeader, type Fault, type Way } from './faults.js';
 import { crown } from './dramas.js';
 import type { Knobs, Plan, PlannedOperation } from './plan.js';
+import { farAway, slowDisks, starved, widowed } from './slow-shapes.js';
 import { bothWays, isolate, waysBetween } from './topologies.js';
 import { briskTiming, quickTiming } from './timings.js';
 import { newerLevel } from '../world/machine/software.js';
@@ -34,6 +35,10 @@ const shapes: Readonly<Record<string, readonly [percent: number, shape: Shape]>>
   cuts: [2, cuts],
   hungReads: [1, hungReads],
   versions: [4, versions],
+  slowDisks: [2, slowDisks],
+  farAway: [1, farAway],
+  starved: [1, starved],
+  widowed: [2, widowed],
 };
 
 /**

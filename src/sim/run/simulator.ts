@@ -14,6 +14,7 @@ import { History } from '../history/history.js';
 import type { Machine } from '../world/machine/machine.js';
 import type { Plan } from '../plan/plan.js';
 import type { SimulationObserver } from './trace-recorder.js';
+import { SteadinessChecker } from './steadiness.js';
 import { judgeStores } from './store-judge.js';
 import { nodeConfigOf } from '../world/machine/config.js';
 import { ClientWorkload } from '../workloads/workload.js';
@@ -70,6 +71,16 @@ class Simulation {
       count: (mark) => world.count(mark),
       forget: (nodeId) => world.checkers.forget(nodeId),
     });
+    if (plan.steady !== undefined) {
+      new SteadinessChecker({
+        scheduler,
+        violations,
+        history: this.history,
+        steady: plan.steady,
+        untilMs: plan.safetyMs,
+        electionCount: () => world.checkers.elections.electionCount,
+      });
+    }
     this.convergence = new ConvergenceChecker({
       scheduler,
       violations,
