@@ -49,8 +49,8 @@ export class UnitQueue {
   }
 
   /**
-   * Since when the disk has had the oldest pending unit, Infinity when none is pending: it takes one after the
-   * other, so what waits behind another unit is not with it yet.
+   * Since when the disk has had the oldest pending unit, Infinity when none is pending: it takes one after
+   * the other, so what waits behind another unit is not with it yet.
    */
   get underWaySinceMs(): number {
     const oldest = this.pending[0];
