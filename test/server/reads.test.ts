@@ -87,6 +87,19 @@ describe('reads', () => {
     ]);
   });
 
+  test('reads of one connection that wait for a revision leave places to others', () => {
+    const { reads, newCaller, answered, settle } = world();
+    const [greedy, modest] = [newCaller(), newCaller()];
+    for (let id = 1; id <= 300; id++) reads.submit(greedy, count(id, { minRevision: 100 }));
+    for (let id = 1_001; id <= 1_010; id++) reads.submit(modest, count(id, { minRevision: 100 }));
+    settle();
+    expect(answered.map(({ requestId }) => requestId)).toEqual(Array.from({ length: 44 }, (_, i) => 257 + i));
+    // They are looked at again, and are no more than before.
+    reads.reached(1);
+    settle();
+    expect(answered.length).toBe(44);
+  });
+
   test('reads go elsewhere when this node stays behind what they need', () => {
     const { reads, newCaller, answered, asked, settle, pass } = world();
     const read = (id: number): void => {
@@ -151,8 +164,10 @@ describe('reads', () => {
 
   test('reads that wait for a revision are bounded and end by their deadline', () => {
     const { reads, newCaller, answered, settle, advance } = world();
-    const client = newCaller();
-    for (let id = 1; id <= 1_100; id++) reads.submit(client, count(id, { minRevision: 99 }));
+    const clients = Array.from({ length: 5 }, newCaller);
+    for (let id = 1; id <= 220; id++) {
+      for (const client of clients) reads.submit(client, count(id, { minRevision: 99 }));
+    }
     settle();
     expect(answered.length).toBe(76);
     advance(1_001);

@@ -8,6 +8,7 @@ import { Applier } from '../../src/server/replica/applier.js';
 import { Proposals, type PendingWrite } from '../../src/server/front/proposals.js';
 import type { Reads } from '../../src/server/front/reads.js';
 import { Requests } from '../../src/server/front/requests.js';
+import type { Statuses } from '../../src/server/front/statuses.js';
 import { decodeCommand, encodeCommand } from '../../src/wire/commands/command-codec.js';
 import { FakeStore } from '../kv/fake-store.js';
 import { command, ifRevision, openMachine, put } from '../kv/helpers.js';
@@ -24,9 +25,7 @@ function world(getAt: (key: string) => undefined) {
     reads: {} as Reads,
     refuseWrite: () => undefined,
     getAt: (key) => getAt(key),
-    status: () => {
-      throw new Error('not asked for');
-    },
+    statuses: {} as Statuses,
     raiseFormat: () => undefined,
     damaged: (error) => damaged.push(error),
     wake: () => undefined,

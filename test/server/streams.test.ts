@@ -57,6 +57,24 @@ function data(world: ClientsWorld, link: LinkId): StreamData[] {
   return world.take(link).filter((frame) => frame.kind === 'streamData');
 }
 
+describe('a turn', () => {
+  test('asks no reader on once its slice is over, within a stream and between streams', () => {
+    const world = connected(1);
+    const sources = [1, 2, 3].map((requestId) => held(world, 1, requestId, 1_000));
+    world.turns();
+    for (const source of sources) {
+      source.onNext = () => (world.time.nowMs += 2);
+      source.frames.push(text('a'), text('b'), text('c'));
+      source.out.wake();
+    }
+    const askedBefore = sources.reduce((sum, { asked }) => sum + asked, 0);
+    world.turn();
+    expect(sources.reduce((sum, { asked }) => sum + asked, 0) - askedBefore).toBe(1);
+    world.turns();
+    expect(lengths(world, 1).length).toBe(9);
+  });
+});
+
 describe('a stream', () => {
   test('brings its frames in order, then its end, and lets its source go', () => {
     const world = connected(1);

@@ -57,6 +57,8 @@ const rangesInProgressMax = 64;
  * Reads that wait for a revision this node has not reached: they must not use up the places of all others.
  */
 const revisionWaitersMax = 1_024;
+/** Of one caller: a quarter. */
+const callerRevisionWaitersMax = 256;
 
 /**
  * Reads that wait for so long are refused: for their index, as while this node waits for a snapshot; or for a
@@ -76,6 +78,7 @@ export class Reads {
   /** Confirmed, but the state machine is not there yet. */
   private waitingForIndex: Behind[] = [];
   private waitingForRevision: Read[] = [];
+  private readonly revisionWaitersOf = new Map<Caller, number>();
   private ready: Read[] = [];
   private readyPosition = 0;
   private rangesInProgress = 0;
@@ -170,6 +173,7 @@ export class Reads {
     if (this.waitingForRevision.length > 0) {
       for (const read of this.waitingForRevision) this.ready.push(read);
       this.waitingForRevision = [];
+      this.revisionWaitersOf.clear();
     }
     this.schedule();
   }
@@ -357,6 +361,14 @@ export class Reads {
       this.finish(read, failed(read.frame, 'OVERLOADED', message));
       return;
     }
+    const { caller } = read;
+    const ofCaller = this.revisionWaitersOf.get(caller) ?? 0;
+    if (ofCaller >= callerRevisionWaitersMax) {
+      const fact = `more than ${callerRevisionWaitersMax} reads of this connection wait for a revision`;
+      this.finish(read, failed(read.frame, 'OVERLOADED', `${fact}; send less at a time or ask another node`));
+      return;
+    }
+    this.revisionWaitersOf.set(caller, ofCaller + 1);
     this.waitingForRevision.push(read);
     this.revisionTimer ??= this.options.timers.set(waitCheckMs, () => {
       this.revisionTimer = undefined;

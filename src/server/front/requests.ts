@@ -9,21 +9,21 @@ import { kvLimits, type ClientCommand, type CommandResult, type KeyRecord } from
 import { soleKeyOf } from '../../kv/operations/index.js';
 import { decodeClientCommand } from '../../wire/commands/command-codec.js';
 import type { ErrorAnswer, WriteAnswer } from '../../wire/clients/answers.js';
-import type { NodeStatus } from '../../wire/clients/status.js';
 import type { RaiseFormatRequest, WriteRequest } from '../../wire/clients/requests.js';
 import { errorAnswer, isDamage, type Caller } from './caller.js';
 import type { RequestFrame } from './clients.js';
 import type { PendingWrite, Proposals } from './proposals.js';
 import { unsupported } from './level-check.js';
 import type { Reads } from './reads.js';
+import type { Statuses } from './statuses.js';
 
 export interface RequestsOptions {
   readonly proposals: Proposals;
   readonly reads: Reads;
+  readonly statuses: Statuses;
   /** Why writes cannot be taken now; `undefined` when they can. */
   refuseWrite(command: ClientCommand): KvorumError | undefined;
   getAt(key: ByteString, revision: number): KeyRecord | undefined;
-  status(): NodeStatus;
   /** Answers when the level is raised, or why it is not. */
   raiseFormat(caller: Caller, frame: RaiseFormatRequest): void;
   /** The store is damaged: the node may answer for nothing any more. */
@@ -32,8 +32,15 @@ export interface RequestsOptions {
   wake(): void;
 }
 
+/**
+ * Raises of the format level looked at in one turn: an operator sends one, and each refusal is a line of the
+ * log.
+ */
+const turnRaisesMax = 4;
+
 export class Requests {
   private readonly options: RequestsOptions;
+  private raisesInTurn = 0;
 
   constructor(options: RequestsOptions) {
     this.options = options;
@@ -45,10 +52,10 @@ export class Requests {
         this.receiveWrite(caller, frame);
         return;
       case 'status':
-        caller.answer({ kind: 'status', requestId: frame.requestId, status: this.options.status() });
+        this.options.statuses.ask(caller, frame.requestId);
         return;
       case 'raiseFormat':
-        this.options.raiseFormat(caller, frame);
+        this.receiveRaise(caller, frame);
         return;
       case 'get':
       case 'range':
@@ -79,6 +86,21 @@ export class Requests {
   /** The core did not take the write; nothing was appended. */
   answerRefused(write: PendingWrite, error: KvorumError): void {
     write.caller.answer(refusal(write.requestId, error));
+  }
+
+  /** End of a turn. */
+  flush(): void {
+    this.raisesInTurn = 0;
+  }
+
+  private receiveRaise(caller: Caller, frame: RaiseFormatRequest): void {
+    if (this.raisesInTurn >= turnRaisesMax) {
+      const fact = `more than ${turnRaisesMax} raises of the format level were asked for at once`;
+      caller.answer(errorAnswer(frame.requestId, 'OVERLOADED', `${fact}; one is enough, try again`));
+      return;
+    }
+    if (this.raisesInTurn++ === 0) this.options.wake();
+    this.options.raiseFormat(caller, frame);
   }
 
   private receiveWrite(caller: Caller, frame: WriteRequest): void {

@@ -198,22 +198,24 @@ export class Streams {
   /** End of a turn: readers get their slices, one after the other, until the turn has had enough. */
   flush(): void {
     if (this.queue.length === 0) return;
-    const { clock, sliceMs } = this.options;
-    const startedMs = clock.nowMs();
+    const startedMs = this.options.clock.nowMs();
     const readers = this.queue;
     this.queue = [];
     let served = 0;
     for (let bytes = 0; served < readers.length && bytes < turnBytesMax; served++) {
-      if (served > 0 && clock.nowMs() - startedMs >= sliceMs) break;
-      bytes += this.serve(readers[served] as Reader);
+      if (served > 0 && this.isSliceOver(startedMs)) break;
+      bytes += this.serve(readers[served] as Reader, startedMs);
     }
     // Whoever had no turn has the first of the next.
     if (served < readers.length) this.queue = [...readers.slice(served), ...this.queue];
     if (this.queue.length > 0) this.options.wake();
   }
 
-  /** Gives one slice to the streams of a reader, in turns. Returns its bytes. */
-  private serve(reader: Reader): number {
+  /**
+   * Gives one slice to the streams of a reader, in turns, and no longer than the slice of the turn. Returns
+   * its bytes.
+   */
+  private serve(reader: Reader, startedMs: Millis): number {
     reader.isQueued = false;
     const { caller } = reader;
     if (reader.queue.length === 0) return 0;
@@ -227,9 +229,10 @@ export class Streams {
     let bytes = 0;
     let served = 0;
     for (; served < waiting.length && bytes < sliceBytes; served++) {
+      if (served > 0 && this.isSliceOver(startedMs)) break;
       const stream = waiting[served] as Stream;
       stream.isQueued = false;
-      bytes += this.pull(stream, Math.min(streamSliceBytes, sliceBytes - bytes), frames);
+      bytes += this.pull(stream, Math.min(streamSliceBytes, sliceBytes - bytes), startedMs, frames);
       this.changed(stream);
     }
     if (served < waiting.length) reader.queue = [...waiting.slice(served), ...reader.queue];
@@ -239,9 +242,15 @@ export class Streams {
   }
 
   /** Takes frames of one stream, at least one if it has one. Returns their bytes. */
-  private pull(stream: Stream, sliceBytes: number, frames: (StreamData | StreamEnd)[]): number {
+  private pull(
+    stream: Stream,
+    sliceBytes: number,
+    startedMs: Millis,
+    frames: (StreamData | StreamEnd)[],
+  ): number {
     let bytes = 0;
     while (stream.isReady && stream.ending === undefined && bytes < sliceBytes) {
+      if (bytes > 0 && this.isSliceOver(startedMs)) break;
       const payload = this.ask(stream);
       if (payload === undefined) break;
       stream.sequence++;
@@ -256,6 +265,11 @@ export class Streams {
       this.forget(stream);
     }
     return bytes;
+  }
+
+  private isSliceOver(startedMs: Millis): boolean {
+    const { clock, sliceMs } = this.options;
+    return clock.nowMs() - startedMs >= sliceMs;
   }
 
   private ask(stream: Stream): Uint8Array | undefined {

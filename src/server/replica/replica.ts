@@ -26,6 +26,7 @@ import { refuseByLevel } from '../front/level-check.js';
 import { Proposals } from '../front/proposals.js';
 import { Reads } from '../front/reads.js';
 import { Requests } from '../front/requests.js';
+import { Statuses } from '../front/statuses.js';
 import { Deadlines } from './deadlines.js';
 import { SnapshotSender } from '../snapshots/sender.js';
 import { StoreWriter } from './store-writer.js';
@@ -47,6 +48,7 @@ export class Replica implements LoopSink {
   private readonly loop: RaftLoop;
   private readonly applier: Applier;
   private readonly writer: StoreWriter;
+  private readonly statuses: Statuses;
   private readonly requests: Requests;
   private readonly clusterClock: ClusterClock;
   private tickTimer: TimerHandle | undefined;
@@ -91,6 +93,7 @@ export class Replica implements LoopSink {
     });
     this.applier = this.createApplier();
     this.reads = this.createReads();
+    this.statuses = new Statuses(context);
     this.requests = this.createRequests();
     this.formatRaise = new FormatRaise(context, this.clusterClock);
     this.deadlines = new Deadlines(context, this.clusterClock);
@@ -164,6 +167,8 @@ export class Replica implements LoopSink {
     // time, and a bounded one, also keeps a busy disk from looking like one that hangs.
     if (this.proposals.hasGathered && !this.loop.isLogBusy) this.propose();
     this.reads.flush();
+    this.statuses.flush();
+    this.requests.flush();
   }
 
   /**
@@ -309,7 +314,7 @@ export class Replica implements LoopSink {
       reads: this.reads,
       refuseWrite: (command) => this.refuseWrite(command),
       getAt: (key, revision) => stateMachine.getAt(key, revision),
-      status: () => this.context.status(),
+      statuses: this.statuses,
       raiseFormat: (caller, frame) => this.formatRaise.request(caller, frame),
       damaged: (error) => this.context.fail(error),
       wake: () => this.context.wake(),
