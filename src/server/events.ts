@@ -119,13 +119,10 @@ type LinkEvent =
       readonly code: string;
       readonly message: string;
     }
-  /** A link was opened in the name of a peer by a process that does not answer at its address. */
-  | {
-      readonly kind: 'peerLinkUnconfirmed';
-      readonly link: LinkId;
-      readonly peer: NodeId;
-      readonly reason: string;
-    }
+  /** Two processes of one member are alive: its data folder was copied. */
+  | { readonly kind: 'peerTwice'; readonly peer: NodeId }
+  /** A message named a term too far above all that is known: a wrong bit, rather than elections. */
+  | { readonly kind: 'termRefused'; readonly peer: NodeId; readonly term: Term; readonly known: Term }
   /** A frame for a client was made that has no bytes. */
   | {
       readonly kind: 'frameNotEncoded';

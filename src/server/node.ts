@@ -95,18 +95,7 @@ export class ServerNode {
       request: (caller, frame) => this.replica?.request(caller, frame),
       wake,
     });
-    this.peers = new Peers({
-      network,
-      report,
-      timers,
-      hello: () => this.life.hello(),
-      judge: (hello, isDialed) => this.life.judge(hello, isDialed),
-      up: (peer) => this.replica?.peerUp(peer),
-      down: (peer) => this.peerDown(peer),
-      message: (message, isConfirmed) => this.receive(message, isConfirmed),
-      snapshot: (peer, frame) => this.receiveSnapshot(peer, frame),
-      wake,
-    });
+    this.peers = this.createPeers(wake);
     this.life = new Life({
       env: this.env,
       stores: containStores(options.stores, contain),
@@ -221,7 +210,7 @@ export class ServerNode {
    * The core refuses with PROTOCOL, unchanged, what no member sends: the link's fault. All else is this
    * node's.
    */
-  private receive(message: Message, isConfirmed: boolean): void {
+  private receive(message: Message): void {
     // The answer would be that the entries before it are missing, and bring the same snapshot once more.
     const { running } = this.life;
     if (running?.isInstalling === true && message.kind === 'appendEntries') return;
@@ -229,8 +218,6 @@ export class ServerNode {
       running?.replica.receive(message);
     } catch (error) {
       if (KvorumError.is(error, 'PROTOCOL')) throw error;
-      // Only who answers at a member's address can tell this node that it is too old for its cluster.
-      if (KvorumError.is(error, 'FORMAT') && !isConfirmed) throw error;
       this.fail(error instanceof Error ? error : new Error(String(error)));
     }
   }
@@ -259,6 +246,31 @@ export class ServerNode {
 
   private serverHello(): ServerHello | undefined {
     return this.phase === 'started' ? this.life.serverHello() : undefined;
+  }
+
+  private createPeers(wake: () => void): Peers {
+    const { network, report, timers, entropy } = this.env;
+    return new Peers({
+      network,
+      report,
+      timers,
+      entropy,
+      own: () => this.life.own(),
+      judgeHello: (hello) => this.life.judgeHello(hello),
+      judge: (peer) => this.life.judge(peer),
+      heard: (peer, hasLost) => this.life.heard(peer, hasLost),
+      empty: (hello) => this.life.peerEmpty(hello),
+      emptyGone: (peer) => this.life.peerEmptyGone(peer),
+      turnedAway: (refusal) => this.life.turnedAway(refusal),
+      formation: (peer, frame) => this.life.told(peer, frame),
+      formationFrame: (echoes) => this.life.formationFrame(echoes),
+      currentTerm: () => this.raft?.currentTerm ?? 0,
+      up: (peer) => this.replica?.peerUp(peer),
+      down: (peer) => this.peerDown(peer),
+      message: (message) => this.receive(message),
+      snapshot: (peer, frame) => this.receiveSnapshot(peer, frame),
+      wake,
+    });
   }
 
   // ---- input and turns

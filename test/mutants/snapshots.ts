@@ -66,8 +66,8 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'server/life/identity.ts',
-        find: 'if (member.instanceId !== hello.instanceId) return',
-        replace: 'if (member.instanceId === undefined) return',
+        find: 'hello.instanceId !== undefined && hello.instanceId !== member.instanceId;',
+        replace: 'member.instanceId === undefined;',
       },
       {
         file: 'server/life/identity.ts',
@@ -327,27 +327,8 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'server/life/life.ts',
-        find: "        if (standing.kind === 'running') standing.replica.peerReset(nodeId);\n",
+        find: "        if (standing.kind === 'running') standing.replica.peerReset(peer.nodeId);\n",
         replace: '',
-      },
-    ],
-  },
-  {
-    id: 'N19',
-    name: 'late messages of a member from before its damage are heard',
-    equivalent:
-      'the process that has lost its data opens a link of its own, which is heard when what it lost is ' +
-      'taken back, and then it is the only one; N19b takes that away',
-    edits: [
-      {
-        file: 'server/life/life.ts',
-        find: '        this.options.peers.closeEarlier(nodeId, incarnation);\n',
-        replace: '',
-      },
-      {
-        file: 'server/peers/incarnations.ts',
-        find: 'const mayBeEarlier = heard.hasLost && incarnation !== heard.confirmed;',
-        replace: 'const mayBeEarlier = false;',
       },
     ],
   },
@@ -356,14 +337,14 @@ export const snapshotMutants: readonly Mutant[] = [
     name: 'late messages of a member from before its damage are heard, on any link',
     edits: [
       {
-        file: 'server/life/life.ts',
-        find: '        this.options.peers.closeEarlier(nodeId, incarnation);\n',
+        file: 'server/peers/incarnations.ts',
+        find: "    if (challengedAt < heard.provedAt) return 'late';\n",
         replace: '',
       },
       {
-        file: 'server/peers/incarnations.ts',
-        find: 'const mayBeEarlier = heard.hasLost && incarnation !== heard.confirmed;',
-        replace: 'const mayBeEarlier = false;',
+        file: 'server/peers/peers.ts',
+        find: '        this.closeOthers(nodeId, incarnation);\n',
+        replace: '',
       },
       {
         file: 'server/peers/peers.ts',

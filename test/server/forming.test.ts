@@ -6,10 +6,12 @@ import {
   refuseFormation,
   refuseLevel,
   refusePeer,
+  turnedAwayFor,
   type OwnIdentity,
 } from '../../src/server/life/identity.js';
-import { decodeFormation, encodeFormation, type Formation } from '../../src/wire/commands/entry-codec.js';
-import type { PeerHello } from '../../src/wire/peers/frames.js';
+import { encodeFormation, type Formation } from '../../src/wire/commands/entry-codec.js';
+import { ClusterSecret } from '../../src/server/peers/secret.js';
+import type { PeerFormation, PeerHello, PeerRefusal } from '../../src/wire/peers/frames.js';
 import { ownVersions } from '../../src/wire/versions.js';
 
 const memberIds = ['n1', 'n2', 'n3'];
@@ -27,19 +29,24 @@ const formation: Formation = {
   formatLevel: 1,
 };
 
+const secret = new ClusterSecret(new Uint8Array(32).fill(7));
+const joined = { kind: 'join', membership: { formation, secret } };
+
+function frameOf(told: Formation, formatLevel: number): PeerFormation {
+  const bytes = encodeFormation(told);
+  return { kind: 'formation', formation: bytes, secret: secret.forMember(), formatLevel, echoes: [] };
+}
+
 function hello(nodeId: string, change: Partial<PeerHello> = {}): PeerHello {
   return {
     kind: 'hello',
     ...ownVersions,
-    formatLevel: undefined,
     nodeId,
+    to: 'n1',
+    nonce: new Uint8Array(32),
     instanceId: instanceOf(nodeId),
-    incarnation: 'e'.repeat(32),
-    clusterId: undefined,
     memberIds,
-    formation: undefined,
-    currentTerm: undefined,
-    catchingUp: false,
+    proof: undefined,
     ...change,
   };
 }
@@ -56,7 +63,7 @@ function forming(nodeId: string): FirstStart {
     own: own(nodeId),
     view: viewOf(nodeId),
     drawClusterId: () => 'c'.repeat(32),
-    decodeFormation,
+    drawSecret: () => secret,
   });
 }
 
@@ -67,14 +74,14 @@ describe('first start', () => {
     expect(first.heard(hello('n2')).kind).toBe('wait');
     expect(first.missing).toEqual(['n3']);
     expect(first.heard(hello('n2')).kind).toBe('wait');
-    expect(first.heard(hello('n3'))).toEqual({ kind: 'join', formation });
+    expect(first.heard(hello('n3'))).toEqual(joined);
   });
 
   test('a member wiped before the forming takes part with its newest instance', () => {
     const first = forming('n1');
     first.heard(hello('n2', { instanceId: 'a'.repeat(32) }));
     first.heard(hello('n2'));
-    expect(first.heard(hello('n3'))).toEqual({ kind: 'join', formation });
+    expect(first.heard(hello('n3'))).toEqual(joined);
   });
 
   test('the state begins with the lowest level that all of them know', () => {
@@ -82,22 +89,20 @@ describe('first start', () => {
       own: { ...own('n1'), formatLevelMax: 5 },
       view: viewOf('n1'),
       drawClusterId: () => 'c'.repeat(32),
-      decodeFormation,
+      drawSecret: () => secret,
     });
     first.heard(hello('n2', { formatLevelMax: 2 }));
     // The process that answered last counts, here an upgraded one.
     first.heard(hello('n2', { formatLevelMax: 4 }));
     const step = first.heard(hello('n3', { formatLevelMax: 3 }));
-    expect(step).toMatchObject({ kind: 'join', formation: { formatLevel: 3 } });
+    expect(step).toMatchObject({ kind: 'join', membership: { formation: { formatLevel: 3 } } });
   });
 
   test('a node that is too old for the cluster does not join it', () => {
-    const change = { clusterId: formation.clusterId, formatLevel: 2, formatLevelMax: 2 };
-    const raised = hello('n3', { ...change, formation: encodeFormation(formation) });
-    const formedAbove = encodeFormation({ ...formation, formatLevel: 2 });
-    const formedSo = hello('n3', { ...change, formation: formedAbove, formatLevel: undefined });
+    const raised = frameOf(formation, 2);
+    const formedSo = frameOf({ ...formation, formatLevel: 2 }, 1);
     for (const told of [raised, formedSo]) {
-      const step = forming('n2').heard(told);
+      const step = forming('n2').told('n3', told);
       expect(step).toMatchObject({ kind: 'stop', error: { code: 'FORMAT' } });
       const words =
         'node n2 knows format levels up to 1, the store of node n3 is of level 2: upgrade node n2';
@@ -119,8 +124,10 @@ describe('first start', () => {
   });
 
   test('everyone joins what a formed node tells', () => {
-    const told = hello('n3', { clusterId: formation.clusterId, formation: encodeFormation(formation) });
-    expect(forming('n2').heard(told)).toEqual({ kind: 'join', formation });
+    const step = forming('n2').told('n3', frameOf(formation, 1));
+    expect(step).toMatchObject({ kind: 'join', membership: { formation } });
+    const told = step.kind === 'join' ? step.membership.secret : expect.unreachable();
+    expect(told.forRecord()).toBe(secret.forRecord());
   });
 
   test('an emptied member stops instead of voting under its old identity', () => {
@@ -128,12 +135,28 @@ describe('first start', () => {
       own: { ...own('n2'), instanceId: 'b'.repeat(32) },
       view: viewOf('n2'),
       drawClusterId: () => '',
-      decodeFormation,
+      drawSecret: () => secret,
     });
-    const told = hello('n3', { clusterId: formation.clusterId, formation: encodeFormation(formation) });
-    const step = emptied.heard(told);
+    const step = emptied.told('n3', frameOf(formation, 1));
     expect(step.kind).toBe('stop');
     expect(step.kind === 'stop' && step.error.message).toMatch(/n2 was a member with other data/);
+  });
+
+  test('who is gone again is not counted: it may be part of a cluster when it comes back', () => {
+    const first = forming('n1');
+    first.heard(hello('n2'));
+    first.gone('n2');
+    expect(first.heard(hello('n3')).kind).toBe('wait');
+    expect(first.missing).toEqual(['n2']);
+    expect(first.heard(hello('n2'))).toEqual(joined);
+  });
+
+  test('what turns an empty node away stops it only for what it is itself', () => {
+    const of = (code: PeerRefusal['code']): PeerRefusal => ({ kind: 'refusal', code, message: code });
+    expect(turnedAwayFor(of('otherData'))).toMatchObject({ code: 'IDENTITY', message: 'otherData' });
+    expect(turnedAwayFor(of('noMember'))).toMatchObject({ code: 'IDENTITY' });
+    for (const code of ['PROTOCOL', 'IDENTITY', 'FORMAT'] as const)
+      expect(turnedAwayFor(of(code))).toBeUndefined();
   });
 
   test('a cluster of one forms by itself', () => {
@@ -141,7 +164,7 @@ describe('first start', () => {
       own: { ...own('n1'), memberIds: ['n1'] },
       view: new ClusterView('n1', [{ nodeId: 'n1', address: 'n1:1' }]),
       drawClusterId: () => 'c'.repeat(32),
-      decodeFormation,
+      drawSecret: () => secret,
     });
     expect(alone.begin().kind).toBe('join');
   });
@@ -160,7 +183,6 @@ describe('format levels', () => {
   });
 
   test('a node is outdated by a peer whose store is above its own software', () => {
-    expect(outdatedBy(own('n1'), { nodeId: 'n2', formatLevel: undefined })).toBeUndefined();
     expect(outdatedBy(own('n1'), { nodeId: 'n2', formatLevel: 1 })).toBeUndefined();
     const error = outdatedBy(own('n1'), { nodeId: 'n2', formatLevel: 2 });
     expect(error).toMatchObject({ code: 'FORMAT', details: { formatLevel: 2, formatLevelMax: 1 } });
@@ -169,7 +191,7 @@ describe('format levels', () => {
 });
 
 describe('identity', () => {
-  const formed = { clusterId: formation.clusterId };
+  const formed = { instanceId: undefined };
 
   test.each([
     [
@@ -187,19 +209,13 @@ describe('identity', () => {
       /^node n2 speaks protocol versions 1 \.\. 2, node n1 \d+ \.\. \d+; upgrade node n2$/,
     ],
     ['the own name', formation, hello('n1'), 'IDENTITY', /two nodes call themselves n1/],
-    [
-      'another cluster',
-      formation,
-      hello('n2', { clusterId: 'd'.repeat(32) }),
-      'IDENTITY',
-      /belongs to cluster dddd/,
-    ],
-    ['a stranger', formation, hello('n9', formed), 'IDENTITY', /not a member/],
+    ['a stranger', formation, hello('n9', formed), 'noMember', /not a member/],
+    ['an empty stranger', formation, hello('n9'), 'noMember', /not a member/],
     [
       'a known name with other data',
       formation,
       hello('n2', { instanceId: 'd'.repeat(32) }),
-      'IDENTITY',
+      'otherData',
       /other data/,
     ],
     ['a stranger while forming', undefined, hello('n9'), 'IDENTITY', /not in the cluster file/],
@@ -214,6 +230,9 @@ describe('identity', () => {
     const refusal = refusePeer(own('n1'), known, greeting);
     expect(refusal?.code).toBe(code);
     expect(refusal?.message).toMatch(words);
+    // Anybody may ask for it.
+    for (const { instanceId } of formation.members) expect(refusal?.message).not.toContain(instanceId);
+    expect(refusal?.message).not.toContain(formation.clusterId);
   });
 
   test('accepts a member, formed or still unformed, with the right data', () => {
@@ -224,7 +243,7 @@ describe('identity', () => {
   });
 
   test('a node left out of the formation says so', () => {
-    const told = { nodeId: 'n2', formatLevel: undefined };
+    const told = { nodeId: 'n2', formatLevel: 1 };
     const left = refuseFormation({ ...own('n1'), nodeId: 'n4' }, formation, told);
     expect(left?.message).toMatch(/formed without node n4/);
     expect(refuseFormation(own('n1'), formation, told)).toBeUndefined();

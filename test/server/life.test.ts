@@ -9,11 +9,10 @@ import type { OpenStore } from '../../src/kv/store.js';
 import type { Clients } from '../../src/server/front/clients.js';
 import { ClusterView } from '../../src/server/life/cluster-view.js';
 import { Life } from '../../src/server/life/life.js';
-import type { Peers } from '../../src/server/peers/peers.js';
+import type { Peers, ProvedPeer } from '../../src/server/peers/peers.js';
 import { writeFormationRecord } from '../../src/server/life/formation-record.js';
 import { firstCurrent } from '../../src/storage/folder/current.js';
 import { readDamage, writeDamage } from '../../src/storage/folder/damage.js';
-import type { PeerHello } from '../../src/wire/peers/frames.js';
 import type { SnapshotFrame } from '../../src/wire/snapshots/frames.js';
 import { ownVersions } from '../../src/wire/versions.js';
 import { hashChunk } from '../../src/wire/snapshots/codec.js';
@@ -64,7 +63,6 @@ class Bench {
       send: nothing,
       sendSnapshot: (_peer: string, frame: SnapshotFrame) => this.sent.push(frame) > 0,
       reconnectAll: nothing,
-      closeEarlier: nothing,
     };
     const clients = { closeAll: nothing, notifyLeader: nothing };
     this.life = new Life({
@@ -99,27 +97,18 @@ class Bench {
     this.pair.world.run();
   }
 
-  /** Node `nodeId` answers at its address. */
+  /** Node `nodeId` proves itself. */
   answer(nodeId: string): void {
-    expect(this.life.judge(this.hello(nodeId), true)).toBeUndefined();
+    const peer = this.peer(nodeId);
+    expect(this.life.judge(peer)).toBeUndefined();
+    this.life.heard(peer, false);
     this.run();
   }
 
-  hello(nodeId: string): PeerHello {
-    const { clusterId, members } = this.pair.formation;
-    return {
-      kind: 'hello',
-      ...ownVersions,
-      formatLevel: 1,
-      nodeId,
-      instanceId: members[0]?.instanceId ?? '',
-      incarnation: nodeId.padEnd(32, '0'),
-      clusterId,
-      memberIds: members.map((member) => member.nodeId),
-      formation: undefined,
-      currentTerm: 7,
-      catchingUp: false,
-    };
+  peer(nodeId: string): ProvedPeer {
+    const { formatLevelMax } = ownVersions;
+    const incarnation = nodeId.padEnd(32, '0');
+    return { nodeId, formatLevelMax, formatLevel: 1, incarnation, currentTerm: 7, catchingUp: false };
   }
 
   /** n2 sends a snapshot of an empty history; `beforeEnd`: it is not yet whole. */
@@ -269,7 +258,7 @@ describe('a node whose software is below the level of the cluster', () => {
   it('does not start in a cluster that was formed at a higher level', () => {
     const bench = new Bench();
     const formation = { ...bench.pair.formation, formatLevel: 2 };
-    writeFormationRecord(bench.pair.world.disk, { state: 'formed', formation, namesPair: true });
+    writeFormationRecord(bench.pair.world.disk, { ...bench.pair.record, formation, namesPair: true });
     expect(() => bench.open()).toThrow(/the cluster was formed at format level 2/);
   });
 
@@ -278,17 +267,15 @@ describe('a node whose software is below the level of the cluster', () => {
     bench.stores.contents.set('db', appliedAt(5, 2, 2));
     bench.open();
     expect(bench.life.status()).toMatchObject({ state: 'running', formatLevel: 2, formatLevelMax: 2 });
-    expect(bench.life.hello()).toMatchObject({ formatLevel: 2, formatLevelMax: 2 });
+    expect(bench.life.own()).toMatchObject({ formatLevelMax: 2, claim: { formatLevel: 2 } });
   });
 
-  it('ends when a member that it dialed is above it, and for nobody else', () => {
+  it('ends when a member that proved itself is above it', () => {
     const bench = new Bench();
     bench.open();
-    const hello = { ...bench.hello('n2'), formatLevel: 2, formatLevelMax: 2 };
+    const peer = { ...bench.peer('n2'), formatLevel: 2, formatLevelMax: 2 };
     // What is told to the other side must not be what ends it.
-    expect(bench.life.judge(hello, false)).toMatchObject({ kind: 'refusal', code: 'PROTOCOL' });
-    expect(bench.failures).toEqual([]);
-    expect(bench.life.judge(hello, true)).toMatchObject({ kind: 'refusal', code: 'PROTOCOL' });
+    expect(bench.life.judge(peer)).toMatchObject({ kind: 'refusal', code: 'PROTOCOL' });
     expect(formatErrors(bench)).toEqual(['FORMAT']);
   });
 
@@ -296,10 +283,8 @@ describe('a node whose software is below the level of the cluster', () => {
     const bench = new Bench(newer);
     bench.stores.contents.set('db', appliedAt(5, 2, 2));
     bench.open();
-    for (const isDialed of [false, true]) {
-      const refusal = bench.life.judge({ ...bench.hello('n2'), formatLevelMax: 1 }, isDialed);
-      expect(refusal).toMatchObject({ code: 'FORMAT' });
-    }
+    const refusal = bench.life.judge({ ...bench.peer('n2'), formatLevelMax: 1 });
+    expect(refusal).toMatchObject({ code: 'FORMAT' });
     expect(bench.failures).toEqual([]);
   });
 
@@ -350,7 +335,7 @@ describe('a node whose software is below the level of the cluster', () => {
     const ahead: Software = { ...newer, commandLevels: { ...thisSoftware.commandLevels, put: 2 } };
     const bench = new Bench(ahead);
     const formation = { ...bench.pair.formation, formatLevel: 2 };
-    writeFormationRecord(bench.pair.world.disk, { state: 'formed', formation, namesPair: true });
+    writeFormationRecord(bench.pair.world.disk, { ...bench.pair.record, formation, namesPair: true });
     bench.open();
     const { replica } = bench.life.running ?? expect.unreachable();
     // The store of the bench stands for one that has not applied it.

@@ -9,7 +9,8 @@ import { appliedKey, encodeApplied } from '../../src/kv/records/schema.js';
 import { thisSoftware, type Software } from '../../src/kv/format-level.js';
 import type { OpenStore, Stores } from '../../src/kv/store.js';
 import { openFolder, type BootOptions } from '../../src/server/life/boot.js';
-import { writeFormationRecord } from '../../src/server/life/formation-record.js';
+import { writeFormationRecord, type FormationRecord } from '../../src/server/life/formation-record.js';
+import { ClusterSecret } from '../../src/server/peers/secret.js';
 import { defaultNodeConfig } from '../../src/server/config/node-config.js';
 import { openPair, removeUnusedStores, type OpenedFolder } from '../../src/server/life/pair.js';
 import { firstCurrent, writeCurrent, type Current } from '../../src/storage/folder/current.js';
@@ -100,12 +101,17 @@ export class PairBench {
     this.formation = { clusterId: 'c'.repeat(32), members, formatLevel: 1 };
   }
 
+  /** As earlier builds wrote it, without `namesPair`. */
+  get record(): FormationRecord {
+    return { state: 'formed', formation: this.formation, secret: new ClusterSecret(new Uint8Array(32)) };
+  }
+
   /** `last`: the payload of the last entry, which has commands then. */
   static fresh(seed: number, last?: Uint8Array): PairBench {
     const bench = new PairBench(new World(seed));
     const { clusterId } = bench.formation;
     writeCurrent(bench.world.disk, firstCurrent);
-    writeFormationRecord(bench.world.disk, { state: 'formed', formation: bench.formation, namesPair: true });
+    writeFormationRecord(bench.world.disk, { ...bench.record, namesPair: true });
     const entries = Array.from({ length: 8 }, (_, i) => {
       const term = i < 5 ? 2 : 3;
       if (i === 7 && last !== undefined) return { index: 8, term, kind: 'command', payload: last } as const;

@@ -242,7 +242,7 @@ describe('what is not in use', () => {
     expect([...bench.stores.contents.keys()].sort()).toEqual(['db', 'db-2', 'db-3']);
     expect(bench.world.disk.listSync('wal-2')).toEqual(['0000000001.wal']);
     // Earlier builds wrote it with the first change only.
-    writeFormationRecord(bench.world.disk, { state: 'formed', formation: bench.formation });
+    writeFormationRecord(bench.world.disk, bench.record);
     expect(bench.describe()).toBe(old);
   });
 

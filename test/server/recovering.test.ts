@@ -81,56 +81,53 @@ describe('a member that recovers', () => {
   });
 });
 
-describe('the processes of a peer', () => {
-  const hello = (incarnation: string, catchingUp = false) => ({ nodeId: 'n2', incarnation, catchingUp });
+describe('which process of a peer is heard', () => {
+  const proved = (heard: Incarnations, letter: string, challengedAt = heard.challenge(), isDialed = false) =>
+    heard.proved('n2', letter, challengedAt, isDialed);
 
-  test('a loss is said once for each process, by who answers at its address', () => {
+  test('is the one that proved itself last, as often as it likes', () => {
     const heard = new Incarnations();
-    expect(heard.heard(hello('a'), true)).toBe('known');
-    expect(heard.heard(hello('b', true), false)).toBe('unconfirmed');
-    expect(heard.heard(hello('b', true), true)).toBe('reset');
-    expect(heard.heard(hello('b', true), false)).toBe('known');
-    expect(heard.heard(hello('b', true), true)).toBe('known');
-    expect(heard.heard(hello('b'), false)).toBe('known');
-    expect(heard.heard(hello('c', true), false)).toBe('unconfirmed');
-    expect(heard.heard(hello('c', true), true)).toBe('reset');
+    expect(proved(heard, 'a')).toBe('newer');
+    expect(proved(heard, 'a')).toBe('known');
+    expect(proved(heard, 'b')).toBe('newer');
+    expect(proved(heard, 'b')).toBe('known');
+    expect(heard.proved('n3', 'b', heard.challenge(), false)).toBe('newer');
   });
 
-  test('a late link of a process before the loss is not heard', () => {
+  test('is not one that answers a number from before another one proved itself', () => {
     const heard = new Incarnations();
-    heard.heard(hello('a'), true);
-    heard.heard(hello('a2'), false);
-    heard.heard(hello('b', true), true);
-    for (const earlier of ['a', 'a2', 'never heard']) {
-      expect(heard.heard(hello(earlier), false)).toBe('unconfirmed');
+    const early = heard.challenge();
+    proved(heard, 'a');
+    proved(heard, 'b');
+    for (const isDialed of [false, true]) {
+      expect(proved(heard, 'a', early, isDialed)).toBe('late');
+      expect(proved(heard, 'never seen', early, isDialed)).toBe('late');
     }
-    expect(heard.heard(hello('b', true), false)).toBe('known');
+    expect(proved(heard, 'b', early)).toBe('known');
   });
 
-  test('a restart without a loss makes no process an earlier one', () => {
+  test('is not one that another one has followed, unless it answers at the address', () => {
     const heard = new Incarnations();
-    heard.heard(hello('a'), true);
-    expect(heard.heard(hello('b'), false)).toBe('known');
-    heard.heard(hello('b'), true);
-    expect(heard.heard(hello('a'), false)).toBe('known');
+    proved(heard, 'original');
+    expect(proved(heard, 'copy')).toBe('newer');
+    expect(proved(heard, 'original')).toBe('twice');
+    expect(proved(heard, 'copy')).toBe('known');
+    expect(proved(heard, 'original', heard.challenge(), true)).toBe('newer');
+    expect(proved(heard, 'original')).toBe('known');
+    expect(proved(heard, 'copy')).toBe('twice');
+    expect(proved(heard, 'restarted')).toBe('newer');
   });
 
-  test('a restart after a loss is heard when it has answered at its address', () => {
+  test('takes back what was lost once', () => {
     const heard = new Incarnations();
-    heard.heard(hello('a', true), true);
-    expect(heard.heard(hello('b'), false)).toBe('unconfirmed');
-    expect(heard.heard(hello('b'), true)).toBe('known');
-    expect(heard.heard(hello('b'), false)).toBe('known');
-    expect(heard.heard(hello('a'), false)).toBe('unconfirmed');
-  });
-
-  test('nobody else can say that a process has lost something, or is gone', () => {
-    const heard = new Incarnations();
-    heard.heard(hello('a'), true);
-    expect(heard.heard(hello('forged', true), false)).toBe('unconfirmed');
-    expect(heard.heard(hello('a', true), false)).toBe('unconfirmed');
-    expect(heard.heard(hello('a'), false)).toBe('known');
-    expect(heard.heard(hello('a'), true)).toBe('known');
+    expect(heard.takesBack('n2', true)).toBe(false);
+    proved(heard, 'a');
+    expect(heard.takesBack('n2', false)).toBe(false);
+    proved(heard, 'b');
+    expect(heard.takesBack('n2', true)).toBe(true);
+    expect(heard.takesBack('n2', true)).toBe(false);
+    proved(heard, 'c');
+    expect(heard.takesBack('n2', true)).toBe(true);
   });
 });
 

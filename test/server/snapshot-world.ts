@@ -13,6 +13,7 @@ import { EventLog } from '../../src/server/operate/event-log.js';
 import { SnapshotReceiver, type StagedSnapshot } from '../../src/server/snapshots/receiver.js';
 import { SnapshotSender } from '../../src/server/snapshots/sender.js';
 import { decodePeerFrames, encodePeerFrames } from '../../src/wire/peers/codec.js';
+import type { PeerFrame } from '../../src/wire/peers/frames.js';
 import type { SnapshotFrame } from '../../src/wire/snapshots/frames.js';
 import { command, del, deleteRange, machineOf, put } from '../kv/helpers.js';
 import { MemoryStore, type StoreSnapshot } from '../storage/memory-store.js';
@@ -405,7 +406,7 @@ export class World {
   private deliver(from: string, to: string, bytes: Uint8Array): void {
     try {
       for (const frame of decodePeerFrames(bytes)) {
-        if (frame.kind === 'hello' || frame.kind === 'refusal' || frame.kind === 'raft') continue;
+        if (!isOfSnapshot(frame)) continue;
         this.machines.get(to)?.receive(from, frame);
       }
     } catch (error) {
@@ -422,4 +423,8 @@ export class World {
 
 function pairName(a: string, b: string): string {
   return a < b ? `${a} ${b}` : `${b} ${a}`;
+}
+
+function isOfSnapshot(frame: PeerFrame): frame is SnapshotFrame {
+  return frame.kind.startsWith('snapshot');
 }

@@ -191,25 +191,39 @@ const snapshotFrameOf = {
   }),
 } satisfies Arbitraries<SnapshotFrame>;
 
+const proofField = fc.uint8Array({ minLength: 32, maxLength: 32 });
+
 export const peerFrameOf = {
   ...snapshotFrameOf,
   hello: fc.record({
     kind: fc.constant('hello' as const),
     ...versionFields,
-    formatLevel: fc.option(fc.integer({ min: 1, max: 255 }), { nil: undefined }),
     nodeId,
-    instanceId: hex(32),
-    incarnation: hex(32),
-    clusterId: fc.option(ascii, { nil: undefined }),
+    to: nodeId,
+    nonce: proofField,
+    instanceId: fc.option(hex(32), { nil: undefined }),
     memberIds: fc.array(nodeId, { maxLength: 7 }),
-    formation: fc.option(fc.uint8Array({ maxLength: 500 }), { nil: undefined }),
-    currentTerm: fc.option(uint, { nil: undefined }),
-    catchingUp: fc.boolean(),
+    proof: fc.option(proofField, { nil: undefined }),
   }),
   refusal: fc.record({
     kind: fc.constant('refusal' as const),
-    code: fc.constantFrom('PROTOCOL' as const, 'IDENTITY' as const),
+    code: fc.constantFrom('PROTOCOL' as const, 'IDENTITY' as const, 'otherData' as const),
     message: text,
+  }),
+  proof: fc.record({
+    kind: fc.constant('proof' as const),
+    incarnation: hex(32),
+    formatLevel: fc.integer({ min: 1, max: 255 }),
+    currentTerm: fc.option(uint, { nil: undefined }),
+    catchingUp: fc.boolean(),
+    proof: proofField,
+  }),
+  formation: fc.record({
+    kind: fc.constant('formation' as const),
+    formation: fc.uint8Array({ maxLength: 500 }),
+    secret: proofField,
+    formatLevel: fc.integer({ min: 1, max: 255 }),
+    echoes: fc.array(proofField, { maxLength: 16 }),
   }),
 } satisfies Arbitraries<Exclude<PeerFrame, PeerRaft>>;
 

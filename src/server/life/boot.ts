@@ -19,6 +19,7 @@ import { clearDamage, readDamage, type Damage } from '../../storage/folder/damag
 import { openDataFolder } from '../../storage/folder/data-folder.js';
 import { createWal, openWal, walExists, type LogBase, type Wal } from '../../storage/wal/wal.js';
 import { encodeFormation, type Formation } from '../../wire/commands/entry-codec.js';
+import type { Membership } from './forming.js';
 import { readFormationRecord, writeFormationRecord, type FormationRecord } from './formation-record.js';
 import type { Member } from '../../wire/clients/answers.js';
 import type { NodeConfig } from '../config/node-config.js';
@@ -97,7 +98,7 @@ export function openFolderLog(
     return undefined;
   }
   if (record.state === 'forming') {
-    return finishForming(options, record.formation, current, stateMachine, hasLog);
+    return finishForming(options, record, current, stateMachine, hasLog);
   }
   if (!hasLog) throw lost('the log', 'cluster.json', current.log);
   return openLog(options, record.formation, current, stateMachine.appliedIndex);
@@ -106,12 +107,12 @@ export function openFolderLog(
 /** Makes this node a member on disk: durable when it returns. The node was not part of a cluster before. */
 export function formOnDisk(
   options: BootOptions,
-  formation: Formation,
+  membership: Membership,
   current: Current,
   stateMachine: StateMachine,
 ): OpenedLog {
-  writeFormationRecord(options.env.disk, { state: 'forming', formation });
-  return finishForming(options, formation, current, stateMachine, false);
+  writeFormationRecord(options.env.disk, { state: 'forming', ...membership });
+  return finishForming(options, membership, current, stateMachine, false);
 }
 
 /**
@@ -156,7 +157,7 @@ export function openLog(
 
 function finishForming(
   options: BootOptions,
-  formation: Formation,
+  { formation, secret }: Membership,
   current: Current,
   stateMachine: StateMachine,
   hasLog: boolean,
@@ -168,7 +169,7 @@ function finishForming(
     });
   }
   writeCurrent(options.env.disk, current);
-  writeFormationRecord(options.env.disk, { state: 'formed', formation, namesPair: true });
+  writeFormationRecord(options.env.disk, { state: 'formed', formation, secret, namesPair: true });
   return openLog(options, formation, current, stateMachine.appliedIndex);
 }
 

@@ -1,20 +1,22 @@
 // `cluster.json` in the data folder: which cluster this node is part of, kept apart from the log so that a
 // log that was lost is noticed. Written twice: `forming` before the log is made, `formed` once the log is
 // durable. Only a node that is `formed` tells anyone, so a crash in between is repeated without anybody
-// having been promised anything.
+// having been promised anything. It holds the cluster's secret, and nothing else does.
 
 import type { Disk } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import { readJsonFile, writeJsonFile } from '../../storage/folder/json-file.js';
 import type { Formation, FormationMember } from '../../wire/commands/entry-codec.js';
 import { isNodeId } from '../../wire/node-id.js';
+import { ClusterSecret } from '../peers/secret.js';
 
 const recordPath = 'cluster.json';
-const recordFormatVersion = 2;
+const recordFormatVersion = 3;
 
 export interface FormationRecord {
   readonly state: 'forming' | 'formed';
   readonly formation: Formation;
+  readonly secret: ClusterSecret;
   /** `current.json` is there from the start; not so in folders that earlier builds formed. */
   readonly namesPair?: boolean;
 }
@@ -26,23 +28,25 @@ export interface FormationRecord {
 export function readFormationRecord(disk: Disk): FormationRecord | undefined {
   const json = readJsonFile(disk, recordPath, recordFormatVersion);
   if (json === undefined) return undefined;
-  if (!isRecord(json)) {
+  const secret = ClusterSecret.fromRecord(json['secret']);
+  if (!isRecord(json) || secret === undefined) {
     throw new KvorumError(
       'CORRUPT',
       `${recordPath} is damaged: restore the data folder, or replace the member`,
     );
   }
-  return { state: json.state, formation: json.formation, namesPair: json.namesPair === true };
+  return { state: json.state, formation: json.formation, secret, namesPair: json.namesPair === true };
 }
 
 /** Makes the record durable, replacing an earlier one whole. */
 export function writeFormationRecord(disk: Disk, record: FormationRecord): void {
-  writeJsonFile(disk, recordPath, recordFormatVersion, { ...record });
+  const fields = { ...record, secret: record.secret.forRecord() };
+  writeJsonFile(disk, recordPath, recordFormatVersion, fields);
 }
 
 function isRecord(
   json: Readonly<Record<string, unknown>>,
-): json is Readonly<Record<string, unknown>> & FormationRecord {
+): json is Readonly<Record<string, unknown>> & Omit<FormationRecord, 'secret'> {
   if (json['state'] !== 'forming' && json['state'] !== 'formed') return false;
   const formation = json['formation'] as Partial<Formation> | null | undefined;
   if (typeof formation !== 'object' || formation === null || typeof formation.clusterId !== 'string')

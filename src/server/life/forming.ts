@@ -1,14 +1,19 @@
 // First start: empty nodes become a cluster exactly once. The node with the smallest id forms it, and only
-// after every member of the cluster file has told it, in this process's life, that it is empty too. Everyone
-// else waits to be told by a node that is formed. The state begins with the highest format level that all of
-// them know. An unformed node has no log, no term and no vote to give.
+// after every member of the cluster file says at its own address, at the same time, that it is empty too.
+// Everyone else waits to be told by a node that is formed. The state begins with the highest format level
+// that all of them know. An unformed node has no log, no term and no vote to give.
+//
+// Nobody can prove anything yet. What is believed is what comes from a member's address as the cluster file
+// has it: an empty node is one that answers there, and the formation, with the cluster's secret, goes only
+// there and is taken only from who has received a number at its own (server/peers/peers.ts).
 
 import { assert } from '../../base/assert.js';
 import type { NodeId } from '../../base/env.js';
 import type { KvorumError } from '../../base/errors.js';
 import { formatLevels } from '../../kv/format-level.js';
-import type { Formation } from '../../wire/commands/entry-codec.js';
-import type { PeerHello } from '../../wire/peers/frames.js';
+import { decodeFormation, type Formation } from '../../wire/commands/entry-codec.js';
+import type { PeerFormation, PeerHello } from '../../wire/peers/frames.js';
+import { ClusterSecret } from '../peers/secret.js';
 import type { ClusterView } from './cluster-view.js';
 import { refuseFormation, type OwnIdentity } from './identity.js';
 
@@ -16,7 +21,13 @@ export interface FormingOptions {
   readonly own: OwnIdentity;
   readonly view: ClusterView;
   drawClusterId(): string;
-  decodeFormation(payload: Uint8Array): Formation;
+  drawSecret(): ClusterSecret;
+}
+
+/** What a member knows of its cluster. */
+export interface Membership {
+  readonly formation: Formation;
+  readonly secret: ClusterSecret;
 }
 
 /**
@@ -24,7 +35,7 @@ export interface FormingOptions {
  * new.
  */
 export type FormingStep =
-  | { readonly kind: 'join'; readonly formation: Formation }
+  | { readonly kind: 'join'; readonly membership: Membership }
   | { readonly kind: 'stop'; readonly error: KvorumError }
   | { readonly kind: 'wait' };
 
@@ -52,18 +63,24 @@ export class FirstStart {
     return this.formIfComplete();
   }
 
-  /** A hello that identity allows. */
-  heard(hello: PeerHello): FormingStep {
-    if (hello.formation !== undefined) {
-      // Throws for bytes that are no formation, which is the link's fault.
-      const formation = this.options.decodeFormation(hello.formation);
-      const error = refuseFormation(this.options.own, formation, hello);
-      return error === undefined ? { kind: 'join', formation } : { kind: 'stop', error };
-    }
-    if (hello.clusterId !== undefined) return { kind: 'wait' };
-    // A peer that was wiped meanwhile answers with a new instanceId: the newest one counts.
-    this.emptyPeers.set(hello.nodeId, { instanceId: hello.instanceId, formatLevelMax: hello.formatLevelMax });
+  /** The peer answers at its address that it is empty. */
+  heard({ nodeId, instanceId, formatLevelMax }: PeerHello): FormingStep {
+    if (instanceId === undefined) return { kind: 'wait' };
+    this.emptyPeers.set(nodeId, { instanceId, formatLevelMax });
     return this.formIfComplete();
+  }
+
+  /** The peer answers no more: it may come back wiped, or as a member of a cluster. */
+  gone(peer: NodeId): void {
+    this.emptyPeers.delete(peer);
+  }
+
+  /** A member tells what this node is. Throws for bytes that are no formation, which is the link's fault. */
+  told(nodeId: NodeId, frame: PeerFormation): FormingStep {
+    const formation = decodeFormation(frame.formation);
+    const error = refuseFormation(this.options.own, formation, { nodeId, formatLevel: frame.formatLevel });
+    if (error !== undefined) return { kind: 'stop', error };
+    return { kind: 'join', membership: { formation, secret: new ClusterSecret(frame.secret) } };
   }
 
   private formIfComplete(): FormingStep {
@@ -77,6 +94,7 @@ export class FirstStart {
     const heard = [...this.emptyPeers.values()].map((peer) => peer.formatLevelMax);
     const formatLevel = Math.min(own.formatLevelMax, ...heard);
     assert(formatLevel >= formatLevels.min, `no node begins at format level ${formatLevel}`);
-    return { kind: 'join', formation: { clusterId: this.options.drawClusterId(), members, formatLevel } };
+    const formation = { clusterId: this.options.drawClusterId(), members, formatLevel };
+    return { kind: 'join', membership: { formation, secret: this.options.drawSecret() } };
   }
 }

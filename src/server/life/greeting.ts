@@ -1,35 +1,37 @@
 // What this node says of itself to peers and clients when a link opens.
 
-import { encodeFormation, type Formation } from '../../wire/commands/entry-codec.js';
+import { encodeFormation } from '../../wire/commands/entry-codec.js';
 import type { ServerHello } from '../../wire/clients/answers.js';
-import type { PeerHello } from '../../wire/peers/frames.js';
+import type { PeerFormation } from '../../wire/peers/frames.js';
+import type { PeerClaim } from '../../wire/peers/proof-input.js';
 import { ownVersions } from '../../wire/versions.js';
 import type { ClusterView } from './cluster-view.js';
+import type { Membership } from './forming.js';
 import type { OwnIdentity } from './identity.js';
+import type { OwnSide } from '../peers/own-side.js';
 import { formatLevelOf, type Running } from './standing.js';
 
-/** `currentTerm`: undefined while the node is forming or recovering. */
-export function peerHelloOf(
-  own: OwnIdentity,
-  formed: { readonly formation: Formation; readonly formatLevel: number } | undefined,
-  currentTerm: number | undefined,
-  catchingUp: boolean,
-): PeerHello {
-  const { nodeId, instanceId, incarnation, memberIds, formatLevelMax } = own;
-  return {
-    kind: 'hello',
-    ...ownVersions,
-    formatLevelMax,
-    formatLevel: formed?.formatLevel,
-    nodeId,
-    instanceId,
-    incarnation,
-    clusterId: formed?.formation.clusterId,
-    memberIds,
-    formation: formed && encodeFormation(formed.formation),
-    currentTerm,
-    catchingUp,
-  };
+/** Of a node that is part of no cluster yet. */
+export function unformedSide({ nodeId, instanceId, memberIds, formatLevelMax }: OwnIdentity): OwnSide {
+  return { kind: 'unformed', nodeId, formatLevelMax, instanceId, memberIds };
+}
+
+export function memberSide(
+  { nodeId, incarnation, formatLevelMax }: OwnIdentity,
+  { formation, secret }: Membership,
+  claim: Omit<PeerClaim, 'incarnation'>,
+): OwnSide {
+  return { kind: 'member', nodeId, formatLevelMax, formation, secret, claim: { incarnation, ...claim } };
+}
+
+/** What makes a node a member that missed the forming; `echoes` as in the frame. */
+export function formationFrame(
+  { formation, secret }: Membership,
+  formatLevel: number,
+  echoes: readonly Uint8Array[],
+): PeerFormation {
+  const bytes = encodeFormation(formation);
+  return { kind: 'formation', formation: bytes, secret: secret.forMember(), formatLevel, echoes };
 }
 
 /** `view`: where members are now. */

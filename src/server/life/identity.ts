@@ -1,6 +1,7 @@
 // Who this node is, and whether a peer is who it must be. Pure comparisons, one place for every rule of
 // identity, so that the same words reach the log, the refused peer and the operator.
 
+import { assertNever } from '../../base/assert.js';
 import type { NodeId } from '../../base/env.js';
 import type { Formation } from '../../wire/commands/entry-codec.js';
 import { KvorumError } from '../../base/errors.js';
@@ -43,18 +44,15 @@ export function refusePeer(
     );
   }
   if (formed === undefined) return refuseUnformed(own, hello, refuse);
-  if (hello.clusterId !== undefined && hello.clusterId !== formed.clusterId) {
-    const other = `node ${hello.nodeId} belongs to cluster ${hello.clusterId}`;
-    const clusters = `${other}, ${own.nodeId} to ${formed.clusterId}`;
-    return refuse('IDENTITY', `${clusters}: check the addresses in the cluster file`);
-  }
+  // What is refused here anybody may ask for: no word of the cluster, nor of what belongs to whom.
   const member = formed.members.find((candidate) => candidate.nodeId === hello.nodeId);
   if (member === undefined) {
-    const fact = `node ${hello.nodeId} is not a member of cluster ${formed.clusterId}`;
-    return refuse('IDENTITY', `${fact}: stop it, or check the addresses in its cluster file`);
+    const fact = `node ${hello.nodeId} is not a member of the cluster of node ${own.nodeId}`;
+    return refuse('noMember', `${fact}: it must be added as a member first, or stopped`);
   }
-  if (member.instanceId !== hello.instanceId) return refuse('IDENTITY', otherData(hello.nodeId));
-  return undefined;
+  // Who is part of no cluster proves nothing; all others prove what data they have (server/peers/peers.ts).
+  const isOther = hello.instanceId !== undefined && hello.instanceId !== member.instanceId;
+  return isOther ? refuse('otherData', otherData(hello.nodeId)) : undefined;
 }
 
 function refuseUnformed(
@@ -71,7 +69,7 @@ function refuseUnformed(
     return refuse('IDENTITY', `${fact}: name it there, or stop it`);
   }
   // A formed cluster is the truth; its members' files no longer matter.
-  if (hello.clusterId !== undefined) return undefined;
+  if (hello.instanceId === undefined) return undefined;
   if (hello.memberIds.join() !== own.memberIds.join()) {
     const lists =
       `${hello.nodeId} lists ${hello.memberIds.join(', ')}; ` +
@@ -85,9 +83,9 @@ function refuseUnformed(
 export function refuseLevel(
   own: OwnIdentity,
   formatLevel: number,
-  hello: PeerHello,
+  peer: Pick<PeerHello, 'nodeId' | 'formatLevelMax'>,
 ): PeerRefusal | undefined {
-  const { nodeId, formatLevelMax } = hello;
+  const { nodeId, formatLevelMax } = peer;
   if (formatLevelMax >= formatLevel) return undefined;
   return {
     kind: 'refusal',
@@ -99,9 +97,9 @@ export function refuseLevel(
 /** `FORMAT` when this node's software is too old for the store of a peer; `undefined` when it is not. */
 export function outdatedBy(
   { nodeId, formatLevelMax }: OwnIdentity,
-  peer: Pick<PeerHello, 'nodeId' | 'formatLevel'>,
+  peer: { readonly nodeId: NodeId; readonly formatLevel: number },
 ): KvorumError | undefined {
-  const { formatLevel = 0 } = peer;
+  const { formatLevel } = peer;
   if (formatLevel <= formatLevelMax) return undefined;
   return new KvorumError('FORMAT', belowLevel(nodeId, formatLevelMax, peer.nodeId, formatLevel), {
     details: { formatLevel, formatLevelMax },
@@ -120,16 +118,34 @@ function belowLevel(nodeId: NodeId, formatLevelMax: number, of: NodeId, formatLe
 export function refuseFormation(
   own: OwnIdentity,
   formation: Formation,
-  peer: Pick<PeerHello, 'nodeId' | 'formatLevel'>,
+  peer: { readonly nodeId: NodeId; readonly formatLevel: number },
 ): KvorumError | undefined {
   const member = formation.members.find((candidate) => candidate.nodeId === own.nodeId);
   if (member === undefined) {
-    const fact = `cluster ${formation.clusterId} was formed without node ${own.nodeId}`;
+    const fact = `the cluster was formed without node ${own.nodeId}`;
     return new KvorumError('IDENTITY', `${fact}: it must be added as a member first`);
   }
   if (member.instanceId !== own.instanceId) return new KvorumError('IDENTITY', otherData(own.nodeId));
-  const { nodeId, formatLevel = formation.formatLevel } = peer;
+  const { nodeId, formatLevel } = peer;
   return outdatedBy(own, { nodeId, formatLevel: Math.max(formatLevel, formation.formatLevel) });
+}
+
+/**
+ * The error to stop with for a node that is part of no cluster and was turned away at a member's address;
+ * `undefined` when it may go on trying.
+ */
+export function turnedAwayFor({ code, message }: PeerRefusal): KvorumError | undefined {
+  switch (code) {
+    case 'otherData':
+    case 'noMember':
+      return new KvorumError('IDENTITY', message);
+    case 'PROTOCOL':
+    case 'IDENTITY':
+    case 'FORMAT':
+      return undefined;
+    default:
+      return assertNever(code);
+  }
 }
 
 function otherData(nodeId: NodeId): string {

@@ -4,7 +4,7 @@
 // file says which store and log are in use (storage/folder/current.ts). Must never answer for a state that it
 // does not understand: what is thrown here stops the node.
 
-import { assert, assertNever } from '../../base/assert.js';
+import { assert, assertNever, defined } from '../../base/assert.js';
 import { toHex } from '../../base/bytes.js';
 import type { NodeId } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
@@ -13,19 +13,18 @@ import type { Stores } from '../../kv/store.js';
 import { clearLog, firstCurrent, nextLogName, writeCurrent } from '../../storage/folder/current.js';
 import { damageOf, writeDamage } from '../../storage/folder/damage.js';
 import { isNoSpace } from '../../storage/disk/no-space.js';
-import { decodeFormation, type Formation } from '../../wire/commands/entry-codec.js';
+import type { Formation } from '../../wire/commands/entry-codec.js';
 import type { ServerHello } from '../../wire/clients/answers.js';
 import type { NodeStatus } from '../../wire/clients/status.js';
-import type { PeerHello, PeerRefusal } from '../../wire/peers/frames.js';
+import type { PeerFormation, PeerHello, PeerRefusal } from '../../wire/peers/frames.js';
 import { formOnDisk, openFolder, reportDifferences, type Folder, type OpenedLog } from './boot.js';
 import type { ClusterView } from './cluster-view.js';
 import type { Contain } from '../containment.js';
 import type { ServerEnv } from '../events.js';
 import type { Clients } from '../front/clients.js';
-import { FirstStart, type FormingStep } from './forming.js';
-import { peerHelloOf, serverHelloOf } from './greeting.js';
-import { outdatedBy, refuseLevel, refusePeer, type OwnIdentity } from './identity.js';
-import { Incarnations } from '../peers/incarnations.js';
+import { FirstStart, type FormingStep, type Membership } from './forming.js';
+import { formationFrame, memberSide, serverHelloOf, unformedSide } from './greeting.js';
+import { outdatedBy, refuseLevel, refusePeer, turnedAwayFor, type OwnIdentity } from './identity.js';
 import { Installer, noSpacePauseMs } from './install.js';
 import type { NodeConfig } from '../config/node-config.js';
 import {
@@ -35,7 +34,9 @@ import {
   type OpenedStore,
   type PairOptions,
 } from './pair.js';
-import type { Peers } from '../peers/peers.js';
+import type { OwnSide } from '../peers/own-side.js';
+import type { Peers, ProvedPeer } from '../peers/peers.js';
+import { ClusterSecret } from '../peers/secret.js';
 import { statusOf } from '../operate/status.js';
 import { rebuildPair, unrepairable, type NewPair } from './rebuild.js';
 import { RecoveryWait } from './recovery-wait.js';
@@ -78,10 +79,11 @@ export class Life {
   private readonly options: LifeOptions;
   private readonly env: ServerEnv;
   private readonly disk: PairOptions;
-  private readonly incarnations = new Incarnations();
   private readonly replacements = new Replacements();
   private now: Standing = { kind: 'opening', current: firstCurrent };
   private generationCount = 0;
+  /** Of the cluster that this node is part of. */
+  private secret: ClusterSecret | undefined;
 
   constructor(options: LifeOptions) {
     this.options = options;
@@ -161,18 +163,19 @@ export class Life {
 
   // ---- what is said to peers and clients, and what peers say
 
-  hello(): PeerHello {
+  /** What this node is on its links to the others. */
+  own(): OwnSide {
     const standing = this.now;
     switch (standing.kind) {
       case 'opening':
         throw stillOpening();
       case 'forming':
-        return peerHelloOf(standing.own, undefined, undefined, false);
+        return unformedSide(standing.own);
       case 'recovering':
-        return peerHelloOf(standing.own, formedAs(standing), undefined, true);
+        return this.memberSide(standing, undefined, true);
       case 'running': {
         const { currentTerm, isCatchingUp } = standing.replica.raft;
-        return peerHelloOf(standing.own, formedAs(standing), currentTerm, isCatchingUp);
+        return this.memberSide(standing, currentTerm, isCatchingUp);
       }
       default:
         return assertNever(standing);
@@ -186,75 +189,98 @@ export class Life {
     return serverHelloOf(this.options.view, running);
   }
 
-  /** Judges a peer's hello, and learns from it (server/peers/peers.ts). */
-  judge(hello: PeerHello, isDialed: boolean): PeerRefusal | 'unconfirmed' | undefined {
+  /** Judges what anybody may say (server/peers/peers.ts). */
+  judgeHello(hello: PeerHello): PeerRefusal | undefined {
     const standing = this.now;
-    switch (standing.kind) {
-      case 'opening':
-        throw stillOpening();
-      case 'forming':
-        return refusePeer(standing.own, undefined, hello) ?? this.hearUnformed(standing, hello, isDialed);
-      case 'recovering':
-      case 'running':
-        return this.judgeMember(standing, hello, isDialed);
-      default:
-        return assertNever(standing);
-    }
+    if (standing.kind === 'opening') throw stillOpening();
+    return refusePeer(standing.own, formationOf(standing), hello);
   }
 
-  private judgeMember(
-    standing: Recovering | Running,
-    hello: PeerHello,
-    isDialed: boolean,
-  ): PeerRefusal | 'unconfirmed' | undefined {
-    const { own, formation } = standing;
-    const refusal = refusePeer(own, formation, hello) ?? refuseLevel(own, formatLevelOf(standing), hello);
+  /** Judges a member that proved itself. */
+  judge(peer: ProvedPeer): PeerRefusal | undefined {
+    const standing = this.memberNow();
+    const { own } = standing;
+    const refusal = refuseLevel(own, formatLevelOf(standing), peer);
     if (refusal !== undefined) return refusal;
-    const error = outdatedBy(own, hello);
-    if (error === undefined) return this.hearMember(standing, hello, isDialed);
-    // Only who answers at a member's address can tell this node that it is too old.
-    if (isDialed) this.options.fail(error);
+    const error = outdatedBy(own, peer);
+    if (error === undefined) return undefined;
+    this.options.fail(error);
     // Not FORMAT: that ends the one who hears it, and the other side is as new as its store.
     return { kind: 'refusal', code: 'PROTOCOL', message: error.message };
   }
 
-  private hearUnformed(forming: Forming, hello: PeerHello, isDialed: boolean): PeerRefusal | undefined {
-    const step = forming.firstStart.heard(hello);
-    // Only who answers at a member's address can tell this node that its data is not the cluster's; whoever
-    // else says so is turned away.
-    if (step.kind === 'stop' && !isDialed) {
-      return { kind: 'refusal', code: 'IDENTITY', message: step.error.message };
-    }
+  /** A member has proved itself; what it says is of now. */
+  heard(peer: ProvedPeer, hasLost: boolean): void {
+    const standing = this.memberNow();
+    this.options.contain(() => {
+      if (hasLost) {
+        this.env.report({ kind: 'peerReset', peer: peer.nodeId });
+        if (standing.kind === 'running') standing.replica.peerReset(peer.nodeId);
+      }
+      if (standing.kind === 'recovering') standing.wait.heard(peer);
+    });
+  }
+
+  /** A peer answers at its address that it is part of no cluster, as this node. */
+  peerEmpty(hello: PeerHello): void {
+    this.whileForming(({ firstStart }) => firstStart.heard(hello));
+  }
+
+  peerEmptyGone(peer: NodeId): void {
+    if (this.now.kind === 'forming') this.now.firstStart.gone(peer);
+  }
+
+  /** Who answers at a member's address turns this node away, which is part of no cluster. */
+  turnedAway(refusal: PeerRefusal): void {
+    this.whileForming(() => {
+      const error = turnedAwayFor(refusal);
+      return error === undefined ? { kind: 'wait' } : { kind: 'stop', error };
+    });
+  }
+
+  /** A member tells this node, which is part of no cluster, what it is. */
+  told(peer: NodeId, frame: PeerFormation): void {
+    this.whileForming(({ firstStart }) => firstStart.told(peer, frame));
+  }
+
+  formationFrame(echoes: readonly Uint8Array[]): PeerFormation {
+    const standing = this.memberNow();
+    return formationFrame(this.membership(standing), formatLevelOf(standing), echoes);
+  }
+
+  private whileForming(next: (forming: Forming) => FormingStep): void {
+    const forming = this.now;
+    if (forming.kind !== 'forming') return;
+    const step = next(forming);
     // Contained here: what goes wrong in forming is this node's own end, not a fault of the link that told of
     // it.
     this.options.contain(() => this.takeFormingStep(forming, step));
-    return undefined;
   }
 
-  private hearMember(
+  private memberNow(): Recovering | Running {
+    const { now } = this;
+    assert(now.kind === 'recovering' || now.kind === 'running', `no member: the node is ${now.kind}`);
+    return now;
+  }
+
+  private memberSide(
     standing: Recovering | Running,
-    hello: PeerHello,
-    isDialed: boolean,
-  ): 'unconfirmed' | undefined {
-    const { nodeId, incarnation } = hello;
-    const step = this.incarnations.heard(hello, isDialed);
-    if (step === 'unconfirmed') return step;
-    this.options.contain(() => {
-      if (step === 'reset') {
-        this.env.report({ kind: 'peerReset', peer: nodeId });
-        this.options.peers.closeEarlier(nodeId, incarnation);
-        if (standing.kind === 'running') standing.replica.peerReset(nodeId);
-      }
-      // Terms are a member's own word: whoever opens a link may claim any.
-      if (isDialed && standing.kind === 'recovering') standing.wait.heard(hello);
-    });
-    return undefined;
+    currentTerm: number | undefined,
+    catchingUp: boolean,
+  ): OwnSide {
+    const claim = { formatLevel: formatLevelOf(standing), currentTerm, catchingUp };
+    return memberSide(standing.own, this.membership(standing), claim);
+  }
+
+  private membership({ formation }: Recovering | Running): Membership {
+    return { formation, secret: defined(this.secret, 'the secret of the own cluster') };
   }
 
   // ---- from the disk to a replica
 
   private begin(own: OwnIdentity, { record, current }: Folder, found: OpenedFolder): void {
     const formation = record?.formation;
+    this.secret = record?.secret;
     if (formation !== undefined) reportDifferences(this.env.report, this.options.view.members, formation);
     if (found.kind === 'damaged') this.recover(own, formation, found);
     else if (formation === undefined || found.log === undefined) this.form(own, found.opened);
@@ -264,7 +290,8 @@ export class Life {
   private form(own: OwnIdentity, opened: OpenedStore): void {
     const { current } = this.now;
     const drawClusterId = (): string => toHex(this.env.entropy.bytes(idBytes));
-    const firstStart = new FirstStart({ own, view: this.options.view, drawClusterId, decodeFormation });
+    const drawSecret = (): ClusterSecret => ClusterSecret.draw(this.env.entropy);
+    const firstStart = new FirstStart({ own, view: this.options.view, drawClusterId, drawSecret });
     const forming: Forming = { kind: 'forming', own, current, opened, firstStart };
     this.now = forming;
     this.takeFormingStep(forming, firstStart.begin());
@@ -279,8 +306,9 @@ export class Life {
       case 'stop':
         throw step.error;
       case 'join': {
-        const { formation } = step;
-        const log = formOnDisk(this.disk, formation, current, opened.stateMachine);
+        const { formation, secret } = step.membership;
+        const log = formOnDisk(this.disk, step.membership, current, opened.stateMachine);
+        this.secret = secret;
         this.run(own, formation, { current, opened, log });
         // All links were greeted as an unformed node: greet anew, which also tells the others of the cluster.
         this.options.peers.reconnectAll('the cluster is formed');
@@ -431,10 +459,6 @@ export class Life {
     clearLog(this.env.disk, nextLogName(pair.current));
     removeUnusedStores(this.env, this.disk.stores, pair.current, () => this.replacements.end(done));
   }
-}
-
-function formedAs(standing: Recovering | Running): { formation: Formation; formatLevel: number } {
-  return { formation: standing.formation, formatLevel: formatLevelOf(standing) };
 }
 
 function stillOpening(): KvorumError {

@@ -8,7 +8,7 @@
 
 import type { NodeId } from '../../base/env.js';
 import type { Term } from '../../raft/types.js';
-import type { PeerHello } from '../../wire/peers/frames.js';
+import type { ProvedPeer } from '../peers/peers.js';
 
 export interface RecoveringOptions {
   readonly nodeId: NodeId;
@@ -39,8 +39,8 @@ export class RecoveryRule {
     return [...this.terms].filter(([, term]) => term === undefined).map(([nodeId]) => nodeId);
   }
 
-  /** A hello of a member of the cluster, said to this process. */
-  heard({ nodeId, currentTerm }: Pick<PeerHello, 'nodeId' | 'currentTerm'>): RecoveringStep {
+  /** What a member of the cluster has proved to this process. */
+  heard({ nodeId, currentTerm }: Pick<ProvedPeer, 'nodeId' | 'currentTerm'>): RecoveringStep {
     const { memberIds, nodeId: own } = this.options;
     if (nodeId === own || !memberIds.includes(nodeId)) return this.step();
     // What it knew once stays true: a term it names later, or has lost meanwhile, takes nothing away.

@@ -6,8 +6,8 @@ import type { NodeId, Report, Timers } from '../../base/env.js';
 import type { Term } from '../../raft/types.js';
 import type { Damage } from '../../storage/folder/damage.js';
 import type { Formation } from '../../wire/commands/entry-codec.js';
-import type { PeerHello } from '../../wire/peers/frames.js';
 import type { NodeEvent } from '../events.js';
+import type { ProvedPeer } from '../peers/peers.js';
 import { RecoveryRule } from './recovering.js';
 
 export interface RecoveryWaitOptions {
@@ -39,10 +39,10 @@ export class RecoveryWait {
     this.reportWaiting();
   }
 
-  /** A hello of another member, to this process. */
-  heard(hello: PeerHello): void {
+  /** Another member has proved itself to this process. */
+  heard(peer: Pick<ProvedPeer, 'nodeId' | 'currentTerm'>): void {
     if (this.isOver) return;
-    const step = this.recovering.heard(hello);
+    const step = this.recovering.heard(peer);
     if (step.kind === 'wait') return;
     this.isOver = true;
     const { floor } = step;

@@ -175,10 +175,18 @@ const eventLines = {
     text: ({ message }) => `peer link closed: ${message}`,
     fields: ({ link, code }) => ({ link, code }),
   },
-  peerLinkUnconfirmed: {
-    level: 'warn',
-    text: ({ peer, reason }) => `a link in the name of node ${peer} is closed: ${reason}`,
-    fields: ({ link, peer }) => ({ link, peer }),
+  peerTwice: {
+    level: 'error',
+    text: ({ peer }) => `two processes of node ${peer} run, one on a copy of its data folder: stop that one`,
+    fields: ({ peer }) => ({ peer }),
+  },
+  termRefused: {
+    level: 'error',
+    text: ({ peer, term, known }) => {
+      const fact = `node ${peer} named term ${term}, far above ${known}`;
+      return `${fact}: not followed unless it greets with it; if this repeats, check its memory and network`;
+    },
+    fields: ({ peer, term, known }) => ({ peer, term, known }),
   },
   frameNotEncoded: { level: 'error', text: () => 'a frame cannot be encoded' },
   streamFailed: {

@@ -1,52 +1,73 @@
-// Which process of each member this node may hear. A member whose disk was damaged takes back what its
-// earlier processes acknowledged: what they sent and what is still on its way must not be heard after that.
-// Which process is the living one says only who answers at the member's own address: whoever opens a link to
-// this node can claim to be any member. Must never hear a process that was not confirmed so once the member
-// has lost something, nor take anyone's word for such a loss. Pure.
+// Which process of each member this node hears: the one that proved itself last. A member whose disk was
+// damaged takes back what its earlier processes acknowledged: what they sent and what is still on its way
+// must not be heard after that. A proof answers a number that this node drew for the link, so its sender was
+// alive after that moment; a process that proves itself on a link whose number is older than another one's
+// proof may be the earlier of the two. Must never hear a process again that another one of the member has
+// followed: if it can prove itself later, two processes use one identity. Pure.
 
 import type { NodeId } from '../../base/env.js';
-import type { PeerHello } from '../../wire/peers/frames.js';
 
 interface Heard {
-  /** The process that answered last at the member's address. */
-  confirmed: string | undefined;
-  /** What the confirmed process has lost was taken back. */
+  /** The process that proved itself last. */
+  current: string;
+  /** When it did so last, counted as the challenges are. */
+  provedAt: number;
+  /** What it has lost was taken back. */
   wasReset: boolean;
-  /** A process of it has lost something: those before it must not be heard any more. */
-  hasLost: boolean;
+  /** Processes that others have followed, the newest last. */
+  readonly replaced: string[];
 }
 
+/** So many processes of a member are remembered after another one has followed. */
+const replacedMax = 64;
+
 /**
- * `reset`: this process has lost what earlier ones acknowledged; said once for each process. `unconfirmed`:
- * ask at the member's address, and hear nothing on this link until the same process has answered there.
- * `known`: nothing to do.
+ * `newer`: no link of another process of the member may be heard any more. `late`: this link says nothing
+ * about which process is the living one; another one would. `twice`: two processes are alive.
  */
-export type HeardStep = 'reset' | 'unconfirmed' | 'known';
+export type ProvedStep = 'known' | 'newer' | 'late' | 'twice';
 
 export class Incarnations {
   private readonly heardByPeer = new Map<NodeId, Heard>();
+  private count = 0;
 
-  /** `isDialed`: the answer to a link that this node opened just now, so its sender is alive. */
-  heard(
-    { nodeId, incarnation, catchingUp }: Pick<PeerHello, 'nodeId' | 'incarnation' | 'catchingUp'>,
-    isDialed: boolean,
-  ): HeardStep {
-    let heard = this.heardByPeer.get(nodeId);
+  /** The moment at which a number for a new link is drawn. */
+  challenge(): number {
+    return ++this.count;
+  }
+
+  /**
+   * A process has proved itself on a link of that challenge. `isDialed`: it answers at the member's address,
+   * which decides between two that are alive.
+   */
+  proved(nodeId: NodeId, incarnation: string, challengedAt: number, isDialed: boolean): ProvedStep {
+    const heard = this.heardByPeer.get(nodeId);
+    const provedAt = ++this.count;
     if (heard === undefined) {
-      heard = { confirmed: undefined, wasReset: false, hasLost: false };
-      this.heardByPeer.set(nodeId, heard);
+      this.heardByPeer.set(nodeId, { current: incarnation, provedAt, wasReset: false, replaced: [] });
+      return 'newer';
     }
-    if (!isDialed) {
-      // Who restarted whole has taken nothing back: it is heard at once while the member never did.
-      const isLoss = incarnation === heard.confirmed ? !heard.wasReset && catchingUp : catchingUp;
-      const mayBeEarlier = heard.hasLost && incarnation !== heard.confirmed;
-      return isLoss || mayBeEarlier ? 'unconfirmed' : 'known';
+    if (incarnation === heard.current) {
+      heard.provedAt = provedAt;
+      return 'known';
     }
-    if (incarnation !== heard.confirmed) heard.wasReset = false;
-    heard.confirmed = incarnation;
-    if (!catchingUp || heard.wasReset) return 'known';
+    if (challengedAt < heard.provedAt) return 'late';
+    const place = heard.replaced.indexOf(incarnation);
+    if (place >= 0 && !isDialed) return 'twice';
+    if (place >= 0) heard.replaced.splice(place, 1);
+    heard.replaced.push(heard.current);
+    if (heard.replaced.length > replacedMax) heard.replaced.shift();
+    heard.current = incarnation;
+    heard.provedAt = provedAt;
+    heard.wasReset = false;
+    return 'newer';
+  }
+
+  /** Whether the member's process has lost something that was not taken back yet; true once for each. */
+  takesBack(nodeId: NodeId, catchingUp: boolean): boolean {
+    const heard = this.heardByPeer.get(nodeId);
+    if (heard === undefined || !catchingUp || heard.wasReset) return false;
     heard.wasReset = true;
-    heard.hasLost = true;
-    return 'reset';
+    return true;
   }
 }

@@ -153,6 +153,8 @@ export class CoverageMarks {
       }
       case 'hello':
       case 'refusal':
+      case 'proof':
+      case 'formation':
       case 'raft':
       case 'snapshotChunk':
       case 'snapshotResult':

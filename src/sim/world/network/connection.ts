@@ -56,10 +56,10 @@ interface Direction {
 }
 
 /**
- * The first message of a link introduces the sender; what the world does to single messages starts after
- * it.
+ * The first messages of each side of a link are its greeting; what the world does to single messages starts
+ * after them.
  */
-const introductionMessages = 1;
+const introductionMessages = 2;
 
 export class Connection {
   private readonly around: Surroundings;
