@@ -24,6 +24,7 @@ import { Life } from './life/life.js';
 import { storeOf } from './life/standing.js';
 import type { NodeConfig } from './config/node-config.js';
 import { Peers } from './peers/peers.js';
+import type { Verdict } from './replica/readiness.js';
 import type { Replica } from './replica/replica.js';
 import { figuresOf, type SnapshotFigures } from './snapshots/figures.js';
 
@@ -137,6 +138,17 @@ export class ServerNode {
   /** Whether requests are served: part of a cluster that has a leader, and not on the way out. */
   get isReady(): boolean {
     return this.phase === 'started' && this.replica?.isHalted === false && this.raft?.leaderId !== undefined;
+  }
+
+  /**
+   * Whether this node can answer a linearizable read now: tells `undefined`, or why not, within an election
+   * timeout.
+   */
+  readiness(verdict: Verdict): void {
+    const { replica } = this;
+    if (this.phase !== 'started') verdict('the node is stopping');
+    else if (replica === undefined) verdict(`the node is not a running member yet: ${this.status().state}`);
+    else replica.readiness.ask(verdict);
   }
 
   /** Figures for metrics. */

@@ -9,12 +9,20 @@ import { createMetrics } from './metrics.js';
 export function createRoutes(node: ServerNode): HttpRoutes {
   const metrics = createMetrics(node);
   return {
+    // That it is answered says that the loop turns.
     '/livez': { GET: () => text(200, 'ok') },
-    '/readyz': { GET: () => (node.isReady ? text(200, 'ok') : text(503, 'no leader, or not running')) },
+    '/readyz': { GET: () => readiness(node) },
     '/metrics': {
       GET: async () => ({ status: 200, contentType: metrics.contentType, body: await metrics.metrics() }),
     },
   };
+}
+
+/** 200 when the node can answer a linearizable read now, else 503 with the reason. */
+function readiness(node: ServerNode): Promise<HttpAnswer> {
+  return new Promise((resolve) => {
+    node.readiness((reason) => resolve(reason === undefined ? text(200, 'ok') : text(503, reason)));
+  });
 }
 
 function text(status: number, body: string): HttpAnswer {

@@ -21,6 +21,7 @@ import { checkPayloads, newestTimes } from './entry-checks.js';
 import { FormatRaise, levelOfState } from './format-raise.js';
 import { HandOver } from './hand-over.js';
 import { LogRetention } from '../space/log-retention.js';
+import { Readiness } from './readiness.js';
 import { RaftLoop, type Leadership, type LoopSink } from './loop.js';
 import { refuseByLevel } from '../front/level-check.js';
 import { Proposals } from '../front/proposals.js';
@@ -44,6 +45,7 @@ export class Replica implements LoopSink {
   readonly reads: Reads;
   readonly proposals: Proposals;
   readonly sender: SnapshotSender;
+  readonly readiness: Readiness;
   private readonly context: ReplicaContext;
   private readonly loop: RaftLoop;
   private readonly applier: Applier;
@@ -94,6 +96,7 @@ export class Replica implements LoopSink {
     this.applier = this.createApplier();
     this.reads = this.createReads();
     this.statuses = new Statuses(context);
+    this.readiness = new Readiness(context, randomUint32(env.entropy) * 65_536);
     this.requests = this.createRequests();
     this.formatRaise = new FormatRaise(context, this.clusterClock);
     this.deadlines = new Deadlines(context, this.clusterClock);
@@ -212,11 +215,13 @@ export class Replica implements LoopSink {
 
   confirmReads(reads: Parameters<Reads['confirm']>[0]): void {
     this.catchUp?.confirm(reads);
+    this.readiness.confirm(reads);
     this.reads.confirm(reads.filter(({ requestId }) => requestId < catchUpRequestIds));
   }
 
   failReads(requestIds: readonly number[]): void {
     this.catchUp?.fail(requestIds);
+    this.readiness.fail(requestIds);
     this.reads.fail(requestIds.filter((requestId) => requestId < catchUpRequestIds));
   }
 
@@ -263,6 +268,7 @@ export class Replica implements LoopSink {
       },
       reached: (index) => {
         this.reads.reached(index);
+        this.readiness.reached(index);
         this.writer.noteApplied();
         this.loop.step({ kind: 'applied', index });
       },
@@ -396,6 +402,7 @@ export class Replica implements LoopSink {
     this.halted = true;
     this.loop.halt();
     this.reads.halt();
+    this.readiness.halt();
     this.deadlines.halt();
     this.sender.close();
     if (this.tickTimer !== undefined) this.context.env.timers.clear(this.tickTimer);
