@@ -220,11 +220,30 @@ export const snapshotMutants: readonly Mutant[] = [
   {
     id: 'N9',
     name: 'sessions of an earlier sending stay in the staging store',
+    equivalent:
+      'a store whose tables do not have the hash of its applied record is not used, and is sent once more; ' +
+      'N9b takes that away',
     edits: [
       {
         file: 'kv/snapshot/staging.ts',
         find: '    if (records.length === 0) {\n      left.shift();',
         replace: '    if (records.length >= 0) {\n      left.shift();',
+      },
+    ],
+  },
+  {
+    id: 'N9b',
+    name: 'as N9, and a store is used whatever its tables add up to',
+    edits: [
+      {
+        file: 'kv/snapshot/staging.ts',
+        find: '    if (records.length === 0) {\n      left.shift();',
+        replace: '    if (records.length >= 0) {\n      left.shift();',
+      },
+      {
+        file: 'kv/state-machine.ts',
+        find: '    if (found === expected) return;\n    throw corrupt(appliedKey, `says that the tables',
+        replace: '    if (found !== undefined) return;\n    throw corrupt(appliedKey, `says that the tables',
       },
     ],
   },
