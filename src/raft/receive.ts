@@ -4,6 +4,7 @@
 
 import { assertNever } from '../base/assert.js';
 import { KvorumError } from '../base/errors.js';
+import { termMax } from '../base/terms.js';
 import { handleAppendEntries, refuseOldLeader } from './append-entries.js';
 import {
   handlePreVote,
@@ -170,18 +171,12 @@ function checkMessage(state: RaftState, message: Message): void {
   if (message.to !== state.nodeId || message.from === state.nodeId) {
     throw malformed(message, `goes from ${message.from} to ${message.to}, not to ${state.nodeId}`);
   }
-  if (message.term - state.currentTerm > termAheadMax) {
-    throw malformed(message, `is more than ${termAheadMax} terms ahead`);
-  }
+  // By distance no term is refused here: two members that were far from each other would never meet again.
+  if (message.term > termMax) throw malformed(message, `is of a term above ${termMax}, which nobody follows`);
   if (message.kind === 'appendEntries') checkEntries(message);
   if (message.kind === 'appendEntries' || message.kind === 'heartbeat') checkLeader(state, message);
   if (state.role.name === 'leader') checkResult(state, state.role, message);
 }
-
-/**
- * Terms grow by one with an election: a jump beyond this would use up the numbers, not outlive a partition.
- */
-const termAheadMax = 2 ** 32;
 
 /** "At most one leader can be elected in a given term" (Figure 3.2): a second one is not a member's doing. */
 function checkLeader(state: RaftState, message: AppendEntries | Heartbeat): void {

@@ -4,6 +4,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { KvorumError } from '../../src/base/errors.js';
+import { termMax } from '../../src/base/terms.js';
 import { defaultRaftConfig, validateRaftConfig, type RaftConfig } from '../../src/raft/config.js';
 import { VirtualCluster } from './virtual-cluster.js';
 
@@ -220,6 +221,51 @@ describe('config', () => {
       const validate = () => validateRaftConfig({ ...defaultRaftConfig, ...part });
       expect(validate).toThrow(message);
       expect(validate).toThrow(KvorumError);
+    }
+  });
+});
+
+describe('terms', () => {
+  it('bring members together again, however far apart they are', () => {
+    const cluster = led({});
+    cluster.passes = () => false;
+    const message = { kind: 'requestVoteResult', to: 'n2', voteGranted: false } as const;
+    cluster.step('n2', { kind: 'message', message: { ...message, from: 'n3', term: 2 ** 50 } });
+    cluster.step('n3', { kind: 'message', message: { ...message, from: 'n1', to: 'n3', term: 2 ** 51 } });
+    cluster.passes = () => true;
+    cluster.pass(10_000);
+    const terms = three.map((nodeId) => cluster.raft(nodeId).currentTerm);
+    expect(new Set(terms).size).toBe(1);
+    expect(terms[0]).toBeGreaterThanOrEqual(2 ** 51);
+    expect(three.filter((nodeId) => cluster.raft(nodeId).role === 'leader')).toHaveLength(1);
+  });
+
+  it('that leave no room for elections to come are not followed', () => {
+    const cluster = led({});
+    const message = { kind: 'requestVoteResult', from: 'n3', to: 'n2', voteGranted: false } as const;
+    const lift = (term: number) => cluster.step('n2', { kind: 'message', message: { ...message, term } });
+    expect(() => lift(termMax + 1)).toThrow(/which nobody follows/);
+    expect(cluster.raft('n2').currentTerm).toBe(1);
+    lift(termMax);
+    expect(cluster.raft('n2').currentTerm).toBe(termMax);
+  });
+
+  it('of nodes that are no members change nothing', () => {
+    const cluster = led({});
+    const last = { lastLogIndex: 99, lastLogTerm: 9, leadershipTransfer: true };
+    const from = { from: 'stranger', to: 'n2', term: 9 };
+    for (const message of [
+      { kind: 'requestVote', ...from, ...last },
+      { kind: 'preVote', ...from, ...last },
+      { kind: 'requestVoteResult', ...from, voteGranted: true },
+      { kind: 'appendEntriesResult', ...from, success: true, matchIndex: 1, hintIndex: 0, hintTerm: 0 },
+      { kind: 'heartbeatResult', ...from, round: 1 },
+      { kind: 'readIndex', ...from, requestId: 1 },
+      { kind: 'timeoutNow', ...from },
+    ] as const) {
+      const { messages } = cluster.step('n2', { kind: 'message', message });
+      expect(messages).toEqual([]);
+      expect(cluster.raft('n2')).toMatchObject({ currentTerm: 1, role: 'follower' });
     }
   });
 });

@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Done } from '../../src/base/env.js';
 import { KvorumError } from '../../src/base/errors.js';
+import { termMax } from '../../src/base/terms.js';
 import { thisSoftware, type Software } from '../../src/kv/format-level.js';
 import { appliedKey } from '../../src/kv/records/schema.js';
 import type { OpenStore } from '../../src/kv/store.js';
@@ -189,6 +190,25 @@ describe('a node that stops while a snapshot is installed and the rest of a repa
     bench.run();
     expect(bench.settled).toBe(1);
     bench.close();
+  });
+});
+
+describe('a member whose own log names a term that nobody follows', () => {
+  it('repairs it from the others, and goes on in the largest term that they know', () => {
+    const bench = new Bench(thisSoftware, PairBench.fresh(1, undefined, termMax + 1));
+    bench.open();
+    expect(bench.life.standing.kind).toBe('recovering');
+    bench.answer('n2');
+    bench.answer('n3');
+    expect(bench.life.standing.kind).toBe('running');
+    expect(bench.life.running?.replica.raft.currentTerm).toBe(7);
+    bench.close();
+  });
+
+  it('is none of these up to that term', () => {
+    const bench = new Bench(thisSoftware, PairBench.fresh(1, undefined, termMax));
+    bench.open();
+    expect(bench.life.running?.replica.raft.currentTerm).toBe(termMax);
   });
 });
 

@@ -107,7 +107,7 @@ export class PairBench {
   }
 
   /** `last`: the payload of the last entry, which has commands then. */
-  static fresh(seed: number, last?: Uint8Array): PairBench {
+  static fresh(seed: number, last?: Uint8Array, currentTerm = 4): PairBench {
     const bench = new PairBench(new World(seed));
     const { clusterId } = bench.formation;
     writeCurrent(bench.world.disk, firstCurrent);
@@ -118,7 +118,7 @@ export class PairBench {
       return { index: i + 1, term, kind: 'noop', payload: new Uint8Array(0) } as const;
     });
     const options = { ...bench.world.options(), clusterId, segmentBytes: 65_536 };
-    createWal(options, { hardState: { currentTerm: 4, votedFor: 'n3', commitIndex: 5 }, entries });
+    createWal(options, { hardState: { currentTerm, votedFor: 'n3', commitIndex: 5 }, entries });
     bench.stores.contents.set('db', appliedAt(5, 2));
     return bench;
   }

@@ -1,6 +1,7 @@
 // Random frames and commands of every kind, and helpers that the tests of the wire share. Numbers favour the
 // edges at which msgpack changes its encoding.
 
+import { termMax } from '../../src/base/terms.js';
 import fc from 'fast-check';
 import { toByteString } from '../../src/base/bytes.js';
 import { KvorumError } from '../../src/base/errors.js';
@@ -214,7 +215,7 @@ export const peerFrameOf = {
     kind: fc.constant('proof' as const),
     incarnation: hex(32),
     formatLevel: fc.integer({ min: 1, max: 255 }),
-    currentTerm: fc.option(uint, { nil: undefined }),
+    currentTerm: fc.option(fc.integer({ min: 0, max: termMax }), { nil: undefined }),
     catchingUp: fc.boolean(),
     proof: proofField,
   }),

@@ -4,6 +4,7 @@
 
 import type { NodeId, Report } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
+import { termMax } from '../../base/terms.js';
 import { checkKnownLevel, type Software } from '../../kv/format-level.js';
 import type { StateMachine } from '../../kv/state-machine.js';
 import type { RecoveredState } from '../../raft/types.js';
@@ -151,6 +152,13 @@ export function openLog(
     appliedIndexFloor,
     onFailure,
   });
+  const { currentTerm } = recovered.hardState;
+  if (currentTerm > termMax) {
+    // Repaired as damage is: with the largest term that the others know.
+    wal.close(() => undefined);
+    const message = `the log says that this node is in term ${currentTerm}; no term is above ${termMax}`;
+    throw new KvorumError('CORRUPT', message, { details: { file: directory } });
+  }
   checkLogLevels(recovered.log.recentEntries, software);
   return { wal, recovered };
 }

@@ -1,9 +1,10 @@
 // Frames between nodes of one cluster, each declared once; those of the consensus core stand in
 // `raft-frames`, those of a snapshot on its way in `snapshots/frames`.
 
+import { termMax } from '../../base/terms.js';
 import { formatLevels } from '../../kv/format-level.js';
 import type { Message } from '../../raft/messages.js';
-import { arrayOf, boolean, bytes, count, hex, message, nodeId, optional, uint, word } from '../fields.js';
+import { arrayOf, boolean, bytes, hex, message, nodeId, optional, uint, word } from '../fields.js';
 import { frame, hello, type FrameOf, type FrameTable } from '../frame.js';
 import { entryLimits, fieldLimits } from '../limits.js';
 import { snapshotFrames, type SnapshotFrame } from '../snapshots/frames.js';
@@ -54,7 +55,7 @@ const peerProof = frame(3, 'proof', {
   /** Of the state in the sender's store. */
   formatLevel: uint(fieldLimits.formatLevelMax, formatLevels.min),
   /** Of a member that takes part; `undefined` while the node is recovering. */
-  currentTerm: optional(count),
+  currentTerm: optional(uint(termMax)),
   /** The member takes entries and acknowledges them, but does not vote before it has caught up. */
   catchingUp: boolean,
   proof: proofField,
