@@ -151,6 +151,24 @@ export function scalarEnd(bytes: Uint8Array, offset: number): number {
   return offset + scalarBytes(bytes, token, offset, bytes.length);
 }
 
+/** Bytes of the binary at `offset`, which `scan` has passed; -1 for what is none. */
+export function binaryLength(bytes: Uint8Array, offset: number): number {
+  switch (bytes[offset]) {
+    case 0xc4:
+      return uint8(bytes, offset + 1, bytes.length);
+    case 0xc5:
+      return uint16(bytes, offset + 1, bytes.length);
+    case 0xc6:
+      return uint32(bytes, offset + 1, bytes.length);
+    default:
+      return -1;
+  }
+}
+
+export function isNil(bytes: Uint8Array, offset: number): boolean {
+  return bytes[offset] === 0xc0;
+}
+
 const float = new DataView(new ArrayBuffer(8));
 
 /**

@@ -91,7 +91,7 @@ describe('an entry', () => {
     }
   });
 
-  it('is refused whenever its decoder would refuse it for its form, and never with another error', () => {
+  it('is refused whenever its decoder would refuse it, and never else', () => {
     const payload = entryOf(expire, put, close);
     for (let length = 0; length < payload.length; length++) {
       expect(refusal(payload.subarray(0, length))?.code, `cut at ${length}`).toBe('PROTOCOL');
@@ -102,12 +102,61 @@ describe('an entry', () => {
         const changed = Buffer.from(payload);
         changed[at] = byte;
         const error = refusal(changed);
+        // It is as strict as what reads the entry in the end.
+        const inTheEnd = errorOf(() => decodeEntryPayload(changed, thisSoftware));
+        expect(error === undefined, `${at} ${byte}: ${inTheEnd?.message}`).toBe(inTheEnd === undefined);
         if (error === undefined) continue;
         expect(error.code).toBe(at === 0 && byte > 1 ? 'FORMAT' : 'PROTOCOL');
-        // It is never stricter than what reads the entry in the end.
-        expect(errorOf(() => decodeEntryPayload(changed, thisSoftware))).toBeDefined();
       }
     }
+  });
+
+  it('of commands of any positions is refused, or can be decoded', () => {
+    const number = fc.oneof(fc.integer(), fc.double(), fc.constantFrom(0, 1, 2, 3, 2 ** 53 - 1, 2 ** 53, -1));
+    const binary = fc.oneof(
+      fc.uint8Array({ maxLength: 20 }),
+      fc.uint8Array({ minLength: 16, maxLength: 16 }),
+      fc.constantFrom(4_096, 4_097, 4_098, 1_048_576, 1_048_577).map((length) => new Uint8Array(length)),
+    );
+    const pair = fc.tuple(fc.oneof(fc.constant(1), number, binary), fc.oneof(number, fc.constant([])));
+    const any = fc.oneof(number, binary, pair, fc.constantFrom(null, true, 'text', [], [1, 2, 3]));
+    const good = [binary, fc.nat(), fc.integer({ min: 1 }), fc.nat(), fc.constantFrom(1, 2, 3, 4)] as const;
+    const fields = fc.array(fc.oneof(binary, pair, fc.constant(null), any), { maxLength: 3 });
+    const shaped = fc
+      .tuple(fc.tuple(fc.constant(1), ...good), fields)
+      .map(([stamp, rest]) => [...stamp, ...rest]);
+    const positions = fc.oneof(fc.array(any, { maxLength: 10 }), shaped, shaped);
+    let taken = 0;
+    fc.assert(
+      fc.property(positions, fc.option(fc.tuple(fc.nat(8), any)), (given, change) => {
+        const list = given as WireValue[];
+        if (change !== null && change[0] < list.length) list[change[0]] = change[1] as WireValue;
+        // Whether a raise names the level of its entry is for the check alone.
+        fc.pre(list[0] !== 3);
+        const bytes = packValue(list);
+        fc.pre(bytes.length <= commandBytesMax);
+        const payload = entryOf(bytes);
+        const inTheEnd = errorOf(() => decodeEntryPayload(payload, thisSoftware));
+        expect(refusal(payload) === undefined, inTheEnd?.message).toBe(inTheEnd === undefined);
+        if (inTheEnd === undefined) taken++;
+      }),
+      { ...runs, numRuns: 2_000 },
+    );
+    expect(taken).toBeGreaterThan(10);
+  });
+
+  it('of any bytes is refused, or can be decoded', () => {
+    const base = entryOf(put, expire, close);
+    const edits = fc.array(fc.tuple(fc.nat(base.length - 1), fc.nat(255)), { minLength: 1, maxLength: 4 });
+    fc.assert(
+      fc.property(fc.oneof(fc.uint8Array({ maxLength: 80 }), edits), (given) => {
+        const payload = given instanceof Uint8Array ? given : Buffer.from(base);
+        if (!(given instanceof Uint8Array)) for (const [at, byte] of given) payload[at] = byte;
+        const inTheEnd = errorOf(() => decodeEntryPayload(payload, thisSoftware));
+        if (refusal(payload) === undefined) expect(inTheEnd).toBeUndefined();
+      }),
+      { ...runs, numRuns: 2_000 },
+    );
   });
 
   it.each<[string, WireValue, RegExp]>([

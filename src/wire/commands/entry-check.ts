@@ -1,6 +1,6 @@
 // Whether a member can read an entry, before it appends it. Goes over the payload in place: no object per
-// command, nothing unpacked, because every entry of every member passes here. Fields are not looked at: they
-// were checked at the door of the node that proposed the command.
+// command, nothing unpacked, because every entry of every member passes here. What passes can be decoded when
+// it is applied: an entry that cannot would stop every member that has it, at each start anew.
 
 import { asBuffer } from '../../base/bytes.js';
 import { KvorumError } from '../../base/errors.js';
@@ -9,6 +9,7 @@ import { commandBytesMax, entryHeaderBytes, entryLengthBytes, entryLimits } from
 import { arrayLength, firstElement, numberIn, scalarEnd, scan } from '../scan.js';
 import { kindOfNumbers } from './command-codec.js';
 import { isTime } from './entry-codec.js';
+import { refusedField } from './entry-fields.js';
 import { operationPosition } from './operations.js';
 
 /**
@@ -64,6 +65,9 @@ function checkCommand(
     malformed('raiseFormat names another level than its entry', start);
   }
   if (arity !== known.arity) malformed(`${known.kind} has ${arity} positions, not ${known.arity}`, start);
+  if (known.kind === 'expireTables' || known.kind === 'raiseFormat') return;
+  const refused = refusedField(payload, first, known.kind);
+  if (refused >= 0) malformed(`position ${refused} of a ${known.kind} is not what it must be`, start);
 }
 
 /** The level that a command `raiseFormat` names, whose positions begin at `first`; -1 if there is none. */
