@@ -7,44 +7,103 @@ import { KvorumError } from '../base/errors.js';
 import type { Condition, Revision } from '../kv/commands.js';
 import type { Consistency } from '../wire/clients/consistency.js';
 import { fieldLimits, timeoutMsMax } from '../wire/limits.js';
-import { storeLimits } from './engine/limits.js';
-import { optionNames, selectionNames, type ConsistencyLevel, type RangeSelection } from './options.js';
+import { storeLimits, type ClientLimits } from './engine/limits.js';
+import {
+  optionNames,
+  selectionNames,
+  type BytesLike,
+  type ConsistencyLevel,
+  type RangeSelection,
+} from './options.js';
 
 const endpointsMax = 32;
 const endpointPattern = /^(?:ws:\/\/)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})\/?$/;
 const loneSurrogate = /\p{Surrogate}/u;
 
-function invalid(message: string): KvorumError {
-  return new KvorumError('INVALID_ARGUMENT', message);
+function invalid(message: string, cause?: unknown): KvorumError {
+  return new KvorumError('INVALID_ARGUMENT', message, { cause });
 }
 
 /** What was given, short enough for a message. */
 function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.slice(0, 80));
   if (typeof value === 'function') return 'a function';
-  if (value === null || typeof value !== 'object') return String(value);
-  if (value instanceof Uint8Array) return 'bytes';
-  return Array.isArray(value) ? 'an array' : 'an object';
+  if (value === null || typeof value !== 'object') return String(value).slice(0, 80);
+  if (ArrayBuffer.isView(value)) return 'bytes';
+  return isArray(value) ? 'an array' : 'an object';
+}
+
+/** A proxy that was revoked is no array, and asking it must not throw. */
+function isArray(value: unknown): value is unknown[] {
+  try {
+    return Array.isArray(value);
+  } catch {
+    return false;
+  }
+}
+
+function unreadable(name: string, cause: unknown): KvorumError {
+  return invalid(
+    `${name} cannot be read: looking at it threw the error that is the cause of this one`,
+    cause,
+  );
+}
+
+/** Looks into what a caller gave: getters and proxies may throw anything. */
+function look<T>(name: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw unreadable(name, cause);
+  }
 }
 
 /** The options of a call that was given none. */
 export const noOptions = Object.freeze({});
 
 /**
- * Refuses what is not an object, and every name that is no option of `call`: a misspelt condition must not
- * become a write without one. A known name without a value is as good as none.
+ * The options as they are now, each read once: what is checked is what is used. Refuses what is not an object,
+ * and every name that is no option of `call`: a misspelt condition must not become a write without one. A
+ * known name without a value is as good as none.
  */
-export function checkOptions(options: object, call: keyof typeof optionNames): void {
-  if (options === noOptions) return;
-  const isObject = options !== null && typeof options === 'object';
-  if (!isObject || Array.isArray(options) || options instanceof Uint8Array) {
+export function optionsOf<Options extends object>(options: Options, call: keyof typeof optionNames): Options {
+  if (options === noOptions) return options;
+  if (options === null || typeof options !== 'object' || isArray(options) || ArrayBuffer.isView(options)) {
     throw invalid(`${call} takes an object of options, not ${shown(options)}`);
   }
   const known = optionNames[call];
-  for (const name of Object.keys(options)) {
-    if (known.has(name)) continue;
-    throw invalid(`${name} is not an option of ${call}; its options are ${[...known].join(', ')}`);
+  return fieldsOf(options, known, `the options of ${call}`, (name) => {
+    const names = [...known].join(', ');
+    return invalid(`${name} is not an option of ${call}; its options are ${names}`);
+  });
+}
+
+/** The known fields of an object, inherited ones too. An own field of another name is refused. */
+function fieldsOf<Fields extends object>(
+  given: Fields,
+  known: ReadonlySet<string>,
+  what: string,
+  refuse: (name: string) => KvorumError,
+): Fields {
+  const names = look(what, () => Object.keys(given));
+  for (const name of names) if (!known.has(name)) throw refuse(name.slice(0, 80));
+  if (names.length === 0 && !look(what, () => mayHaveFields(given, known))) {
+    throw invalid(`${what} must be a plain object; a Map, a promise and the like have no options`);
   }
+  const fields: Record<string, unknown> = {};
+  for (const name of known) {
+    const value = look(name, () => (given as Record<string, unknown>)[name]);
+    if (value !== undefined) fields[name] = value;
+  }
+  return fields as Fields;
+}
+
+/** A plain object of whatever realm, or one that inherits fields: a forgotten `await` is neither. */
+function mayHaveFields(given: object, known: ReadonlySet<string>): boolean {
+  const prototype = Object.getPrototypeOf(given) as object | null;
+  if (prototype === null || Object.getPrototypeOf(prototype) === null) return true;
+  for (const name of known) if (name in given) return true;
+  return false;
 }
 
 function bytesOf(value: unknown, name: string): Uint8Array {
@@ -52,8 +111,31 @@ function bytesOf(value: unknown, name: string): Uint8Array {
     if (!loneSurrogate.test(value)) return toBytes(value);
     throw invalid(`${name} contains half of a surrogate pair, which UTF-8 cannot carry; give bytes instead`);
   }
-  if (value instanceof Uint8Array) return value;
+  // A proxy of bytes is an instance of Uint8Array as well, and has none.
+  if (ArrayBuffer.isView(value)) {
+    try {
+      return viewedBytes(value);
+    } catch (cause) {
+      throw unreadable(name, cause);
+    }
+  }
   throw invalid(`${name} must be a string or a Uint8Array, not ${shown(value)}`);
+}
+
+const typedArrayValues = Uint8Array.prototype.values;
+
+/** The bytes of a view of whatever kind and realm. Throws when its memory was given away or cut off. */
+function viewedBytes(view: ArrayBufferView): Uint8Array {
+  const { byteLength } = view;
+  if (byteLength > 0 && view instanceof Uint8Array && !Object.hasOwn(view, 'length')) return view;
+  // Such a view looks empty, but cannot be walked over.
+  if (byteLength === 0 && !(view instanceof DataView)) typedArrayValues.call(view);
+  return new Uint8Array(view.buffer, view.byteOffset, byteLength);
+}
+
+/** Whether a call was given one key, and not a range of them. */
+export function isKey(value: unknown): value is BytesLike {
+  return typeof value === 'string' || ArrayBuffer.isView(value);
 }
 
 /** A key of 1 .. 4,096 bytes. */
@@ -83,6 +165,30 @@ export function valueOf(value: unknown): Uint8Array {
   throw new KvorumError('TOO_LARGE', message, { details: { bytes: bytes.length, bytesMax: valueBytesMax } });
 }
 
+/** True or false; `undefined` is false. */
+export function flagOf(value: unknown, name: string): boolean {
+  if (value === undefined) return false;
+  if (typeof value === 'boolean') return value;
+  throw invalid(`${name} must be a boolean, not ${shown(value)}`);
+}
+
+/** An AbortSignal of whatever realm or library; how it behaves later is `abort-signals`' matter. */
+export function signalOf(value: unknown): AbortSignal | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === 'object' && value !== null && look('signal', () => isSignal(value))) {
+    return value as AbortSignal;
+  }
+  throw invalid(
+    `signal must be an AbortSignal, such as the signal of an AbortController, not ${shown(value)}`,
+  );
+}
+
+function isSignal(value: object): boolean {
+  const { aborted, addEventListener, removeEventListener } = value as AbortSignal;
+  const listens = typeof addEventListener === 'function' && typeof removeEventListener === 'function';
+  return listens && typeof aborted === 'boolean';
+}
+
 /** A revision of at least `min`. */
 export function revisionOf(value: unknown, name: string, min: number): Revision {
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min) return value;
@@ -104,11 +210,9 @@ export function conditionOf(options: {
   readonly ifAbsent?: boolean | undefined;
 }): Condition | undefined {
   const { ifRevision, ifAbsent } = options;
-  if (ifAbsent !== undefined && typeof ifAbsent !== 'boolean') {
-    throw invalid(`ifAbsent must be a boolean, not ${shown(ifAbsent)}`);
-  }
-  if (ifRevision === undefined) return ifAbsent === true ? { kind: 'modRevision', revision: 0 } : undefined;
-  if (ifAbsent === true) throw invalid('ifRevision and ifAbsent exclude each other; give one of them');
+  const absent = flagOf(ifAbsent, 'ifAbsent');
+  if (ifRevision === undefined) return absent ? { kind: 'modRevision', revision: 0 } : undefined;
+  if (absent) throw invalid('ifRevision and ifAbsent exclude each other; give one of them');
   return { kind: 'modRevision', revision: revisionOf(ifRevision, 'ifRevision', 0) };
 }
 
@@ -133,21 +237,21 @@ export function rangeOf(selection: RangeSelection): { start: ByteString; end: By
  * What a delete of several keys selects. To delete everything it must be said: `{ start: '' }`; and a field
  * that is misspelt must not make the range larger.
  */
-export function deletionOf(selection: RangeSelection): { start: ByteString; end: ByteString | undefined } {
-  if (selection === null || typeof selection !== 'object') {
-    throw invalid(`delete takes a key, { prefix } or { start, end }, not ${shown(selection)}`);
+export function deletionOf(given: RangeSelection): { start: ByteString; end: ByteString | undefined } {
+  if (given === null || typeof given !== 'object' || isArray(given)) {
+    throw invalid(`delete takes a key, { prefix } or { start, end }, not ${shown(given)}`);
   }
-  for (const name of Object.keys(selection)) {
-    if (selectionNames.has(name)) continue;
+  const selection = fieldsOf(given, selectionNames, 'the range of delete', (name) => {
     const fields = [...selectionNames].join(', ');
-    throw invalid(`${name} is not a field of a range; its fields are ${fields}, and options come after it`);
-  }
+    return invalid(`${name} is not a field of a range; its fields are ${fields}, and options come after it`);
+  });
   const { prefix, start, end } = selection;
   if (prefix === undefined && start === undefined && end === undefined) {
     throw invalid("delete needs a key, prefix, start or end; to delete every key give { start: '' }");
   }
-  if (prefix?.length === 0) throw invalid("prefix must not be empty; to delete every key give { start: '' }");
-  return rangeOf(selection);
+  const range = rangeOf(selection);
+  if (prefix === undefined || range.start !== '') return range;
+  throw invalid("prefix must not be empty; to delete every key give { start: '' }");
 }
 
 export function limitOf(value: unknown): number {
@@ -159,7 +263,8 @@ export function limitOf(value: unknown): number {
 export function consistencyOf(value: ConsistencyLevel | undefined): Consistency {
   if (value === undefined || value === 'linearizable') return { kind: 'linearizable' };
   if (value === 'leaderLease' || value === 'serializable') return { kind: value };
-  const maxStalenessMs: unknown = typeof value === 'object' ? value?.maxStalenessMs : undefined;
+  const maxStalenessMs: unknown =
+    typeof value === 'object' ? look('consistency', () => value?.maxStalenessMs) : undefined;
   if (typeof maxStalenessMs === 'number' && maxStalenessMs >= 0 && maxStalenessMs <= timeoutMsMax) {
     return { kind: 'bounded', maxStalenessMs: Math.floor(maxStalenessMs) };
   }
@@ -184,11 +289,22 @@ export function timeoutOf(value: unknown, fallback: number): number {
 
 /** Addresses as host:port, each once. */
 export function endpointsOf(value: unknown): string[] {
-  if (!Array.isArray(value) || value.length === 0 || value.length > endpointsMax) {
-    const given = Array.isArray(value) ? `${value.length} of them` : shown(value);
-    throw invalid(`endpoints must be an array of 1 .. ${endpointsMax} addresses, not ${given}`);
+  const given = isArray(value) ? look('endpoints', () => value.slice(0, endpointsMax + 1)) : undefined;
+  if (given === undefined || given.length === 0 || given.length > endpointsMax) {
+    const what = given?.length === 0 ? '0 of them' : given === undefined ? shown(value) : 'more of them';
+    throw invalid(`endpoints must be an array of 1 .. ${endpointsMax} addresses, not ${what}`);
   }
-  return [...new Set(value.map((endpoint, index) => endpointOf(endpoint, `endpoints[${index}]`)))];
+  return [...new Set(Array.from(given, (endpoint, index) => endpointOf(endpoint, `endpoints[${index}]`)))];
+}
+
+/** The limits as they are now. What is in them is checked where they are known. */
+export function limitsOf(value: unknown): Partial<ClientLimits> | undefined {
+  if (typeof value !== 'object' || value === null || isArray(value)) return value as undefined;
+  return look('limits', () => {
+    const limits = { ...value };
+    if (Object.keys(limits).length > 0 || mayHaveFields(value, new Set())) return limits;
+    throw invalid('it is no plain object');
+  });
 }
 
 function endpointOf(value: unknown, name: string): string {

@@ -6,11 +6,13 @@ import { KvorumError } from '../base/errors.js';
 import type { ClientOperation } from '../kv/commands.js';
 import type { WriteAnswer } from '../wire/clients/answers.js';
 import * as check from './arguments.js';
+import { submitAbortable, tryToListen } from './abort-signals.js';
+import { callError, conflictError } from './call-errors.js';
 import { deleteInParts } from './delete-in-parts.js';
 import type { ClientEngine } from './engine/engine.js';
 import { Entry } from './entry.js';
-import { ConflictError } from './errors.js';
 import type {
+  BytesLike,
   CallOptions,
   ClusterStatus,
   CountOptions,
@@ -23,12 +25,7 @@ import type {
   ReadOptions,
 } from './options.js';
 import { EntryRange } from './range.js';
-import {
-  operationRule,
-  type EngineAnswers,
-  type EngineRequest,
-  type RequestKind,
-} from './engine/requests.js';
+import type { EngineAnswers, EngineDone, EngineRequest, RequestKind } from './engine/requests.js';
 import { readStatus } from './status.js';
 
 export class KvorumClient implements AsyncDisposable {
@@ -55,17 +52,13 @@ export class KvorumClient implements AsyncDisposable {
    * TIMEOUT, SESSION_LIMIT, SESSION_EXPIRED, ABORTED or CLOSED. The error's outcome says whether the write
    * may have taken effect.
    */
-  async put(
-    key: string | Uint8Array,
-    value: string | Uint8Array,
-    options: PutOptions = check.noOptions,
-  ): Promise<PutResult> {
-    check.checkOptions(options, 'put');
-    const condition = check.conditionOf(options);
+  async put(key: BytesLike, value: BytesLike, options: PutOptions = check.noOptions): Promise<PutResult> {
+    const given = check.optionsOf(options, 'put');
+    const condition = check.conditionOf(given);
     const operation = { kind: 'put', key: check.keyOf(key), value: check.valueOf(value) } as const;
     const answer = await this.#write(
       condition === undefined ? operation : { ...operation, condition },
-      options,
+      given,
     );
     return { revision: answer.revision };
   }
@@ -76,10 +69,12 @@ export class KvorumClient implements AsyncDisposable {
    * Fails with INVALID_ARGUMENT or TOO_LARGE, both before anything is sent; with FUTURE_REVISION when
    * `revision` is above the newest; and with UNAVAILABLE, OVERLOADED, TIMEOUT, ABORTED or CLOSED.
    */
-  async get(key: string | Uint8Array, options: ReadOptions = check.noOptions): Promise<Entry | undefined> {
-    check.checkOptions(options, 'get');
-    const bytes = check.keyOf(key);
-    const { record } = await this.#call<'get'>({ kind: 'get', key: bytes, ...readOf(options) }, options);
+  async get(key: BytesLike, options: ReadOptions = check.noOptions): Promise<Entry | undefined> {
+    const given = check.optionsOf(options, 'get');
+    const { record } = await this.#ask<'get'>(
+      { kind: 'get', key: check.keyOf(key), ...readOf(given) },
+      given,
+    );
     return record === undefined ? undefined : new Entry(record);
   }
 
@@ -93,18 +88,18 @@ export class KvorumClient implements AsyncDisposable {
    * SESSION_LIMIT, SESSION_EXPIRED, ABORTED or CLOSED. The error's outcome says whether keys may be deleted.
    */
   async delete(
-    target: string | Uint8Array | RangeSelection,
+    target: BytesLike | RangeSelection,
     options: DeleteOptions = check.noOptions,
   ): Promise<DeleteResult> {
-    check.checkOptions(options, 'delete');
-    const { ifRevision } = options;
-    if (typeof target === 'string' || target instanceof Uint8Array) {
+    const given = check.optionsOf(options, 'delete');
+    const { ifRevision } = given;
+    if (check.isKey(target)) {
       const operation = { kind: 'delete', key: check.keyOf(target) } as const;
       if (ifRevision !== undefined) check.revisionOf(ifRevision, 'ifRevision', 1);
       const condition = check.conditionOf({ ifRevision });
       const answer = await this.#write(
         condition === undefined ? operation : { ...operation, condition },
-        options,
+        given,
       );
       return { deleted: answer.count, revision: answer.revision };
     }
@@ -112,11 +107,11 @@ export class KvorumClient implements AsyncDisposable {
     if (ifRevision !== undefined) {
       throw new KvorumError('INVALID_ARGUMENT', 'ifRevision is for a single key, not for a range');
     }
-    const timeoutMs = check.timeoutOf(options.timeoutMs, this.#timeoutMs);
+    const timeoutMs = check.timeoutOf(given.timeoutMs, this.#timeoutMs);
     return deleteInParts(range, timeoutMs, {
       nowMs: () => this.#engine.nowMs(),
-      write: (operation, timeLeftMs) => this.#write(operation, { ...options, timeoutMs: timeLeftMs }),
-      readPage: (page, timeLeftMs) => this.#call<'range'>(page, { ...options, timeoutMs: timeLeftMs }),
+      write: (operation, timeLeftMs) => this.#write(operation, { ...given, timeoutMs: timeLeftMs }),
+      readPage: (page, timeLeftMs) => this.#ask<'range'>(page, { ...given, timeoutMs: timeLeftMs }),
     });
   }
 
@@ -128,16 +123,14 @@ export class KvorumClient implements AsyncDisposable {
    * the newest, and with UNAVAILABLE, OVERLOADED, TIMEOUT, PROTOCOL, ABORTED or CLOSED.
    */
   range(options: RangeOptions = check.noOptions): EntryRange {
-    check.checkOptions(options, 'range');
-    const { reverse = false, keysOnly = false } = options;
-    const limit = check.limitOf(options.limit);
-    check.timeoutOf(options.timeoutMs, this.#timeoutMs);
-    const query = { kind: 'range', ...check.rangeOf(options), ...readOf(options), limit } as const;
-    return new EntryRange(
-      { ...query, reverse: reverse === true, keysOnly: keysOnly === true },
-      (page) => this.#call<'range'>(page, options),
-      options.signal,
-    );
+    const given = check.optionsOf(options, 'range');
+    const limit = check.limitOf(given.limit);
+    const reverse = check.flagOf(given.reverse, 'reverse');
+    const keysOnly = check.flagOf(given.keysOnly, 'keysOnly');
+    check.timeoutOf(given.timeoutMs, this.#timeoutMs);
+    const signal = check.signalOf(given.signal);
+    const query = { kind: 'range', ...check.rangeOf(given), ...readOf(given), limit } as const;
+    return new EntryRange({ ...query, reverse, keysOnly }, (page) => this.#ask<'range'>(page, given), signal);
   }
 
   /**
@@ -147,9 +140,9 @@ export class KvorumClient implements AsyncDisposable {
    * `revision` is above the newest; and with UNAVAILABLE, OVERLOADED, TIMEOUT, ABORTED or CLOSED.
    */
   async count(options: CountOptions = check.noOptions): Promise<number> {
-    check.checkOptions(options, 'count');
-    const request = { kind: 'count', ...check.rangeOf(options), ...readOf(options) } as const;
-    return (await this.#call<'count'>(request, options)).count;
+    const given = check.optionsOf(options, 'count');
+    const request = { kind: 'count', ...check.rangeOf(given), ...readOf(given) } as const;
+    return (await this.#ask<'count'>(request, given)).count;
   }
 
   /**
@@ -157,10 +150,12 @@ export class KvorumClient implements AsyncDisposable {
    * with INVALID_ARGUMENT, ABORTED or CLOSED only.
    */
   async status(options: CallOptions = check.noOptions): Promise<ClusterStatus> {
-    check.checkOptions(options, 'status');
-    const timeoutMs = check.timeoutOf(options.timeoutMs, this.#timeoutMs);
+    const given = check.optionsOf(options, 'status');
+    const timeoutMs = check.timeoutOf(given.timeoutMs, this.#timeoutMs);
+    // A node that cannot be asked is no error, but this would be one of every node.
+    tryToListen(check.signalOf(given.signal));
     return readStatus(this.#engine, timeoutMs, (request, timeLeftMs) =>
-      this.#call<'status'>(request, { ...options, timeoutMs: timeLeftMs }),
+      this.#ask<'status'>(request, { ...given, timeoutMs: timeLeftMs }),
     );
   }
 
@@ -172,12 +167,12 @@ export class KvorumClient implements AsyncDisposable {
    * not know it; with UNAVAILABLE, TIMEOUT, ABORTED or CLOSED.
    */
   async raiseFormat(level: number, options: CallOptions = check.noOptions): Promise<number> {
-    check.checkOptions(options, 'raiseFormat');
+    const given = check.optionsOf(options, 'raiseFormat');
     check.formatLevelOf(level);
-    const { leader, nodes } = await this.status(options);
+    const { leader, nodes } = await this.status(given);
     const endpoint = nodes.find((node) => node.id === leader)?.address;
     if (endpoint === undefined) throw new KvorumError('UNAVAILABLE', 'no leader is known: try again');
-    return (await this.#call<'raiseFormat'>({ kind: 'raiseFormat', level, endpoint }, options)).formatLevel;
+    return (await this.#ask<'raiseFormat'>({ kind: 'raiseFormat', level, endpoint }, given)).formatLevel;
   }
 
   /**
@@ -196,38 +191,32 @@ export class KvorumClient implements AsyncDisposable {
   }
 
   async #write(operation: ClientOperation, options: CallOptions): Promise<WriteAnswer> {
-    const answer = await this.#call<'write'>({ kind: 'write', operation }, options);
+    const request = { kind: 'write', operation } as const;
+    const answer = await this.#call<'write'>(request, options);
+    if (answer instanceof KvorumError) throw callError(answer, request);
     if (answer.code === 'OK') return answer;
-    throw conflictOf(operation, answer);
+    throw conflictError(operation, answer);
   }
 
-  #call<Kind extends RequestKind>(
+  async #ask<Kind extends RequestKind>(
     request: EngineRequest & { readonly kind: Kind },
     options: CallOptions,
   ): Promise<EngineAnswers[Kind]> {
-    const { signal } = options;
+    const answer = await this.#call<Kind>(request, options);
+    if (answer instanceof KvorumError) throw callError(answer, request);
+    return answer;
+  }
+
+  /** Resolves with the error of the call too: whoever awaits it makes the one that the caller sees. */
+  #call<Kind extends RequestKind>(
+    request: EngineRequest & { readonly kind: Kind },
+    options: CallOptions,
+  ): Promise<EngineAnswers[Kind] | KvorumError> {
     const timeoutMs = check.timeoutOf(options.timeoutMs, this.#timeoutMs);
-    return new Promise((resolve, reject) => {
-      if (signal === undefined) {
-        this.#engine.submit(request, timeoutMs, (result) => {
-          if (result instanceof KvorumError) reject(result);
-          else resolve(result as EngineAnswers[Kind]);
-        });
-        return;
-      }
-      if (signal.aborted) {
-        reject(
-          new KvorumError('ABORTED', 'the call was aborted before it was sent', { cause: signal.reason }),
-        );
-        return;
-      }
-      const abort = (): void => pending.cancel(signal.reason);
-      const pending = this.#engine.submit(request, timeoutMs, (result) => {
-        signal.removeEventListener('abort', abort);
-        if (result instanceof KvorumError) reject(result);
-        else resolve(result as EngineAnswers[Kind]);
-      });
-      signal.addEventListener('abort', abort);
+    const signal = check.signalOf(options.signal);
+    return new Promise((resolve) => {
+      if (signal === undefined) this.#engine.submit(request, timeoutMs, resolve as EngineDone);
+      else submitAbortable(this.#engine, request, timeoutMs, signal, resolve as EngineDone);
     });
   }
 }
@@ -245,15 +234,4 @@ function readOf(options: ReadOptions): {
     minRevision: minRevision === undefined ? 0 : check.revisionOf(minRevision, 'minRevision', 1),
     readFrom: check.readFromOf(options.readFrom),
   };
-}
-
-function conflictOf(operation: ClientOperation, answer: WriteAnswer): ConflictError {
-  const current = answer.current === undefined ? undefined : new Entry(answer.current);
-  const wanted = operationRule(operation).condition(operation)?.revision;
-  const found =
-    current === undefined ? 'the key does not exist' : `the key is at revision ${current.modRevision}`;
-  const expected = wanted === 0 ? 'it should not exist' : `revision ${wanted} was expected`;
-  return new ConflictError(`${found}, ${expected}; nothing was changed`, current, {
-    details: { revision: answer.revision },
-  });
 }

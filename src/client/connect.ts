@@ -4,13 +4,15 @@
 
 import { randomBytes } from 'node:crypto';
 import { KvorumError } from '../base/errors.js';
-import { checkOptions, endpointsOf, timeoutOf } from './arguments.js';
+import { submitAbortable, tryToListen } from './abort-signals.js';
+import * as check from './arguments.js';
+import { connectError } from './call-errors.js';
 import { KvorumClient } from './client.js';
 import { ClientEngine } from './engine/engine.js';
 import type { ClientEnv, ClientNetwork } from './engine/env.js';
 import { defaultCallTimeoutMs, resolveLimits } from './engine/limits.js';
 import type { ConnectOptions } from './options.js';
-import type { EngineGet } from './engine/requests.js';
+import type { EngineDone, EngineGet } from './engine/requests.js';
 import { WebSocketClient } from './links/web-socket-client.js';
 
 /** What only a leader that a majority follows can answer. Whether there is such a key does not matter. */
@@ -29,56 +31,42 @@ const leaderProbe: EngineGet = {
  * saying what became of each address.
  */
 export async function connect(options: ConnectOptions): Promise<KvorumClient> {
-  checkOptions(options, 'connect');
-  const endpoints = endpointsOf(options.endpoints);
-  const timeoutMs = timeoutOf(options.timeoutMs, defaultCallTimeoutMs);
-  const limits = resolveLimits(options.limits);
+  const given = check.optionsOf(options, 'connect');
+  const endpoints = check.endpointsOf(given.endpoints);
+  const timeoutMs = check.timeoutOf(given.timeoutMs, defaultCallTimeoutMs);
+  const limits = resolveLimits(check.limitsOf(given.limits));
+  const endpointsOnly = check.flagOf(given.endpointsOnly, 'endpointsOnly');
+  const lazy = check.flagOf(given.lazy, 'lazy');
+  const signal = check.signalOf(given.signal);
+  tryToListen(signal);
   const network = new WebSocketClient({
     dialTimeoutMs: limits.dialTimeoutMs,
     // The engine stops before; this is what a single large message may add.
     bufferedBytesMax: 2 * limits.connectionBufferBytesMax,
   });
-  const engine = new ClientEngine(realEnv(network), {
-    endpoints,
-    endpointsOnly: options.endpointsOnly === true,
-    limits,
-  });
+  const engine = new ClientEngine(realEnv(network), { endpoints, endpointsOnly, limits });
   network.attach(engine.handler);
   const client = new KvorumClient(engine, timeoutMs, (done) => network.whenDrained(done));
   engine.start();
-  if (options.lazy === true) return client;
-  try {
-    await reachLeader(engine, timeoutMs, options.signal ?? undefined);
-    return client;
-  } catch (error) {
-    await client.close();
-    throw error;
-  }
+  if (lazy) return client;
+  const failure = await reachLeader(engine, timeoutMs, signal);
+  if (failure === undefined) return client;
+  const endpointsSeen = engine.describe();
+  await client.close();
+  throw connectError(failure, timeoutMs, endpointsSeen);
 }
 
+/** Resolves with why it could not be reached. */
 function reachLeader(
   engine: ClientEngine,
   timeoutMs: number,
   signal: AbortSignal | undefined,
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => pending.cancel(signal?.reason);
-    const pending = engine.submit(leaderProbe, timeoutMs, (result) => {
-      signal?.removeEventListener('abort', abort);
-      if (!(result instanceof KvorumError)) resolve();
-      else if (result.code === 'ABORTED') reject(result);
-      else reject(unreachable(engine, timeoutMs, result));
-    });
-    if (signal?.aborted === true) abort();
-    else signal?.addEventListener('abort', abort);
+): Promise<KvorumError | undefined> {
+  return new Promise((resolve) => {
+    const done: EngineDone = (result) => resolve(result instanceof KvorumError ? result : undefined);
+    if (signal === undefined) engine.submit(leaderProbe, timeoutMs, done);
+    else submitAbortable(engine, leaderProbe, timeoutMs, signal, done);
   });
-}
-
-function unreachable(engine: ClientEngine, timeoutMs: number, cause: KvorumError): KvorumError {
-  const message =
-    `no leader answered within ${timeoutMs} ms (${engine.describe()}); ` +
-    `check the endpoints and that a majority of the nodes runs`;
-  return new KvorumError('UNAVAILABLE', message, { cause });
 }
 
 function realEnv(network: ClientNetwork): ClientEnv {

@@ -7,6 +7,12 @@ import type { Revision } from '../kv/commands.js';
 import type { NodeStatus } from '../wire/clients/status.js';
 import type { ClientLimits } from './engine/limits.js';
 
+/**
+ * A key, a value, or an end of a range: text, which is stored as UTF-8, or a view of bytes (Uint8Array, Buffer,
+ * DataView and the like). What is given is taken as it is at the moment of the call.
+ */
+export type BytesLike = string | ArrayBufferView;
+
 export interface CallOptions {
   /**
    * Gives up the call: it fails with ABORTED, and for a write that was sent with the outcome `unknown`.
@@ -92,11 +98,11 @@ export interface RangeSelection {
    * Every key that begins with this. Up to 4,096 bytes; empty: every key, which `delete` refuses. Not
    * together with `start` and `end`.
    */
-  readonly prefix?: string | Uint8Array | undefined;
+  readonly prefix?: BytesLike | undefined;
   /** Up to 4,096 bytes. Default: from the first key on. */
-  readonly start?: string | Uint8Array | undefined;
+  readonly start?: BytesLike | undefined;
   /** Sorts after `start`, byte by byte. Up to 4,096 bytes. Default: up to the last key, included. */
-  readonly end?: string | Uint8Array | undefined;
+  readonly end?: BytesLike | undefined;
 }
 
 export interface RangeOptions extends RangeSelection, ReadOptions {

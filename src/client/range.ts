@@ -6,6 +6,7 @@ import { prefixEnd, type ByteString } from '../base/bytes.js';
 import { KvorumError } from '../base/errors.js';
 import { wireLimits } from '../wire/limits.js';
 import type { RangeAnswer } from '../wire/clients/answers.js';
+import { isAborted, reasonOf } from './abort-signals.js';
 import { Entry } from './entry.js';
 import { storeLimits } from './engine/limits.js';
 import type { EngineRange } from './engine/requests.js';
@@ -38,8 +39,9 @@ export class EntryRange implements AsyncIterable<Entry> {
 
   /** Also between two entries of a page: who aborts a loop does not want the rest of the page first. */
   #throwIfAborted(): void {
-    const { aborted, reason: cause } = this.#signal ?? { aborted: false };
-    if (aborted) throw new KvorumError('ABORTED', 'the range was aborted while it was read', { cause });
+    if (!isAborted(this.#signal)) return;
+    const cause = reasonOf(this.#signal);
+    throw new KvorumError('ABORTED', 'the range was aborted while it was read', { cause });
   }
 
   /** Reads from the start with each iteration, then at the revision that the store has by then. */
