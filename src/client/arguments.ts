@@ -62,9 +62,9 @@ function look<T>(name: string, read: () => T): T {
 export const noOptions = Object.freeze({});
 
 /**
- * The options as they are now, each read once: what is checked is what is used. Refuses what is not an object,
- * and every name that is no option of `call`: a misspelt condition must not become a write without one. A
- * known name without a value is as good as none.
+ * The options as they are now, each read once: what is checked is what is used. Refuses what is not an
+ * object, and every name that is no option of `call`: a misspelt condition must not become a write without
+ * one. A known name without a value is as good as none.
  */
 export function optionsOf<Options extends object>(options: Options, call: keyof typeof optionNames): Options {
   if (options === noOptions) return options;

@@ -1,6 +1,6 @@
-// The errors of calls as their callers see them. Each is made after the public method has awaited the engine's
-// answer: only then does the stack lead to the line that made the call, and a call that succeeds pays nothing
-// for it.
+// The errors of calls as their callers see them. Each is made after the public method has awaited the
+// engine's answer: only then does the stack lead to the line that made the call, and a call that succeeds
+// pays nothing for it.
 
 import { fromByteString, type ByteString } from '../base/bytes.js';
 import { isErrorCode, KvorumError } from '../base/errors.js';

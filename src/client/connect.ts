@@ -13,6 +13,7 @@ import type { ClientEnv, ClientNetwork } from './engine/env.js';
 import { defaultCallTimeoutMs, resolveLimits } from './engine/limits.js';
 import type { ConnectOptions } from './options.js';
 import type { EngineDone, EngineGet } from './engine/requests.js';
+import { platform } from './links/platform.js';
 import { WebSocketClient } from './links/web-socket-client.js';
 
 /** What only a leader that a majority follows can answer. Whether there is such a key does not matter. */
@@ -40,7 +41,6 @@ export async function connect(options: ConnectOptions): Promise<KvorumClient> {
   const signal = check.signalOf(given.signal);
   tryToListen(signal);
   const network = new WebSocketClient({
-    dialTimeoutMs: limits.dialTimeoutMs,
     // The engine stops before; this is what a single large message may add.
     bufferedBytesMax: 2 * limits.connectionBufferBytesMax,
   });
@@ -71,13 +71,11 @@ function reachLeader(
 
 function realEnv(network: ClientNetwork): ClientEnv {
   return {
-    clock: { nowMs: () => performance.now(), wallMs: () => Date.now() },
+    clock: { nowMs: platform.nowMs, wallMs: platform.wallMs },
     timers: {
-      set: (delayMs, callback) => setTimeout(callback, delayMs),
-      clear: (handle) => clearTimeout(handle as NodeJS.Timeout),
-      defer: (callback) => {
-        setImmediate(callback);
-      },
+      set: (delayMs, callback) => platform.setTimeout(callback, delayMs),
+      clear: (handle) => platform.clearTimeout(handle as NodeJS.Timeout),
+      defer: (callback) => void platform.setImmediate(callback),
     },
     entropy: { bytes: (length) => randomBytes(length) },
     network,

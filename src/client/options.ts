@@ -8,8 +8,8 @@ import type { NodeStatus } from '../wire/clients/status.js';
 import type { ClientLimits } from './engine/limits.js';
 
 /**
- * A key, a value, or an end of a range: text, which is stored as UTF-8, or a view of bytes (Uint8Array, Buffer,
- * DataView and the like). What is given is taken as it is at the moment of the call.
+ * A key, a value, or an end of a range: text, which is stored as UTF-8, or a view of bytes (Uint8Array,
+ * Buffer, DataView and the like). What is given is taken as it is at the moment of the call.
  */
 export type BytesLike = string | ArrayBufferView;
 

@@ -1,5 +1,5 @@
-// What strangers pass to the public calls: every argument and every option of every call, with values that are
-// wrong in every way we know of, and bytes of every kind that are right. The tables are complete by their
+// What strangers pass to the public calls: every argument and every option of every call, with values that
+// are wrong in every way we know of, and bytes of every kind that are right. The tables are complete by their
 // types: a new call or option does not compile until it stands here. Nothing that is refused may have had an
 // effect, and nothing may ever be thrown but a KvorumError.
 

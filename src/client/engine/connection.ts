@@ -133,6 +133,14 @@ export class Connection implements LinkOwner, RequestCarrier {
     this.state = 'stopped';
   }
 
+  /** The machine was suspended while the connection was up: it is closed, and dialed again at once. */
+  suspended(unseenMs: number): void {
+    if (this.state !== 'ready') return;
+    const fact = `this machine was suspended for about ${Math.round(unseenMs / 1_000)} s`;
+    this.fail(new KvorumError('UNAVAILABLE', fact));
+    this.dial();
+  }
+
   // ---- requests
 
   /** Whether a further request may be added now. */

@@ -188,6 +188,14 @@ export class Connections {
     this.review();
   }
 
+  /**
+   * The machine was suspended: nobody knows whether the node still has its side of a connection, and what is
+   * sent into one that it has not may neither be trusted nor repeated. They are made anew.
+   */
+  suspended(unseenMs: number): void {
+    for (const connection of this.byAddress.values()) connection.suspended(unseenMs);
+  }
+
   /** A node told who leads. A leader that is not connected is dialed without waiting. */
   noticed(leaderId: string | undefined): void {
     this.review();

@@ -9,6 +9,7 @@ import type { EngineContext } from './context.js';
 import type { RequestQueues } from './request-queues.js';
 import type { PendingRequest } from './pending-request.js';
 import type { Sessions } from './sessions.js';
+import { Suspension } from './liveness.js';
 import { Alarm } from './timer-queue.js';
 
 /** How soon a full buffer is looked at again. */
@@ -21,6 +22,7 @@ export class Dispatcher {
   private readonly queues: RequestQueues;
   private readonly fail: (request: PendingRequest, error: KvorumError) => void;
   private readonly congestedAlarm: Alarm;
+  private readonly suspension: Suspension;
   private isScheduled = false;
   private isStopped = false;
 
@@ -38,6 +40,10 @@ export class Dispatcher {
     this.queues = queues;
     this.fail = fail;
     this.congestedAlarm = new Alarm(context.alarms, () => this.schedule());
+    this.suspension = new Suspension(context.env.clock, (unseenMs) => {
+      sessions.suspended(unseenMs);
+      connections.suspended(unseenMs);
+    });
   }
 
   /** Sends at the end of this tick. */
@@ -55,6 +61,7 @@ export class Dispatcher {
     this.isScheduled = false;
     if (this.isStopped) return;
     const nowMs = this.context.env.clock.nowMs();
+    this.suspension.look(nowMs);
     const { leader } = this.connections;
     if (leader !== undefined) this.pumpWrites(leader, nowMs);
     this.pumpReads(this.queues.leaderReads, nowMs);

@@ -2,6 +2,7 @@
 // Silence counts from when something was waited for. A client that was held up itself must not blame the
 // node: what the node sent meanwhile has not been read yet.
 
+import type { Clock } from '../../base/env.js';
 import type { EngineContext } from './context.js';
 import { Alarm } from './timer-queue.js';
 
@@ -81,5 +82,36 @@ export class Liveness {
     this.isSuspect = isWaiting;
     this.owner.ping(nowMs);
     this.checkAlarm.set(nowMs + pongTimeoutMs);
+  }
+}
+
+/** Less is a clock that is corrected. Well below what a session has left when it is replaced. */
+const unseenMsMin = 5_000;
+
+/**
+ * Notices that this machine was suspended: the monotonic clock stands still meanwhile, so that a session that
+ * has expired and a connection that is gone look fresh. The wall clock goes on. One that was set forward
+ * looks the same, and costs new connections and a new session, which disturbs nothing.
+ */
+export class Suspension {
+  private readonly clock: Clock;
+  private readonly onSuspended: (unseenMs: number) => void;
+  private seenAtMs: number;
+  private seenAtWallMs: number;
+
+  constructor(clock: Clock, onSuspended: (unseenMs: number) => void) {
+    this.clock = clock;
+    this.onSuspended = onSuspended;
+    this.seenAtMs = clock.nowMs();
+    this.seenAtWallMs = clock.wallMs();
+  }
+
+  /** Compares the clocks; calls back before it returns when one has run ahead. */
+  look(nowMs: number): void {
+    const wallMs = this.clock.wallMs();
+    const unseenMs = wallMs - this.seenAtWallMs - (nowMs - this.seenAtMs);
+    this.seenAtMs = nowMs;
+    this.seenAtWallMs = wallMs;
+    if (unseenMs >= unseenMsMin) this.onSuspended(unseenMs);
   }
 }

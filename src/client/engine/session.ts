@@ -35,6 +35,11 @@ export class Session {
     this.confirmedAtMs = nowMs;
   }
 
+  /** So much time passed that the monotonic clock did not see. */
+  age(unseenMs: number): void {
+    this.confirmedAtMs -= unseenMs;
+  }
+
   /** Sequences handed out and not settled. */
   get waiting(): number {
     return this.nextSequence - 1 - this.acknowledgedThrough - this.settled.size;

@@ -69,6 +69,12 @@ export class Sessions {
     if (request.session !== undefined) this.kill(request.session);
   }
 
+  /** The machine was suspended: every session is older than the monotonic clock says. */
+  suspended(unseenMs: number): void {
+    this.current?.age(unseenMs);
+    for (const session of this.retired) session.age(unseenMs);
+  }
+
   /** The request is about to be done: its sequence is settled. */
   end(request: PendingRequest, how: StampEnd): void {
     const { session } = request;

@@ -23,6 +23,8 @@ export class TimerQueue<Item extends Timed = Timed> {
   private timer: TimerHandle = undefined;
   /** When `timer` fires; Infinity without one. Never later than the first item is due. */
   private armedForMs = Infinity;
+  /** The timer has fired; the due items wait for the end of the turn. */
+  private isFiring = false;
 
   constructor(clock: Clock, timers: Timers) {
     this.clock = clock;
@@ -66,8 +68,19 @@ export class TimerQueue<Item extends Timed = Timed> {
     this.disarm();
   }
 
-  private fire(): void {
+  /**
+   * Due items wait for the end of this turn: an answer that has arrived while this process was held up is
+   * read before its deadline is believed to have passed.
+   */
+  private onTimer(): void {
     this.timer = undefined;
+    this.isFiring = true;
+    this.timers.defer(() => this.fire());
+  }
+
+  private fire(): void {
+    if (!this.isFiring) return;
+    this.isFiring = false;
     this.armedForMs = Infinity;
     const now = this.clock.nowMs();
     for (let first = this.heap[0]; first !== undefined && first.atMs <= now; first = this.heap[0]) {
@@ -79,16 +92,17 @@ export class TimerQueue<Item extends Timed = Timed> {
 
   private arm(): void {
     const first = this.heap[0];
-    if (first === undefined || first.atMs >= this.armedForMs) return;
+    if (first === undefined || this.isFiring || first.atMs >= this.armedForMs) return;
     this.disarm();
     const delayMs = Math.ceil(first.atMs - this.clock.nowMs());
     this.armedForMs = first.atMs;
-    this.timer = this.timers.set(Math.min(Math.max(delayMs, 0), timeoutMsMax), () => this.fire());
+    this.timer = this.timers.set(Math.min(Math.max(delayMs, 0), timeoutMsMax), () => this.onTimer());
   }
 
   private disarm(): void {
     if (this.armedForMs !== Infinity) this.timers.clear(this.timer);
     this.timer = undefined;
+    this.isFiring = false;
     this.armedForMs = Infinity;
   }
 

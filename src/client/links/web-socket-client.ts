@@ -4,11 +4,10 @@
 
 import WebSocket from 'ws';
 import { wireLimits } from '../../wire/limits.js';
+import { platform } from './platform.js';
 import type { ClientNetwork, ClientNetworkHandler, LinkId } from '../engine/env.js';
 
 export interface WebSocketClientOptions {
-  /** For the connection and the upgrade. */
-  readonly dialTimeoutMs: number;
   /** Bytes in a socket's buffer above which `send` takes no more. */
   readonly bufferedBytesMax: number;
 }
@@ -43,15 +42,13 @@ export class WebSocketClient implements ClientNetwork {
       socket = new WebSocket(`ws://${address}/client`, {
         perMessageDeflate: false,
         maxPayload: wireLimits.messageBytesMax,
-        handshakeTimeout: this.options.dialTimeoutMs,
-        closeTimeout: closeTimeoutMs,
         followRedirects: false,
         // Masking protects proxies from scripts in browsers; here it would only cost a copy. Zero is a valid
         // mask.
         generateMask: () => undefined,
       } as WebSocket.ClientOptions);
     } catch (error) {
-      setImmediate(() => this.handler?.onClosed(link, (error as Error).message));
+      platform.setImmediate(() => this.handler?.onClosed(link, (error as Error).message));
       return link;
     }
     this.sockets.set(link, socket);
@@ -74,6 +71,8 @@ export class WebSocketClient implements ClientNetwork {
     this.sockets.delete(link);
     if (socket.readyState === WebSocket.OPEN) {
       socket.close(1000, reason.replace(/[^\x20-\x7e]/g, '?').slice(0, closeReasonCharactersMax));
+      const giveUp = platform.setTimeout(() => socket.terminate(), closeTimeoutMs);
+      socket.once('close', () => platform.clearTimeout(giveUp));
     } else {
       socket.terminate();
     }
@@ -86,7 +85,7 @@ export class WebSocketClient implements ClientNetwork {
   /** Calls `done` once all sockets have ended: nothing of this network keeps the process alive then. */
   whenDrained(done: () => void): void {
     this.drained.push(done);
-    if (this.living.size === 0) setImmediate(() => this.reportDrained());
+    if (this.living.size === 0) platform.setImmediate(() => this.reportDrained());
   }
 
   private listen(link: LinkId, socket: WebSocket): void {
