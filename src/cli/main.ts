@@ -11,7 +11,7 @@ import { addChaosLoadCommand } from './chaos/load.js';
 import { addDevCommand } from './commands/dev.js';
 import { exitCodeOf, exitCodes, UsageError } from './terminal/exit-codes.js';
 import { addKeyCommands, describeConflict } from './commands/keys.js';
-import { endOnBrokenPipe, entryToJson, paint, say } from './terminal/output.js';
+import { endOnBrokenPipe, entryToJson, paint, say, sayAtOnce } from './terminal/output.js';
 import { addSimCommand } from './sim/sim.js';
 import { addStartCommand } from './commands/start.js';
 import { addStatusCommand } from './commands/status.js';
@@ -95,7 +95,8 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
 }
 
 function endWithBug(error: unknown): void {
-  say(`kvorum: unexpected error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  const words = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  sayAtOnce(`kvorum: unexpected error: ${words}`);
   process.exit(exitCodes.failure);
 }
 

@@ -31,7 +31,9 @@ type ProcessEvent =
     }
   /** The end waits for the disk; the data folder stays locked until it answers. */
   | { readonly kind: 'diskUnanswered' }
-  | { readonly kind: 'folderNotClosed'; readonly error: string };
+  | { readonly kind: 'folderNotClosed'; readonly error: string }
+  /** The log had no room for them; now it has. */
+  | { readonly kind: 'logLinesLost'; readonly lines: number };
 
 /** How a node becomes part of its cluster. */
 type FormingEvent =
@@ -200,7 +202,7 @@ interface Staged {
   readonly term: Term;
 }
 
-interface StagingFailure {
+export interface StagingFailure {
   readonly error: string;
   /** Where, as the store says it. */
   readonly details: Readonly<Record<string, unknown>>;

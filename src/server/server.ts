@@ -16,12 +16,12 @@ import { addressFault, splitAddress } from './config/address.js';
 import type { ClusterConfig } from './config/cluster-file.js';
 import { changedSettings } from './config/node-config.js';
 import type { NodeEvent } from './events.js';
-import { EventLog } from './operate/event-log.js';
 import { ClusterView } from './life/cluster-view.js';
 import { streamTopics } from './front/topics.js';
 import { createRoutes } from './operate/http.js';
 import { listenOnceKnown } from './listening.js';
-import { createLogger, type LogLevel } from './operate/logger.js';
+import type { LogLevel } from './operate/logger.js';
+import { NodeLog } from './operate/node-log.js';
 import { ServerNode } from './node.js';
 import { systemClock, systemEntropy, systemTimers } from './platform.js';
 import { packageVersion } from './version.js';
@@ -67,19 +67,24 @@ const slowDiskMs = 5_000;
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { address } = findMember(options);
   const listen = listenOf(options, address);
-  const log = new EventLog(createLogger(options.logLevel ?? 'info', options.nodeId), systemClock);
-  const report: Report<NodeEvent> = (event) => log.write(event);
-  makePrivateFolder(options.dataDirectory, report);
-  const lock = await lockDataFolder(options.dataDirectory);
-  return await startLocked(options, { address, listen }, lock, report);
+  const log = new NodeLog(options.logLevel ?? 'info', options.nodeId);
+  try {
+    makePrivateFolder(options.dataDirectory, log.report);
+    const lock = await lockDataFolder(options.dataDirectory);
+    return await startLocked(options, { address, listen }, lock, log);
+  } catch (error) {
+    await log.end();
+    throw error;
+  }
 }
 
 async function startLocked(
   options: ServerOptions,
   { address, listen }: { readonly address: string; readonly listen: string },
   lock: FolderLock,
-  report: Report<NodeEvent>,
+  log: NodeLog,
 ): Promise<RunningServer> {
+  const { report } = log;
   const { nodeId, cluster, dataDirectory, wrapDisk = (own) => own } = options;
   const { host, port } = splitAddress(listen);
   const view = new ClusterView(nodeId, cluster.members);
@@ -128,6 +133,8 @@ async function startLocked(
       return error;
     } catch (closeError) {
       return error ?? (closeError as Error);
+    } finally {
+      await log.end();
     }
   });
   report({ kind: 'nodeStarted', address, listen, dataDirectory });

@@ -73,7 +73,7 @@ describe('a member that catches up', () => {
       lastIndex: 9,
     };
     const logger = { debug: nothing, info, warn: nothing, error: nothing };
-    const log = new EventLog(logger, time.clock);
+    const log = new EventLog({ logger, clock: time.clock, timers: time.timers });
     const report = (event: NodeEvent): void => log.write(event);
     reportCatchingUp({ timers: time.timers, report }, { raft, isHalted: false });
     time.run(10_500);

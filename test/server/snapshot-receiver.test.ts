@@ -10,7 +10,7 @@ import type { SnapshotPart, SnapshotFrame } from '../../src/wire/snapshots/frame
 import { hashChunk } from '../../src/wire/snapshots/codec.js';
 import { EventLog } from '../../src/server/operate/event-log.js';
 import { StagingRoom } from '../../src/server/snapshots/staging-room.js';
-import { dump, World, type Machine } from './snapshot-world.js';
+import { dump, VirtualTime, World, type Machine } from './snapshot-world.js';
 
 const minuteMs = 60_000;
 
@@ -232,7 +232,8 @@ describe('a disk that is nearly full', () => {
     const lines: object[] = [];
     const write = (fields: object, message: string): void => void lines.push({ ...fields, message });
     const time = { ...clock, ms: 0, nowMs: () => time.ms };
-    const log = new EventLog({ debug: write, info: write, warn: write, error: write }, time);
+    const logger = { debug: write, info: write, warn: write, error: write };
+    const log = new EventLog({ logger, clock: time, timers: new VirtualTime().timers });
     const room = new StagingRoom(
       {
         clock: time,
@@ -252,9 +253,11 @@ describe('a disk that is nearly full', () => {
     for (let i = 0; i < 50; i++) expect(after(100, 499)).toBe(false);
     expect(lines).toHaveLength(1);
     expect(after(5_100, 450)).toBe(false);
-    expect(lines.at(-1)).toMatchObject({ freeBytes: 450, keptFreeBytes: 400, omitted: 50 });
-    expect(after(100, 500)).toBe(true);
     expect(lines).toHaveLength(3);
+    expect(lines[1]).toMatchObject({ freeBytes: 499, keptFreeBytes: 400, omitted: 50 });
+    expect(lines[2]).toMatchObject({ freeBytes: 450, keptFreeBytes: 400 });
+    expect(after(100, 500)).toBe(true);
+    expect(lines).toHaveLength(4);
   });
 });
 

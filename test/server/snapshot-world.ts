@@ -160,13 +160,13 @@ export function dump(snapshot: StoreSnapshot): string[] {
 /** What reaches the log of a member: level and text. */
 export type Lines = string[];
 
-function reportInto(lines: Lines, clock: Clock): Report<NodeEvent> {
+function reportInto(lines: Lines, { clock, timers }: VirtualTime): Report<NodeEvent> {
   const write =
     (level: string) =>
     (_fields: unknown, message: string): void =>
       void lines.push(`${level} ${message}`);
   const logger = { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
-  const log = new EventLog(logger, clock);
+  const log = new EventLog({ logger, clock, timers });
   return (event) => log.write(event);
 }
 
@@ -306,7 +306,7 @@ export class Machine {
     return new SnapshotSender({
       clock,
       timers,
-      report: reportInto(this.lines, clock),
+      report: reportInto(this.lines, this.world.time),
       firstSendingId: this.world.drawSendingId(),
       viewEntriesMax: 10,
       chunkBytesMax: this.world.chunkBytesMax,
@@ -330,7 +330,7 @@ export class Machine {
       software: thisSoftware,
       clock,
       timers,
-      report: reportInto(this.lines, clock),
+      report: reportInto(this.lines, this.world.time),
       hasRoom: () => this.hasRoom,
       stagingName: () => this.stagingName,
       isNeeded: () => this.isNeeded,

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { isatty } from 'node:tty';
 import type { RunningServer, ServerOptions } from '../../server/server.js';
 import { exitCodeOf, exitCodes } from '../terminal/exit-codes.js';
-import { say } from '../terminal/output.js';
+import { endProcess, say } from '../terminal/output.js';
 
 const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 
@@ -65,7 +65,7 @@ async function runStart(flags: StartFlags): Promise<void> {
   void stopRequested.then(() => {
     setTimeout(() => {
       say(`kvorum ${flags.node}: stopping took more than ${stopTimeMs} ms, ending now`);
-      process.exit(exitCodes.failure);
+      void endProcess(exitCodes.failure);
     }, stopTimeMs).unref();
   });
   const { startServer } = await import('../../server/server.js');
@@ -90,7 +90,7 @@ async function runStart(flags: StartFlags): Promise<void> {
   const fatal = await server.stopped;
   if (fatal !== undefined) say(`kvorum ${flags.node} stopped: ${fatal.message}`);
   // Nothing of a node that has ended may keep its process, whatever handle is still open.
-  process.exit(fatal === undefined ? exitCodes.ok : exitCodeOf(fatal));
+  await endProcess(fatal === undefined ? exitCodes.ok : exitCodeOf(fatal));
 }
 
 /** The disk of a node under `kvorum chaos`, which keeps notes of it in `folder`. */

@@ -3,6 +3,7 @@
 // reader that goes away (`kvorum range | head`) ends the command quietly.
 
 import { Buffer } from 'node:buffer';
+import { writeSync } from 'node:fs';
 
 /** One stored key as commands print it. */
 export interface PrintableEntry {
@@ -96,9 +97,49 @@ export async function writeJson(value: unknown): Promise<void> {
   await writeLine(JSON.stringify(value));
 }
 
-/** Words for people, on stderr. */
+/** What waits for a reader of stderr; beyond, words are left out. */
+const waitingBytesMax = 1_048_576;
+let unsaid = 0;
+
+/** Words for people, on stderr. Never waits for who reads them, and takes no memory without end. */
 export function say(text: string): void {
-  process.stderr.write(`${text}\n`);
+  const { stderr } = process;
+  if (stderr.writableLength > waitingBytesMax) {
+    unsaid += 1;
+    return;
+  }
+  if (unsaid > 0) stderr.write(`(${unsaid} lines were left out: nobody read them)\n`);
+  unsaid = 0;
+  stderr.write(`${text}\n`);
+}
+
+/** How long the end of a process waits for who reads what it has said. */
+const lastWordsMs = 1_000;
+
+/**
+ * As `say`, for a process that goes no further: waits for who reads, but not for long, and holds up
+ * everything else meanwhile.
+ */
+export function sayAtOnce(text: string): void {
+  const endMs = performance.now() + lastWordsMs;
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  for (let rest = Buffer.from(`${text}\n`); rest.length > 0 && performance.now() < endMs;) {
+    try {
+      rest = rest.subarray(writeSync(2, rest));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return;
+      Atomics.wait(pause, 0, 0, 5);
+    }
+  }
+}
+
+/** Ends the process once what it said was read, or nobody reads it. */
+export async function endProcess(code: number): Promise<never> {
+  const said = (stream: NodeJS.WriteStream): Promise<void> =>
+    stream.writableLength === 0 ? Promise.resolve() : new Promise((done) => stream.write('', () => done()));
+  const enough = new Promise((done) => setTimeout(done, lastWordsMs));
+  await Promise.race([Promise.all([said(process.stdout), said(process.stderr)]), enough]);
+  process.exit(code);
 }
 
 /** Ends the process quietly when the reader of stdout or stderr is gone. */

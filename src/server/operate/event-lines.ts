@@ -10,10 +10,16 @@ export interface EventLine<E extends NodeEvent> {
   /** Beside the text; without it: all that the event holds. */
   fields?(event: E): LogFields;
   /**
-   * For what peers and disks can cause without end: of lines with the same kind and name, one is written in
-   * a while.
+   * What it comes from, such as a peer or a disk, when that can cause it without end: of each, one line is
+   * written in a while, with how many there were beside it. Without it the kind as a whole counts, and a few
+   * more lines of it are written.
    */
-  rarelyPer?(event: E): string;
+  source?(event: E): string;
+  /**
+   * Whoever reaches the port can cause it, as often and from as many places as he likes: the kind as a whole
+   * counts, and few lines of it are written.
+   */
+  readonly byAnyone?: true;
 }
 
 /** Why a staging store goes that nothing went wrong with. */
@@ -33,7 +39,7 @@ const eventLines = {
   ownNameUnknown: {
     level: 'warn',
     text: () => 'the name this node is to listen on is not known here yet; it is asked for again',
-    rarelyPer: ({ listen }) => listen,
+    source: ({ listen }) => listen,
   },
   nodeFailed: {
     level: 'error',
@@ -43,6 +49,11 @@ const eventLines = {
   diskUnanswered: {
     level: 'warn',
     text: () => 'the disk has not answered yet: the data folder stays locked until it does',
+  },
+  logLinesLost: {
+    level: 'warn',
+    text: ({ lines }) =>
+      `${lines.toLocaleString('en')} lines of this log were lost: they came faster than they were read`,
   },
   folderNotClosed: { level: 'warn', text: () => 'the folder cannot be closed' },
   // Becoming part of a cluster.
@@ -115,7 +126,7 @@ const eventLines = {
       return `no room on the disk to replace what is damaged: ${error}; ${advice}`;
     },
     fields: none,
-    rarelyPer: ofDisk,
+    source: ofDisk,
   },
   catchingUp: {
     level: 'info',
@@ -150,7 +161,7 @@ const eventLines = {
     level: 'warn',
     text: ({ level, reason }) => `format level ${level} is refused: ${reason}`,
     fields: ({ level, code }) => ({ level, code }),
-    rarelyPer: ({ code }) => code,
+    byAnyone: true,
   },
   // Space.
   diskNearlyFull: { level: 'warn', text: () => 'disk nearly full: puts are refused' },
@@ -160,12 +171,12 @@ const eventLines = {
     text: () =>
       'disk nearly full: no snapshot is received, and this member cannot catch up; ' +
       'it goes on when there is room',
-    rarelyPer: ofDisk,
+    source: ofDisk,
   },
   stagingHasRoom: {
     level: 'info',
     text: () => 'the disk has room again: snapshots are received',
-    rarelyPer: ofDisk,
+    source: ofDisk,
   },
   logRoomLow: { level: 'warn', text: () => 'no room to prepare the next log segment' },
   logRoomAgain: { level: 'info', text: () => 'the log has room again' },
@@ -173,12 +184,14 @@ const eventLines = {
   peerLinkClosed: {
     level: 'warn',
     text: ({ message }) => `peer link closed: ${message}`,
+    byAnyone: true,
     fields: ({ link, code }) => ({ link, code }),
   },
   peerTwice: {
     level: 'error',
     text: ({ peer }) => `two processes of node ${peer} run, one on a copy of its data folder: stop that one`,
     fields: ({ peer }) => ({ peer }),
+    source: ofPeer,
   },
   termRefused: {
     level: 'error',
@@ -187,12 +200,13 @@ const eventLines = {
       return `${fact}: not followed unless it greets with it; if this repeats, check its memory and network`;
     },
     fields: ({ peer, term, known }) => ({ peer, term, known }),
+    source: ofPeer,
   },
   frameNotEncoded: { level: 'error', text: () => 'a frame cannot be encoded' },
   streamFailed: {
     level: 'error',
     text: ({ reason }) => `a stream failed: ${reason}`,
-    rarelyPer: ({ topic }) => topic,
+    source: ({ topic }) => topic,
   },
   clientClosed: {
     level: 'debug',
@@ -202,35 +216,35 @@ const eventLines = {
   peerUnreachable: { level: 'debug', text: () => 'peer cannot be reached' },
   linkGone: { level: 'debug', text: () => 'link is gone' },
   httpServerFailed: { level: 'error', text: () => 'HTTP server failed' },
-  httpRequestFailed: { level: 'error', text: () => 'HTTP request failed' },
+  httpRequestFailed: { level: 'error', text: () => 'HTTP request failed', byAnyone: true },
   // Snapshots.
   snapshotSendBegun: {
     level: 'info',
     text: ({ peer }) => `a snapshot is sent to node ${peer}`,
-    rarelyPer: ofPeer,
+    source: ofPeer,
   },
   snapshotDelivered: { level: 'info', text: ({ peer }) => `node ${peer} holds the snapshot` },
   snapshotSendFailed: {
     level: 'warn',
     text: ({ peer, reason }) => `the snapshot for node ${peer} ended: ${reason}`,
     fields: ({ peer, sendingId, bytesSent }) => ({ peer, sendingId, bytesSent }),
-    rarelyPer: ofPeer,
+    source: ofPeer,
   },
   snapshotOffered: {
     level: 'info',
     text: ({ peer }) => `node ${peer} sends a snapshot`,
-    rarelyPer: ofPeer,
+    source: ofPeer,
   },
   snapshotOfferUnneeded: {
     level: 'debug',
     text: ({ peer }) => `the snapshot that node ${peer} offers is not needed`,
-    rarelyPer: ofPeer,
+    source: ofPeer,
   },
   snapshotReceiveFailed: {
     level: 'warn',
     text: ({ peer, reason }) => `the snapshot from node ${peer} ended: ${reason}`,
     fields: ({ peer, sendingId }) => ({ peer, sendingId }),
-    rarelyPer: ofPeer,
+    source: ofPeer,
   },
   snapshotArrived: { level: 'info', text: () => 'a snapshot has arrived in full' },
   stagingDamaged: {
@@ -307,6 +321,11 @@ const eventLines = {
   },
   tornTailCut: { level: 'warn', text: () => 'cut off what a crash left of the last write to the log' },
 } satisfies { readonly [K in NodeEventKind]: EventLine<EventOf<K>> };
+
+/** What whoever reaches the port can cause in the log. */
+export type KindByAnyone = {
+  [K in NodeEventKind]: (typeof eventLines)[K] extends { readonly byAnyone: true } ? K : never;
+}[NodeEventKind];
 
 const lineOfKind: { readonly [K in NodeEventKind]: EventLine<EventOf<K>> } = eventLines;
 

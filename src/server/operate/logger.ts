@@ -1,12 +1,13 @@
-// Text output of a node: JSON lines on standard error, one line per event, by pino. Standard output belongs
-// to data.
+// Text output of a node: JSON lines, one per event, by pino. They go to standard error, through a sink that
+// never holds up the loop; standard output belongs to data.
 
-import { destination, pino } from 'pino';
+import { pino } from 'pino';
 import type { Logger } from '../../base/env.js';
+import type { LogSink } from './log-sink.js';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
 /** A logger whose lines carry the node's id. */
-export function createLogger(level: LogLevel, nodeId: string): Logger {
-  return pino({ level, base: { node: nodeId } }, destination({ dest: 2, sync: true }));
+export function createLogger(level: LogLevel, nodeId: string, sink: LogSink): Logger {
+  return pino({ level, base: { node: nodeId } }, sink);
 }

@@ -159,10 +159,11 @@ export class Machine {
       () => node.handler,
       () => this.onEffect(),
     );
-    const eventLog = new EventLog(virtualLogger(this.name, log), process.clock);
+    const { clock, timers } = process;
+    const eventLog = new EventLog({ logger: virtualLogger(this.name, log), clock, timers });
     const env: ServerEnv = {
-      clock: process.clock,
-      timers: process.timers,
+      clock,
+      timers,
       entropy: process.entropy,
       disk: this.disk.attach(process),
       network: nodeNetwork,
