@@ -127,16 +127,7 @@ async function startLocked(
     throw error;
   }
   node.start();
-  const stopped = ended.then(async (error) => {
-    try {
-      await close();
-      return error;
-    } catch (closeError) {
-      return error ?? (closeError as Error);
-    } finally {
-      await log.end();
-    }
-  });
+  const stopped = ended.then((error) => afterClose(error, close, log));
   report({ kind: 'nodeStarted', address, listen, dataDirectory });
   return {
     address,
@@ -149,6 +140,22 @@ async function startLocked(
     status: () => node.status(),
     reload: (read) => reload({ ...options, listen }, node, read, report),
   };
+}
+
+/** What ended the node, once all is closed and its log was written. */
+async function afterClose(
+  error: Error | undefined,
+  close: () => Promise<void>,
+  log: NodeLog,
+): Promise<Error | undefined> {
+  try {
+    await close();
+    return error;
+  } catch (closeError) {
+    return error ?? (closeError as Error);
+  } finally {
+    await log.end();
+  }
 }
 
 /** The lock goes last: by then nothing of this node's can reach the disk any more. */
