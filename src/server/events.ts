@@ -87,6 +87,8 @@ type DamageEvent =
   | { readonly kind: 'peerReset'; readonly peer: NodeId };
 
 type LeadershipEvent =
+  /** This node asks the others for their votes. */
+  | { readonly kind: 'electionBegun'; readonly term: Term }
   | {
       readonly kind: 'leaderChanged';
       readonly leaderId: NodeId | undefined;

@@ -4,6 +4,7 @@
 
 import type { NetworkHandler, NodeId } from '../base/env.js';
 import { assertNever } from '../base/assert.js';
+import type { Durations } from '../base/durations.js';
 import { KvorumError } from '../base/errors.js';
 import type { Software } from '../kv/format-level.js';
 import type { StateMachine } from '../kv/state-machine.js';
@@ -42,6 +43,15 @@ export interface NodeOptions {
   readonly pid: number;
   /** The node has ended: `undefined` after `stop`, otherwise what ended it. Called once. */
   readonly onStopped: (error: Error | undefined) => void;
+}
+
+export interface NodeGauges {
+  /** By kind. */
+  readonly connections: Readonly<Record<'client' | 'peerDialed' | 'peerAccepted', number>>;
+  readonly pendingWrites: number;
+  readonly pendingReads: number;
+  /** Bytes by what they wait in. */
+  readonly queuedBytes: Readonly<Record<'proposals' | 'answers' | 'peers', number>>;
 }
 
 type Phase = 'started' | 'stopping' | 'stopped';
@@ -151,10 +161,22 @@ export class ServerNode {
     else replica.readiness.ask(verdict);
   }
 
-  /** Figures for metrics. */
-  get gauges(): { clients: number; pendingWrites: number; pendingReads: number } {
-    const { writes, reads } = this.replica?.pendingRequests ?? { writes: 0, reads: 0 };
-    return { clients: this.clients.count, pendingWrites: writes, pendingReads: reads };
+  /** Figures for metrics: what waits, and where connections are. */
+  get gauges(): NodeGauges {
+    const none = { writes: 0, writeBytes: 0, reads: 0 };
+    const { writes, writeBytes, reads } = this.replica?.pendingRequests ?? none;
+    const { dialed, accepted, waitingBytes: peerBytes } = this.peers.figures;
+    return {
+      connections: { client: this.clients.count, peerDialed: dialed, peerAccepted: accepted },
+      pendingWrites: writes,
+      pendingReads: reads,
+      queuedBytes: { proposals: writeBytes, answers: this.clients.waitingBytes, peers: peerBytes },
+    };
+  }
+
+  /** How long the syncs of the log took since it was opened; `undefined` while there is none. */
+  get syncTimes(): Durations | undefined {
+    return this.life.running?.wal.stats.syncTimes;
   }
 
   get snapshotFigures(): SnapshotFigures {

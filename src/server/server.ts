@@ -21,6 +21,7 @@ import { streamTopics } from './front/topics.js';
 import { createRoutes } from './operate/http.js';
 import { listenOnceKnown } from './listening.js';
 import type { LogLevel } from './operate/logger.js';
+import { Metrics } from './operate/metrics.js';
 import { NodeLog } from './operate/node-log.js';
 import { ServerNode } from './node.js';
 import { systemClock, systemEntropy, systemTimers } from './platform.js';
@@ -112,8 +113,16 @@ async function startLocked(
     pid: process.pid,
     onStopped: (error) => resolveStopped(error),
   });
-  const routes = createRoutes(node);
+  const metrics = new Metrics({
+    node,
+    clock: systemClock,
+    timers: systemTimers,
+    version: packageVersion,
+    lostLogLines: () => log.lostLines,
+  });
+  const routes = createRoutes(node, metrics);
   const close = async (): Promise<void> => {
+    metrics.stop();
     await network.stop();
     await giveUpFolder(stores, disk, lock, report);
   };

@@ -104,6 +104,13 @@ export class Clients {
     return this.byLink.size;
   }
 
+  /** Of answers that wait for their readers, over all connections: it walks over them. */
+  get waitingBytes(): number {
+    let bytes = 0;
+    for (const link of this.byLink.keys()) bytes += this.options.network.bufferedBytes(link);
+    return bytes;
+  }
+
   accept(link: LinkId): void {
     const client = new Client(link, this.options.limits, this);
     this.byLink.set(link, client);

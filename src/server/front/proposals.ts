@@ -52,6 +52,10 @@ export class Proposals {
     return this.commands;
   }
 
+  get pendingBytes(): number {
+    return this.bytes;
+  }
+
   get hasGathered(): boolean {
     return this.gathered.length > 0;
   }

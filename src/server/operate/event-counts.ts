@@ -4,10 +4,14 @@
 import type { NodeEvent, NodeEventKind } from '../events.js';
 
 export class EventCounts {
+  /** How often another leader became known than before, or one at all. */
+  leaders = 0;
   private readonly counts = new Map<NodeEventKind, number>();
 
-  count({ kind }: NodeEvent): void {
+  count(event: NodeEvent): void {
+    const { kind } = event;
     this.counts.set(kind, this.of(kind) + 1);
+    if (kind === 'leaderChanged' && event.leaderId !== undefined) this.leaders++;
   }
 
   of(kind: NodeEventKind): number {

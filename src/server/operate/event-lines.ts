@@ -146,6 +146,7 @@ const eventLines = {
       `node ${peer} has lost what it acknowledged: its disk was damaged; it is supplied anew`,
   },
   // Leadership.
+  electionBegun: { level: 'info', text: ({ term }) => `this node stands for election in term ${term}` },
   leaderChanged: {
     level: 'info',
     text: ({ leaderId, isLeader }) => {

@@ -3,17 +3,16 @@
 
 import type { HttpAnswer, HttpRoutes } from '../../transport/http.js';
 import type { ServerNode } from '../node.js';
-import { createMetrics } from './metrics.js';
+import type { Metrics } from './metrics.js';
 
 /** Is the process alive, may it get requests, and its figures. */
-export function createRoutes(node: ServerNode): HttpRoutes {
-  const metrics = createMetrics(node);
+export function createRoutes(node: ServerNode, metrics: Metrics): HttpRoutes {
   return {
     // That it is answered says that the loop turns.
     '/livez': { GET: () => text(200, 'ok') },
     '/readyz': { GET: () => readiness(node) },
     '/metrics': {
-      GET: async () => ({ status: 200, contentType: metrics.contentType, body: await metrics.metrics() }),
+      GET: async () => ({ status: 200, contentType: metrics.contentType, body: await metrics.text() }),
     },
   };
 }

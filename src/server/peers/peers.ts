@@ -125,6 +125,12 @@ interface Inbound extends PeerLink {
   termGreeted: Term;
 }
 
+export interface PeerFigures {
+  readonly dialed: number;
+  readonly accepted: number;
+  readonly waitingBytes: number;
+}
+
 export class Peers {
   private readonly options: PeersOptions;
   private readonly incarnations = new Incarnations();
@@ -153,6 +159,13 @@ export class Peers {
     const inbound = this.inboundByPeer.get(peer);
     const isOther = inbound !== undefined && inbound.incarnation !== outbound?.incarnation;
     return outbound?.stage === 'proved' && !isOther ? outbound.formatLevelMax : undefined;
+  }
+
+  /** For people: links by who opened them, and what has not left yet. */
+  get figures(): PeerFigures {
+    let waitingBytes = 0;
+    for (const link of this.outboundByLink.keys()) waitingBytes += this.options.network.bufferedBytes(link);
+    return { dialed: this.outboundByLink.size, accepted: this.inboundByLink.size, waitingBytes };
   }
 
   has(link: LinkId): boolean {

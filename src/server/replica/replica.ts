@@ -123,8 +123,9 @@ export class Replica implements LoopSink {
     return { currentTerm, votedFor, commitIndex };
   }
 
-  get pendingRequests(): { readonly writes: number; readonly reads: number } {
-    return { writes: this.proposals.pendingCommands, reads: this.reads.pendingReads };
+  get pendingRequests(): { readonly writes: number; readonly writeBytes: number; readonly reads: number } {
+    const { pendingCommands: writes, pendingBytes: writeBytes } = this.proposals;
+    return { writes, writeBytes, reads: this.reads.pendingReads };
   }
 
   /**
@@ -243,6 +244,9 @@ export class Replica implements LoopSink {
       if (!now.isLeader) this.sender.cancelAll();
       this.proposals.dropAll((write, sent) => this.requests.answerLostLeadership(write, sent));
       this.handingOver?.leadershipEnded();
+    }
+    if (term !== before.term && this.raft.role === 'candidate') {
+      this.context.env.report({ kind: 'electionBegun', term });
     }
     if (now.leaderId !== before.leaderId) {
       this.context.env.report({ kind: 'leaderChanged', leaderId, term, isLeader });

@@ -4,6 +4,7 @@
 // is decided in `wal`.
 
 import { assert } from '../../base/assert.js';
+import { Durations } from '../../base/durations.js';
 import type { Clock } from '../../base/env.js';
 import type { HardState, LogEntry, LogIndex, Term } from '../../raft/types.js';
 import { BatchEncoder } from './encoder.js';
@@ -43,15 +44,15 @@ export interface WalStats {
   readonly syncs: number;
   readonly bytesWritten: number;
   readonly entriesWritten: number;
-  /** Duration of the last write and sync together. */
-  readonly lastSyncMs: number;
+  /** Of a write and its sync together. */
+  readonly syncTimes: Durations;
 }
 
 /** Units go into one batch up to this size, or one larger unit. */
 const batchBytesMax = 4 * 1024 * 1024;
 
 export class WalWriter {
-  readonly stats = { syncs: 0, bytesWritten: 0, entriesWritten: 0, lastSyncMs: 0 };
+  readonly stats = { syncs: 0, bytesWritten: 0, entriesWritten: 0, syncTimes: new Durations() };
   readonly index: WalIndex;
   readonly sealed: SealedSegments;
   private readonly options: WriterOptions;
@@ -252,7 +253,7 @@ export class WalWriter {
         this.offset = offset + bytes;
         this.stats.syncs++;
         this.stats.bytesWritten += bytes;
-        this.stats.lastSyncMs = this.options.clock.nowMs() - startMs;
+        this.stats.syncTimes.add(this.options.clock.nowMs() - startMs);
         if (this.stopped) this.options.onChange();
         else synced();
       });
