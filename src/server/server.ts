@@ -113,13 +113,7 @@ async function startLocked(
     pid: process.pid,
     onStopped: (error) => resolveStopped(error),
   });
-  const metrics = new Metrics({
-    node,
-    clock: systemClock,
-    timers: systemTimers,
-    version: packageVersion,
-    lostLogLines: () => log.lostLines,
-  });
+  const metrics = metricsOf(node, log);
   const routes = createRoutes(node, metrics);
   const close = async (): Promise<void> => {
     metrics.stop();
@@ -149,6 +143,16 @@ async function startLocked(
     status: () => node.status(),
     reload: (read) => reload({ ...options, listen }, node, read, report),
   };
+}
+
+function metricsOf(node: ServerNode, log: NodeLog): Metrics {
+  return new Metrics({
+    node,
+    clock: systemClock,
+    timers: systemTimers,
+    version: packageVersion,
+    lostLogLines: () => log.lostLines,
+  });
 }
 
 /** What ended the node, once all is closed and its log was written. */

@@ -165,7 +165,10 @@ describe('the figures for alarms', () => {
   it('are made once a second, however often somebody asks', async () => {
     let asked = 0;
     const time = new VirtualTime();
-    const status = (): object => ({ state: 'running', asked: asked++ });
+    const status = (): object => {
+      asked++;
+      return { state: 'running', logBytes: 0, dbBytes: 0, formatLevel: 1, formatLevelMax: 1 };
+    };
     const figures = metricsOf({ status }, time);
     await figures.text();
     const once = asked;

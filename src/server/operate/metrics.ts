@@ -288,7 +288,7 @@ function labelled(values: Readonly<Record<string, number>>): Labelled[] {
   return Object.entries(values).map(([label, value]) => ({ label, value }));
 }
 
-/** Of the process, by prom-client; those about what is active walk over all of it, and are named as counters. */
+/** By prom-client, of what is active in the process: they walk over all of it, and are named as counters. */
 const unwanted = /^nodejs_active_/;
 /** Whoever asks more often gets the same answer again: a figure is never worth more than that. */
 const freshMs: Millis = 1_000;
