@@ -141,12 +141,6 @@ describe('what strangers can cause in the log', () => {
   /** One event of each kind, as long as it can be made. */
   const worst: { readonly [K in KindByAnyone]: (i: number) => EventOf<K> } = {
     peerLinkClosed: (link) => ({ kind: 'peerLinkClosed', link, code: 'PROTOCOL', message: words }),
-    peerLinkUnconfirmed: (link) => ({
-      kind: 'peerLinkUnconfirmed',
-      link,
-      peer: 'n'.repeat(64),
-      reason: words,
-    }),
     httpRequestFailed: () => ({ kind: 'httpRequestFailed', path: words, error: words }),
     formatRaiseRefused: (level) => ({
       kind: 'formatRaiseRefused',
