@@ -1,5 +1,5 @@
 // A stranger at the peer port of a running cluster, over real sockets: it learns nothing, changes nothing and
-// keeps nobody from writing. What it could send are the frames of members, with everything in them but a proof.
+// keeps nobody from writing. It sends the frames of members, with everything in them but a proof.
 
 import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
