@@ -50,6 +50,8 @@ export const errorCodes = {
   IDENTITY: { retryable: false },
   /** A file of kvorum's is damaged or of a newer format; the message names file and offset. */
   CORRUPT: { retryable: false },
+  /** What this node holds contradicts what a majority of the members agrees on; it answers nothing more. */
+  DIVERGED: { retryable: false },
   /** The operating system refused a file operation; the message names file, offset and errno. */
   DISK: { retryable: false },
   /** The configuration file, a flag or an environment variable is wrong. */

@@ -4,6 +4,7 @@
 // Figure 2 "AppendEntries RPC, Receiver implementation" 1-5.
 
 import { assert } from '../base/assert.js';
+import { contradictsAppend } from './contradictions.js';
 import type { AppendEntries } from './messages.js';
 import { sendResult } from './output.js';
 import { becomeFollower, newElectionDeadlineMs } from './roles.js';
@@ -34,22 +35,18 @@ export function handleAppendEntries(state: RaftState, message: AppendEntries): v
   const follower = followLeader(state, message.from);
   const { log } = state;
   const lastInMessage = message.prevLogIndex + message.entries.length;
-  // Entries through commitIndex are in every later leader's log (Leader Completeness): nothing to compare
-  // there, and a message that ends before it is old.
+  if (contradictsAppend(state, message)) return;
+  // Entries through commitIndex are in every later leader's log (Leader Completeness), and what could be
+  // compared is the same: a message that ends before it is old.
   if (lastInMessage <= state.commitIndex) {
     acknowledge(state, message.from, state.commitIndex);
     return;
   }
   // 2. "Reply false if log doesn't contain an entry at prevLogIndex whose term matches prevLogTerm".
-  if (message.prevLogIndex >= state.commitIndex && log.termAt(message.prevLogIndex) !== message.prevLogTerm) {
+  if (message.prevLogIndex > state.commitIndex && log.termAt(message.prevLogIndex) !== message.prevLogTerm) {
     refuse(state, message.from, message.prevLogIndex, message.prevLogTerm);
     return;
   }
-  const committed = message.entries[state.commitIndex - message.prevLogIndex - 1];
-  assert(
-    committed === undefined || committed.term === log.termAt(state.commitIndex),
-    `the leader's entry ${state.commitIndex} is not the one committed here`,
-  );
   appendNew(state, message.entries);
   follower.verifiedIndex = Math.max(follower.verifiedIndex, lastInMessage);
   // 5. "If leaderCommit > commitIndex, set commitIndex = min(leaderCommit, index of last new entry)": the

@@ -5,6 +5,7 @@
 
 import { assert } from '../base/assert.js';
 import { commitThrough, followLeader } from './append-entries.js';
+import { contradictsResult } from './contradictions.js';
 import type { Heartbeat, HeartbeatResult } from './messages.js';
 import { sendResult } from './output.js';
 import type { Progress } from './progress.js';
@@ -81,6 +82,8 @@ export function handleHeartbeatResult(
   progress: Progress,
   message: HeartbeatResult,
 ): void {
+  // Of another history: what it follows is not what this leader leads.
+  if (contradictsResult(state, message)) return;
   progress.acknowledgedRound = Math.max(progress.acknowledgedRound, message.round);
   // The peer is there, so what it has not acknowledged is still on its way to its disk, or lost. Asking is
   // cheap, and without it a lost window would stay full for ever (etcd-io/raft#31).
@@ -131,7 +134,16 @@ function sendCommitNotices(state: RaftState, leader: Leader): void {
 }
 
 function sendHeartbeatResult(state: RaftState, to: NodeId, round: number): void {
-  sendResult(state, { kind: 'heartbeatResult', from: state.nodeId, to, term: state.currentTerm, round });
+  const { nodeId, currentTerm, commitIndex, log } = state;
+  sendResult(state, {
+    kind: 'heartbeatResult',
+    from: nodeId,
+    to,
+    term: currentTerm,
+    round,
+    commitIndex,
+    commitTerm: log.termAt(commitIndex) ?? 0,
+  });
 }
 
 function sendHeartbeat(state: RaftState, leader: Leader, progress: Progress): void {

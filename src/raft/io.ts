@@ -105,7 +105,29 @@ export interface ConfirmedRead {
   readonly readIndex: LogIndex;
 }
 
+/**
+ * Two histories under the same indexes: an entry that a member knows to be committed is not in the log of the
+ * leader that a majority elected after it. No fault that the protocol survives brings that about; a disk that
+ * was set back to an earlier time does.
+ */
+export interface Contradiction {
+  readonly term: Term;
+  readonly leaderId: NodeId;
+  /** Whose committed entry it is. This member is the one or the other. */
+  readonly memberId: NodeId;
+  readonly index: LogIndex;
+  /** `undefined`: the member named no term. */
+  readonly memberTerm: Term | undefined;
+  /** `undefined`: the leader's log ends before `index`. */
+  readonly leaderTerm: Term | undefined;
+}
+
 export interface Output {
+  /**
+   * At the member it is the end: nothing else of this output may be carried out, and nothing be answered any
+   * more. At the leader it is a fact to tell; named again as long as the member is heard.
+   */
+  readonly contradiction?: Contradiction;
   /** Present when anything of 1. must be made durable. */
   readonly persist?: Persist;
   readonly hardState?: HardState;

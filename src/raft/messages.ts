@@ -89,6 +89,17 @@ export interface HeartbeatResult extends Envelope {
   readonly kind: 'heartbeatResult';
   /** Of the heartbeat answered; 0, which acknowledges nothing, when that one was of an earlier term. */
   readonly round: number;
+  /** What the follower knows to be committed, and the term of that entry: the leader must hold the same. */
+  readonly commitIndex: LogIndex;
+  readonly commitTerm: Term;
+}
+
+/** The leader does not hold what the receiver said to be committed (contradictions.ts). */
+export interface HistoryDiffers extends Envelope {
+  readonly kind: 'historyDiffers';
+  readonly index: LogIndex;
+  /** Of the leader's entry at `index`; 0: its log ends before that. */
+  readonly leaderTerm: Term;
 }
 
 /** A follower asks where it must have applied to, to answer the reads it carries (§6.4). */
@@ -118,6 +129,7 @@ export type Message =
   | AppendEntriesResult
   | Heartbeat
   | HeartbeatResult
+  | HistoryDiffers
   | ReadIndexRequest
   | ReadIndexResult
   | TimeoutNow;

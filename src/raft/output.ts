@@ -3,7 +3,14 @@
 // something (a vote, an acknowledgement of entries) always waits for the disk; what promises nothing leaves
 // at once, but never while the term that it speaks of is not yet on disk.
 
-import type { ConfirmedRead, Output, Persist, ProposalResult, ReadEntriesRequest } from './io.js';
+import type {
+  ConfirmedRead,
+  Contradiction,
+  Output,
+  Persist,
+  ProposalResult,
+  ReadEntriesRequest,
+} from './io.js';
 import type { Message } from './messages.js';
 import type { HardState, LogEntry, LogIndex, NodeId, Term } from './types.js';
 import type { UnitQueue } from './unit-queue.js';
@@ -15,6 +22,7 @@ type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 export class OutputCollector {
   truncateSuffix: LogIndex | undefined;
   proposal: ProposalResult | undefined;
+  contradiction: Contradiction | undefined;
   private entries: readonly LogEntry[] = nothing;
   private messages: Message[] | undefined;
   private messagesAfterPersist: Message[] | undefined;
@@ -84,6 +92,7 @@ export class OutputCollector {
     if (hardState !== undefined) output.hardState = hardState;
     if (this.truncateSuffix !== undefined) output.truncateSuffix = this.truncateSuffix;
     if (this.proposal !== undefined) output.proposal = this.proposal;
+    if (this.contradiction !== undefined) output.contradiction = this.contradiction;
     this.reset();
     return output;
   }
@@ -91,6 +100,7 @@ export class OutputCollector {
   private reset(): void {
     this.truncateSuffix = undefined;
     this.proposal = undefined;
+    this.contradiction = undefined;
     this.entries = nothing;
     this.messages = undefined;
     this.messagesAfterPersist = undefined;

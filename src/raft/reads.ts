@@ -3,6 +3,7 @@
 // reads share one round of heartbeats. Reads need no clock and no disk. Source: Raft dissertation §6.4.
 
 import { commitThrough } from './append-entries.js';
+import { contradictsCommitted } from './contradictions.js';
 import type { ReadIndexRequest, ReadIndexResult } from './messages.js';
 import { sendResult } from './output.js';
 import { quorumValue } from './quorum.js';
@@ -43,6 +44,8 @@ export function handleReadIndexRequest(state: RaftState, leader: Leader, message
 export function handleReadIndexResult(state: RaftState, message: ReadIndexResult): void {
   const { role } = state;
   if (role.name !== 'follower' || role.leaderId !== message.from) return;
+  // A leader answers once it has committed in its own term: the entry at readIndex is of that term.
+  if (contradictsCommitted(state, message.from, message.readIndex, message.term)) return;
   const { waitingReads } = role;
   // A request that does not wait was answered before, or asked by an earlier process of this node: its
   // index may be older than the reads that wait now.

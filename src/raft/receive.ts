@@ -6,6 +6,7 @@ import { assertNever } from '../base/assert.js';
 import { KvorumError } from '../base/errors.js';
 import { termMax } from '../base/terms.js';
 import { handleAppendEntries, refuseOldLeader } from './append-entries.js';
+import { handleHistoryDiffers } from './contradictions.js';
 import {
   handlePreVote,
   handlePreVoteResult,
@@ -72,6 +73,7 @@ function receiveOld(state: RaftState, message: Message): void {
     case 'requestVoteResult':
     case 'appendEntriesResult':
     case 'heartbeatResult':
+    case 'historyDiffers':
     case 'readIndex':
     case 'readIndexResult':
     case 'timeoutNow':
@@ -99,6 +101,9 @@ function receiveCurrent(state: RaftState, message: Message): void {
       return;
     case 'heartbeat':
       handleHeartbeat(state, message);
+      return;
+    case 'historyDiffers':
+      handleHistoryDiffers(state, message);
       return;
     case 'readIndexResult':
       handleReadIndexResult(state, message);
@@ -158,6 +163,7 @@ function maySpeak(state: RaftState, message: Message): boolean {
     case 'requestVote':
     case 'appendEntriesResult':
     case 'heartbeatResult':
+    case 'historyDiffers':
     case 'readIndex':
     case 'readIndexResult':
     case 'timeoutNow':
@@ -209,13 +215,9 @@ function checkEntries(message: AppendEntries): void {
   if (term > message.term) throw malformed(message, `has an entry of term ${term}, after its own`);
 }
 
-/** Nobody acknowledges what was never sent: a leader that believed it would commit what nobody has. */
+/** Nobody acknowledges a round that was never opened: reads would be confirmed by whom nobody asked. */
 function checkResult(state: RaftState, leader: Leader, message: Message): void {
   if (message.term !== state.currentTerm) return;
-  const { lastIndex } = state.log;
-  if (message.kind === 'appendEntriesResult' && message.success && message.matchIndex > lastIndex) {
-    throw malformed(message, `acknowledges entry ${message.matchIndex}; the log ends at ${lastIndex}`);
-  }
   if (message.kind === 'heartbeatResult' && message.round > leader.round) {
     throw malformed(message, `acknowledges round ${message.round}; the last one sent was ${leader.round}`);
   }

@@ -4,6 +4,7 @@
 // Source: Raft dissertation §3.5, §3.6.2, §10.2; Figure 2 "Leaders".
 
 import { assert } from '../base/assert.js';
+import { tellMember } from './contradictions.js';
 import type { Proposal, ProposalResult } from './io.js';
 import type { AppendEntriesResult } from './messages.js';
 import type { Progress } from './progress.js';
@@ -58,6 +59,11 @@ export function handleAppendEntriesResult(
   progress: Progress,
   message: AppendEntriesResult,
 ): void {
+  if (message.success && message.matchIndex > state.log.lastIndex) {
+    // Nobody acknowledges what was never sent but who has committed it; nothing of it counts here.
+    tellMember(state, message.from, message.matchIndex, undefined);
+    return;
+  }
   if (message.success) {
     // "If successful: update nextIndex and matchIndex for follower" (Figure 2).
     if (progress.acknowledged(message.matchIndex)) advanceCommitIndex(state, leader);

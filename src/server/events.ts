@@ -4,6 +4,7 @@
 // reads is said in one place (operate/event-lines.ts).
 
 import type { LinkId, Millis, NodeEnv, NodeId } from '../base/env.js';
+import type { Contradiction } from '../raft/io.js';
 import type { LogIndex, Term } from '../raft/types.js';
 import type { StorageEvent } from '../storage/events.js';
 import type { Damage } from '../storage/folder/damage.js';
@@ -57,6 +58,11 @@ type FileEvent =
   | { readonly kind: 'memberMoved'; readonly nodeId: NodeId; readonly from: string; readonly to: string }
   /** What it says otherwise than at the start, and is not taken before the next one. */
   | { readonly kind: 'settingsNeedRestart'; readonly settings: readonly string[] };
+
+/** Members do not hold the same: an alarm. */
+type DivergenceEvent =
+  /** A member's committed entry is not in its leader's log; told by both, and the member stops. */
+  { readonly kind: 'historiesDiffer'; readonly contradiction: Contradiction };
 
 /** Damage of a disk, and what is done about it. */
 type DamageEvent =
@@ -215,6 +221,7 @@ export type NodeEvent =
   | FormingEvent
   | FileEvent
   | DamageEvent
+  | DivergenceEvent
   | LeadershipEvent
   | FormatEvent
   | SpaceEvent

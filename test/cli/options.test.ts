@@ -109,6 +109,7 @@ describe('exit codes', () => {
       FORMAT: 1,
       IDENTITY: 1,
       CORRUPT: 1,
+      DIVERGED: 1,
       DISK: 1,
       CONFIG: 2,
       INTERNAL: 1,

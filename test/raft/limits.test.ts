@@ -259,7 +259,7 @@ describe('terms', () => {
       { kind: 'preVote', ...from, ...last },
       { kind: 'requestVoteResult', ...from, voteGranted: true },
       { kind: 'appendEntriesResult', ...from, success: true, matchIndex: 1, hintIndex: 0, hintTerm: 0 },
-      { kind: 'heartbeatResult', ...from, round: 1 },
+      { kind: 'heartbeatResult', ...from, round: 1, commitIndex: 0, commitTerm: 0 },
       { kind: 'readIndex', ...from, requestId: 1 },
       { kind: 'timeoutNow', ...from },
     ] as const) {

@@ -21,9 +21,9 @@ test('an answer to an earlier process of this node confirms nothing that waits n
     message: { kind: 'heartbeat', ...fromLeader, leaderCommit: 0, round: 1 },
   });
   follower.step({ kind: 'readIndex', now: 2, requestId: 40 });
-  const late = { kind: 'readIndexResult', ...fromLeader, requestId: 500, readIndex: 0 } as const;
+  const late = { kind: 'readIndexResult', ...fromLeader, requestId: 500, readIndex: 1 } as const;
   expect(follower.step({ kind: 'message', now: 3, message: late }).reads).toEqual([]);
   const own = { ...late, requestId: 40 };
   const { reads } = follower.step({ kind: 'message', now: 4, message: own });
-  expect(reads).toEqual([{ requestId: 40, readIndex: 0 }]);
+  expect(reads).toEqual([{ requestId: 40, readIndex: 1 }]);
 });

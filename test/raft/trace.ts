@@ -41,6 +41,8 @@ function detailText(message: Message): string {
       return ` round ${message.round} commit ${message.leaderCommit}`;
     case 'heartbeatResult':
       return ` round ${message.round}`;
+    case 'historyDiffers':
+      return ` at ${message.index}, here of term ${message.leaderTerm}`;
     case 'readIndex':
       return ` request ${message.requestId}`;
     case 'readIndexResult':

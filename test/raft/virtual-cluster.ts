@@ -87,6 +87,8 @@ export class VirtualCluster {
   passes: (message: Message) => boolean = () => true;
   onStep: (member: VirtualMember, input: VirtualInput, output: Output) => void = () => {};
   slowDisks: boolean;
+  /** A disk may have forgotten what it promised. Otherwise no step may say that two histories meet. */
+  mayContradict = false;
   /** Sendings wait for the test instead of being done when all comes to rest. */
   slowSendings = false;
   sendings: VirtualSending[] = [];
@@ -151,6 +153,9 @@ export class VirtualCluster {
     if (input.kind === 'readIndex') this.checker.noteReadAsked(nodeId, input.requestId);
     const output = raft.step({ ...input, now: this.now } as Input);
     checkInvariants(before, snapshotOf(raft));
+    if (output.contradiction !== undefined && !this.mayContradict) {
+      throw new Error(`a contradiction that is none: ${JSON.stringify(output.contradiction)}`);
+    }
     this.onStep(member, input, output);
     this.carryOut(member, output, before.commitIndex);
     return output;

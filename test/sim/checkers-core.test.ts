@@ -85,7 +85,15 @@ describe('a leader', () => {
   const leader: Fake = { role: 'leader', term: 3, votedFor: 'a' };
   const timer = (timeMs: number): Input => ({ kind: 'timeout', now: timeMs });
   const heard = (timeMs: number): Input => {
-    const result = { kind: 'heartbeatResult', from: 'b', to: 'a', term: 3, round: 1 } as const;
+    const result = {
+      kind: 'heartbeatResult',
+      from: 'b',
+      to: 'a',
+      term: 3,
+      round: 1,
+      commitIndex: 0,
+      commitTerm: 0,
+    } as const;
     return { kind: 'message', now: timeMs, message: result };
   };
   const led = (...inputs: readonly Input[]): string[] => {
@@ -116,7 +124,15 @@ describe('a leader', () => {
   it('is not kept by who asks for votes, or answers an earlier term', () => {
     const asked = { kind: 'requestVote', from: 'b', to: 'a', term: 4, preVote: true } as unknown as Message;
     expect(led(timer(0), { kind: 'message', now: 200, message: asked }, timer(400))).toHaveLength(1);
-    const late: Message = { kind: 'heartbeatResult', from: 'b', to: 'a', term: 2, round: 1 };
+    const late: Message = {
+      kind: 'heartbeatResult',
+      from: 'b',
+      to: 'a',
+      term: 2,
+      round: 1,
+      commitIndex: 0,
+      commitTerm: 0,
+    };
     expect(led(timer(0), { kind: 'message', now: 200, message: late }, timer(400))).toHaveLength(1);
   });
 

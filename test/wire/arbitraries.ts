@@ -142,7 +142,19 @@ export const raftMessageOf = {
     leaderCommit: uint,
     round: uint,
   }),
-  heartbeatResult: fc.record({ ...envelope, kind: fc.constant('heartbeatResult' as const), round: uint }),
+  heartbeatResult: fc.record({
+    ...envelope,
+    kind: fc.constant('heartbeatResult' as const),
+    round: uint,
+    commitIndex: uint,
+    commitTerm: uint,
+  }),
+  historyDiffers: fc.record({
+    ...envelope,
+    kind: fc.constant('historyDiffers' as const),
+    index: uint,
+    leaderTerm: uint,
+  }),
   readIndex: fc.record({ ...envelope, kind: fc.constant('readIndex' as const), requestId: uint }),
   readIndexResult: fc.record({
     ...envelope,

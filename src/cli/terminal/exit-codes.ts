@@ -54,6 +54,7 @@ const exitCodeByError = {
   FORMAT: exitCodes.failure,
   IDENTITY: exitCodes.failure,
   CORRUPT: exitCodes.failure,
+  DIVERGED: exitCodes.failure,
   DISK: exitCodes.failure,
   CONFIG: exitCodes.usage,
   INTERNAL: exitCodes.failure,

@@ -39,6 +39,7 @@ const verdicts: Readonly<Record<ErrorCode, Verdict>> = {
   FORMAT: 'fail',
   IDENTITY: 'fail',
   CORRUPT: 'fail',
+  DIVERGED: 'fail',
   DISK: 'fail',
   CONFIG: 'fail',
   INTERNAL: 'fail',

@@ -145,6 +145,17 @@ const eventLines = {
     text: ({ peer }) =>
       `node ${peer} has lost what it acknowledged: its disk was damaged; it is supplied anew`,
   },
+  // Members that do not hold the same.
+  historiesDiffer: {
+    level: 'error',
+    text: ({ contradiction: { memberId, leaderId, index, term } }) => {
+      const fact = `node ${memberId} holds entry ${index} as committed`;
+      const cause = 'the disk of a member was set back, and acknowledged writes are lost';
+      return `${fact}, and the log of node ${leaderId}, which leads term ${term}, differs: ${cause}`;
+    },
+    fields: ({ contradiction }) => ({ ...contradiction }),
+    source: ({ contradiction: { memberId } }) => memberId,
+  },
   // Leadership.
   electionBegun: { level: 'info', text: ({ term }) => `this node stands for election in term ${term}` },
   leaderChanged: {

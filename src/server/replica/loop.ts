@@ -5,7 +5,7 @@
 import { defined } from '../../base/assert.js';
 import type { Clock, NodeId, TimerHandle, Timers } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
-import type { ConfirmedRead, Input, Output, ReadEntriesRequest } from '../../raft/io.js';
+import type { ConfirmedRead, Contradiction, Input, Output, ReadEntriesRequest } from '../../raft/io.js';
 import type { Message } from '../../raft/messages.js';
 import type { Raft } from '../../raft/raft.js';
 import type { LogEntry, LogIndex, Term } from '../../raft/types.js';
@@ -33,6 +33,8 @@ export interface LoopSink {
   sendSnapshots(peers: readonly NodeId[]): void;
   /** The log gave back other bytes than were written to it: the node must stop. */
   logDamaged(error: Error): void;
+  /** A member's committed entry is not in the log of its leader: where it is this one, the node must stop. */
+  contradicted(contradiction: Contradiction): void;
   leadershipChanged(now: Leadership, before: Leadership): void;
   /** The log has nothing under way any more. */
   logIdle(): void;
@@ -108,6 +110,8 @@ export class RaftLoop {
   }
 
   private carryOut(output: Output): void {
+    if (output.contradiction !== undefined) this.sink.contradicted(output.contradiction);
+    if (this.halted) return;
     for (const message of output.messages) this.peers.send(message);
     this.persist(output);
     this.noteLeadership();

@@ -6,6 +6,7 @@
 import type { Entropy, NodeId, TimerHandle } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import type { ClientCommand } from '../../kv/commands.js';
+import type { Contradiction } from '../../raft/io.js';
 import type { Message } from '../../raft/messages.js';
 import { Raft } from '../../raft/raft.js';
 import type { HardState, LogEntry, RecoveredState } from '../../raft/types.js';
@@ -19,6 +20,7 @@ import type { ReplicaContext, ReplicaSurroundings } from './context.js';
 import { FreeSpace } from '../space/free-space.js';
 import { checkPayloads, newestTimes } from './entry-checks.js';
 import { FormatRaise, levelOfState } from './format-raise.js';
+import { historyError } from './divergence.js';
 import { HandOver } from './hand-over.js';
 import { LogRetention } from '../space/log-retention.js';
 import { Readiness } from './readiness.js';
@@ -232,6 +234,11 @@ export class Replica implements LoopSink {
 
   logDamaged(error: Error): void {
     this.context.fail(error);
+  }
+
+  contradicted(contradiction: Contradiction): void {
+    this.context.env.report({ kind: 'historiesDiffer', contradiction });
+    if (contradiction.memberId === this.context.nodeId) this.context.fail(historyError(contradiction));
   }
 
   leadershipChanged(now: Leadership, before: Leadership): void {

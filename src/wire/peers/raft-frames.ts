@@ -104,14 +104,18 @@ const heartbeat: Frame<Heartbeat> = byHand<Heartbeat>(
 );
 
 const heartbeatResult: Frame<HeartbeatResult> = byHand<HeartbeatResult>(
-  frame(17, 'heartbeatResult', { ...envelope, round: count }),
-  ({ from, to, term, round }) => [17, from, to, term, round],
+  frame(17, 'heartbeatResult', { ...envelope, round: count, commitIndex: count, commitTerm: count }),
+  ({ from, to, term, round, commitIndex, commitTerm }) => {
+    return [17, from, to, term, round, commitIndex, commitTerm];
+  },
   (positions) => ({
     kind: 'heartbeatResult',
     from: nodeIdAt(positions, 1, 'from'),
     to: nodeIdAt(positions, 2, 'to'),
     term: uintAt(positions, 3, 'term'),
     round: uintAt(positions, 4, 'round'),
+    commitIndex: uintAt(positions, 5, 'commitIndex'),
+    commitTerm: uintAt(positions, 6, 'commitTerm'),
   }),
 );
 
@@ -152,4 +156,5 @@ export const raftFrames = {
   readIndex,
   readIndexResult,
   timeoutNow: frame(20, 'timeoutNow', envelope),
+  historyDiffers: frame(21, 'historyDiffers', { ...envelope, index: count, leaderTerm: count }),
 } as const satisfies FrameTable<Message>;

@@ -68,6 +68,7 @@ export class PromiseChecker implements RaftChecker {
       case 'appendEntries':
       case 'heartbeat':
       case 'heartbeatResult':
+      case 'historyDiffers':
       case 'readIndex':
       case 'readIndexResult':
       case 'timeoutNow':
