@@ -59,5 +59,6 @@ function factsOf(status: NodeStatus): Partial<NodeReport> {
     formatLevel: status.formatLevel,
     formatLevelMax: status.formatLevelMax,
     protocolMax: status.protocolMax,
+    difference: status.difference,
   };
 }

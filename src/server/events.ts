@@ -6,6 +6,7 @@
 import type { LinkId, Millis, NodeEnv, NodeId } from '../base/env.js';
 import type { Contradiction } from '../raft/io.js';
 import type { LogIndex, Term } from '../raft/types.js';
+import type { HashDifference } from './replica/hash-comparison.js';
 import type { StorageEvent } from '../storage/events.js';
 import type { Damage } from '../storage/folder/damage.js';
 import type { TransportEvent } from '../transport/events.js';
@@ -62,7 +63,10 @@ type FileEvent =
 /** Members do not hold the same: an alarm. */
 type DivergenceEvent =
   /** A member's committed entry is not in its leader's log; told by both, and the member stops. */
-  { readonly kind: 'historiesDiffer'; readonly contradiction: Contradiction };
+  | { readonly kind: 'historiesDiffer'; readonly contradiction: Contradiction }
+  /** After the same entry members have other state hashes; told by each one that has compared. */
+  | { readonly kind: 'stateHashesDiffer'; readonly difference: HashDifference }
+  | { readonly kind: 'stateHashesAgree'; readonly index: LogIndex };
 
 /** Damage of a disk, and what is done about it. */
 type DamageEvent =

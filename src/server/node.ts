@@ -303,6 +303,7 @@ export class ServerNode {
       down: (peer) => this.peerDown(peer),
       message: (message) => this.receive(message),
       snapshot: (peer, frame) => this.receiveSnapshot(peer, frame),
+      stateHash: (peer, frame) => this.replica?.receiveStateHash(peer, frame),
       wake,
     });
   }

@@ -478,6 +478,7 @@ describe('signals, status, close', () => {
           'formatLevel',
           'formatLevelMax',
           'protocolMax',
+          'difference',
         ],
       ].sort(),
     );

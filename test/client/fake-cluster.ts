@@ -367,6 +367,7 @@ export class ClusterNode implements FakeNode {
       formatLevel: 1,
       formatLevelMax: 1,
       protocolMax: 3,
+      difference: undefined,
     };
   }
 }

@@ -118,6 +118,7 @@ class Bench {
         this.received.push({ peer, frame });
         this.onSnapshot();
       },
+      stateHash: nothing,
       wake: nothing,
     });
   }

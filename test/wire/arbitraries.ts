@@ -238,6 +238,13 @@ export const peerFrameOf = {
     formatLevel: fc.integer({ min: 1, max: 255 }),
     echoes: fc.array(proofField, { maxLength: 16 }),
   }),
+  stateHash: fc.record({
+    kind: fc.constant('stateHash' as const),
+    index: uint,
+    formatLevel: fc.integer({ min: 1, max: 255 }),
+    hash: hex(16),
+    asks: fc.boolean(),
+  }),
 } satisfies Arbitraries<Exclude<PeerFrame, PeerRaft>>;
 
 export const peerFrame: fc.Arbitrary<PeerFrame> = fc.oneof(
@@ -320,6 +327,7 @@ const status: fc.Arbitrary<NodeStatus> = fc.record({
   formatLevel: uint,
   formatLevelMax: uint,
   protocolMax: uint,
+  difference: fc.option(text, { nil: undefined }),
 });
 const optionalNode = fc.option(nodeId, { nil: undefined });
 

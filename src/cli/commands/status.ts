@@ -13,10 +13,13 @@ export function addStatusCommand(program: Command): void {
       const status = await withClient(flags, (client) => readWholeStatus(client, flags.timeout));
       if (flags.json) await writeJson(statusToJson(status));
       else for (const line of statusLines(status)) await writeLine(line);
+      const alarms = new Set(status.nodes.flatMap(({ difference }) => difference ?? []));
+      for (const alarm of alarms) say(paint('red', `alarm: ${alarm}`));
+      if (alarms.size > 0) process.exitCode = exitCodes.safety;
       const health = judge(status);
       if (health.serving) return;
       say(paint('red', health.words));
-      process.exitCode = exitCodes.unavailable;
+      process.exitCode ??= exitCodes.unavailable;
     });
 }
 

@@ -16,7 +16,7 @@ export const exitCodes = {
   timeout: 6,
   /** Nothing ends with it yet: it comes with access control. */
   denied: 7,
-  /** `sim`, `chaos`: a promise to clients or between nodes was broken. */
+  /** `sim`, `chaos`: a promise was broken; `status`: members do not hold the same. */
   safety: 10,
   /** `sim`, `chaos`: the cluster did not come to rest although everything worked. */
   liveness: 11,

@@ -156,6 +156,18 @@ const eventLines = {
     fields: ({ contradiction }) => ({ ...contradiction }),
     source: ({ contradiction: { memberId } }) => memberId,
   },
+  stateHashesDiffer: {
+    level: 'error',
+    text: ({ difference: { index, hashes } }) => {
+      const list = hashes.map(([node, hash]) => `${node} ${hash}`).join(', ');
+      return `members differ in their state after entry ${index}: ${list}; who differs from a majority stops`;
+    },
+    fields: ({ difference: { index } }) => ({ index }),
+  },
+  stateHashesAgree: {
+    level: 'info',
+    text: ({ index }) => `all members have the same state again, after entry ${index}`,
+  },
   // Leadership.
   electionBegun: { level: 'info', text: ({ term }) => `this node stands for election in term ${term}` },
   leaderChanged: {

@@ -230,6 +230,20 @@ export const metrics: Readonly<Record<MetricName, Metric>> = {
     from: 'storage/level',
     read: ({ node }) => node.status().dbBytes,
   },
+  kvorum_members_differ: {
+    type: 'gauge',
+    help: '1 while this node knows of members whose state is not the same after the same entry.',
+    unit: '1',
+    from: 'server/replica',
+    read: ({ node }) => Number(node.status().difference !== undefined),
+  },
+  kvorum_histories_differ_total: {
+    type: 'counter',
+    help: 'How often this node found an entry, committed at a member, that the log of its leader lacks.',
+    unit: '1',
+    from: 'raft',
+    read: ({ node }) => node.events.of('historiesDiffer'),
+  },
   kvorum_snapshots_sent_total: {
     type: 'counter',
     help: 'Snapshots sent that the receiver holds durably.',

@@ -39,8 +39,19 @@ export function statusOf({ nodeId, software, version, pid }: ProcessFacts, stand
     formatLevel: levelIn(standing),
     formatLevelMax: software.formatLevelMax,
     protocolMax: ownVersions.protocolMax,
+    difference: differenceIn(standing),
     logBytes: standing.kind === 'running' ? standing.wal.logBytes : 0,
   };
+}
+
+function differenceIn(standing: Standing): string | undefined {
+  const difference = standing.kind === 'running' ? standing.replica.hashDifference : undefined;
+  if (difference === undefined) return undefined;
+  const list = difference.hashes.map(([node, hash]) => `${node} ${hash}`).join(', ');
+  return `members differ in their state after entry ${difference.index}: ${list}`.slice(
+    0,
+    fieldLimits.messageLengthMax,
+  );
 }
 
 function levelIn(standing: Standing): number {

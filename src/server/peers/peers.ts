@@ -30,6 +30,7 @@ import {
   type PeerProof,
   type PeerRaft,
   type PeerRefusal,
+  type StateHashFrame,
 } from '../../wire/peers/frames.js';
 import type { Greeting, PeerClaim } from '../../wire/peers/proof-input.js';
 import type { SnapshotFrame } from '../../wire/snapshots/frames.js';
@@ -76,6 +77,7 @@ export interface PeersOptions {
    * link.
    */
   snapshot(peer: NodeId, frame: SnapshotFrame): void;
+  stateHash(peer: NodeId, frame: StateHashFrame): void;
   /** There is something to send: call `flush` at the end of this turn. */
   wake(): void;
 }
@@ -139,7 +141,7 @@ export class Peers {
   private readonly inboundByLink = new Map<LinkId, Inbound>();
   /** The newest proved link from each peer: the only one that is heard. */
   private readonly inboundByPeer = new Map<NodeId, Inbound>();
-  private readonly outboxes = new Map<NodeId, PeerRaft[]>();
+  private readonly outboxes = new Map<NodeId, (PeerRaft | StateHashFrame)[]>();
 
   constructor(options: PeersOptions) {
     this.options = options;
@@ -220,14 +222,23 @@ export class Peers {
 
   /** Queues a message; dropped when there is no link, which the core copes with. */
   send(message: Message): void {
-    if (!this.isUp(message.to)) return;
-    let outbox = this.outboxes.get(message.to);
+    this.queue(message.to, { kind: 'raft', message });
+  }
+
+  /** As `send`. */
+  sendStateHash(peer: NodeId, frame: StateHashFrame): void {
+    this.queue(peer, frame);
+  }
+
+  private queue(peer: NodeId, frame: PeerRaft | StateHashFrame): void {
+    if (!this.isUp(peer)) return;
+    let outbox = this.outboxes.get(peer);
     if (outbox === undefined) {
       outbox = [];
-      this.outboxes.set(message.to, outbox);
+      this.outboxes.set(peer, outbox);
     }
     if (outbox.length === 0) this.options.wake();
-    outbox.push({ kind: 'raft', message });
+    outbox.push(frame);
   }
 
   /**
@@ -494,6 +505,9 @@ export class Peers {
         }
         if (frame.message.term > inbound.termMax) this.checkTerm(inbound, frame.message.term);
         this.options.message(frame.message);
+        return;
+      case 'stateHash':
+        this.options.stateHash(peer, frame);
         return;
       case 'snapshotOffer':
       case 'snapshotCursor':

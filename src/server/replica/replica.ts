@@ -10,6 +10,7 @@ import type { Contradiction } from '../../raft/io.js';
 import type { Message } from '../../raft/messages.js';
 import { Raft } from '../../raft/raft.js';
 import type { HardState, LogEntry, RecoveredState } from '../../raft/types.js';
+import type { StateHashFrame } from '../../wire/peers/frames.js';
 import type { SnapshotCursor, SnapshotResult } from '../../wire/snapshots/frames.js';
 import { Applier } from './applier.js';
 import { CatchUp, catchUpRequestIds } from './catch-up.js';
@@ -20,7 +21,8 @@ import type { ReplicaContext, ReplicaSurroundings } from './context.js';
 import { FreeSpace } from '../space/free-space.js';
 import { checkPayloads, newestTimes } from './entry-checks.js';
 import { FormatRaise, levelOfState } from './format-raise.js';
-import { historyError } from './divergence.js';
+import { HashComparison, type HashDifference } from './hash-comparison.js';
+import { historyError, stateError } from './divergence.js';
 import { HandOver } from './hand-over.js';
 import { LogRetention } from '../space/log-retention.js';
 import { Readiness } from './readiness.js';
@@ -59,6 +61,7 @@ export class Replica implements LoopSink {
   private readonly deadlines: Deadlines;
   private readonly formatRaise: FormatRaise;
   private readonly retention: LogRetention;
+  private readonly hashes: HashComparison;
   private readonly catchUp: CatchUp | undefined;
   private readonly freeSpace: FreeSpace;
   private handingOver: HandOver | undefined;
@@ -104,6 +107,7 @@ export class Replica implements LoopSink {
     this.deadlines = new Deadlines(context, this.clusterClock);
     this.sender = this.createSender();
     this.retention = new LogRetention(context, this.sender);
+    this.hashes = this.createHashComparison();
     this.catchUp = options.isCatchingUp ? this.createCatchUp(() => options.caughtUp()) : undefined;
     this.armTick();
     // What was committed before the restart waits to be applied: a first step brings it out.
@@ -142,6 +146,7 @@ export class Replica implements LoopSink {
   }
 
   peerUp(peer: NodeId): void {
+    this.hashes.peerUp(peer);
     this.loop.step({ kind: 'peerUp', peer });
   }
 
@@ -154,6 +159,15 @@ export class Replica implements LoopSink {
   peerReset(peer: NodeId): void {
     this.sender.peerReset(peer);
     this.loop.step({ kind: 'peerReset', peer });
+  }
+
+  receiveStateHash(peer: NodeId, frame: StateHashFrame): void {
+    if (!this.halted) this.hashes.receive(peer, frame);
+  }
+
+  /** Members that do not hold the same, as far as this one has heard. */
+  get hashDifference(): HashDifference | undefined {
+    return this.hashes.difference;
   }
 
   /** An answer to a snapshot that this node sends. Throws `PROTOCOL` for one that no receiver gives. */
@@ -282,6 +296,28 @@ export class Replica implements LoopSink {
         this.readiness.reached(index);
         this.writer.noteApplied();
         this.loop.step({ kind: 'applied', index });
+        this.hashes.applied(index);
+      },
+    });
+  }
+
+  private createHashComparison(): HashComparison {
+    const { context, raft } = this;
+    const { nodeId, env, formation, stateMachine, peers } = context;
+    return new HashComparison({
+      nodeId,
+      voters: formation.members.map((member) => member.nodeId),
+      nowMs: () => env.clock.nowMs(),
+      isLeader: () => raft.role === 'leader',
+      appliedIndex: () => stateMachine.appliedIndex,
+      formatLevel: () => stateMachine.formatLevel,
+      stateHashAt: (index) => stateMachine.stateHashAt(index),
+      send: (peer, frame) => peers.sendStateHash(peer, frame),
+      differ: (difference) => env.report({ kind: 'stateHashesDiffer', difference }),
+      agree: (index) => env.report({ kind: 'stateHashesAgree', index }),
+      diverged: (difference) => {
+        const error = stateError(nodeId, difference);
+        this.handOver(() => context.fail(error));
       },
     });
   }
@@ -399,6 +435,7 @@ export class Replica implements LoopSink {
     this.deadlines.check();
     this.retention.check();
     this.catchUp?.check();
+    this.hashes.tick();
   }
 
   /** Its disk is nearly full: another member, which may have room, is to lead. */

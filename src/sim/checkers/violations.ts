@@ -37,6 +37,7 @@ export type InvariantId =
   | 'steadiness'
   | 'unexpectedStop'
   | 'falseDamage'
+  | 'falseAlarm'
   | 'formatLevel'
   | 'identity'
   | 'exception';

@@ -151,6 +151,7 @@ export class CoverageMarks {
         if (before !== undefined && before !== to) this.count('snapshot goes on from another sender');
         return;
       }
+      case 'stateHash':
       case 'hello':
       case 'refusal':
       case 'proof':

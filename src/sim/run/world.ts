@@ -158,6 +158,10 @@ export class World {
   }
 
   private happened(machine: Machine, event: NodeEvent): void {
+    if (event.kind === 'historiesDiffer' || event.kind === 'stateHashesDiffer') {
+      // No fault of a plan brings it about: a disk is set back only when nothing that it forgets is needed.
+      this.violations.add('falseAlarm', machine.name, JSON.stringify(event));
+    }
     if (event.kind === 'repairBegins') this.checkers.repairBegins(machine.name);
     this.marks.happened(event, machine.node?.raft);
   }

@@ -48,6 +48,9 @@ export function clearDamage(disk: Disk): void {
  * the same on all.
  */
 export function damageOf(error: unknown, current: Current): Damage | undefined {
+  if (KvorumError.is(error, 'DIVERGED') && error.details['diverged'] === 'state') {
+    return { what: 'store', name: current.store, message: error.message };
+  }
   if (!KvorumError.is(error, 'CORRUPT') || error.details['newerFormat'] === true) return undefined;
   const { message, details } = error;
   const { file, record, store } = details;

@@ -1,7 +1,7 @@
 // One node's state, for `kvorum status`: what the status answer holds.
 
 import { hexAt, listAt, uintAt } from '../checks.js';
-import { ascii, clusterIdOrEmpty, count, hex, nodeId, optional, row, word } from '../fields.js';
+import { ascii, clusterIdOrEmpty, count, hex, message, nodeId, optional, row, word } from '../fields.js';
 import type { Field, ValuesOf } from '../fields.js';
 import { fieldLimits } from '../limits.js';
 
@@ -51,6 +51,8 @@ const statusFields = {
   formatLevelMax: count,
   /** The newest protocol that the node's software speaks. */
   protocolMax: count,
+  /** Members that do not hold the same after the same entry, in words; `undefined` while none is known of. */
+  difference: optional(message),
 };
 
 export type NodeStatus = ValuesOf<typeof statusFields>;

@@ -4,7 +4,7 @@
 import { termMax } from '../../base/terms.js';
 import { formatLevels } from '../../kv/format-level.js';
 import type { Message } from '../../raft/messages.js';
-import { arrayOf, boolean, bytes, hex, message, nodeId, optional, uint, word } from '../fields.js';
+import { arrayOf, boolean, bytes, count, hex, message, nodeId, optional, uint, word } from '../fields.js';
 import { frame, hello, type FrameOf, type FrameTable } from '../frame.js';
 import { entryLimits, fieldLimits } from '../limits.js';
 import { snapshotFrames, type SnapshotFrame } from '../snapshots/frames.js';
@@ -76,6 +76,15 @@ const peerFormation = frame(4, 'formation', {
 });
 export type PeerFormation = FrameOf<typeof peerFormation>;
 
+/** What the sender's state hash is after an index. `asks`: the receiver is to say what its own is. */
+const stateHash = frame(40, 'stateHash', {
+  index: count,
+  formatLevel: uint(fieldLimits.formatLevelMax, formatLevels.min),
+  hash: hex(fieldLimits.hashDigits),
+  asks: boolean,
+});
+export type StateHashFrame = FrameOf<typeof stateHash>;
+
 /** A message of the core. On the wire it is a frame of its own, without an inner layer. */
 export interface PeerRaft {
   readonly kind: 'raft';
@@ -85,7 +94,7 @@ export interface PeerRaft {
 /** The frames by which two nodes find out who they are, before any other is looked at. */
 export type GreetingFrame = PeerHello | PeerRefusal | PeerProof | PeerFormation;
 
-export type PeerFrame = GreetingFrame | PeerRaft | SnapshotFrame;
+export type PeerFrame = GreetingFrame | PeerRaft | StateHashFrame | SnapshotFrame;
 
 export const greetingFrames = {
   hello: peerHello,
@@ -96,5 +105,6 @@ export const greetingFrames = {
 
 export const peerFrames = {
   ...greetingFrames,
+  stateHash,
   ...snapshotFrames,
 } as const satisfies FrameTable<Exclude<PeerFrame, PeerRaft>>;
