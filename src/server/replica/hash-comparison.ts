@@ -3,7 +3,7 @@
 // hash is after that index, once it has applied as much. So each one sees by itself who agrees with whom, and
 // takes nobody's verdict. The hash is a chain: what differs once differs from there on. A member that differs
 // from a majority of the voters which agree with each other ends, after it has handed over if it leads;
-// without such a majority nobody ends. Any difference is an alarm until all agree at a later index. Hashes
+// without such a majority nobody ends. Any difference is an alarm until all agree, there or later. Hashes
 // are compared of one format level only, and a member that begins on another store begins anew here. Pure but
 // for its host.
 
@@ -23,7 +23,7 @@ export interface HashComparisonHost {
   send(peer: NodeId, frame: StateHashFrame): void;
   /** Members differ; each time that it is seen at a new index. */
   differ(difference: HashDifference): void;
-  /** All voters agree again, at a later index. */
+  /** All voters agree again. */
   agree(index: LogIndex): void;
   /** A majority agrees, and this member differs from it: called once. */
   diverged(difference: HashDifference): void;
@@ -72,6 +72,7 @@ export class HashComparison {
     this.openedIndex = index;
     this.record(index, host.nodeId, host.stateHashAt(index), host.formatLevel());
     this.broadcast(index, true);
+    this.judge(index);
   }
 
   /** A peer's process may be another one, and its store too: what it said before is not said by this one. */
@@ -83,7 +84,8 @@ export class HashComparison {
     if (this.isOver || !this.host.voters.includes(peer)) return;
     const isKnown = this.rounds.get(index)?.has(this.host.nodeId) === true;
     this.record(index, peer, hash, formatLevel);
-    if (!this.rounds.has(index)) return;
+    this.judge(index);
+    if (this.isOver || !this.rounds.has(index)) return;
     if (isKnown && asks) this.sendTo(peer, index, false);
     if (isKnown) return;
     if (!this.unanswered.includes(index)) this.unanswered.push(index);
@@ -100,7 +102,9 @@ export class HashComparison {
       const hash = this.host.stateHashAt(open);
       if (hash === undefined) continue;
       this.record(open, this.host.nodeId, hash, this.host.formatLevel());
+      // Said before it is judged: who ends by it is missed, and the others know why.
       this.broadcast(open, false);
+      this.judge(open);
     }
   }
 
@@ -122,7 +126,6 @@ export class HashComparison {
       this.rounds.set(index, round);
     }
     round.set(node, { hash, formatLevel });
-    this.judge(index, round);
   }
 
   private forgetOldest(): void {
@@ -131,7 +134,9 @@ export class HashComparison {
     this.unanswered = this.unanswered.filter((open) => open !== oldest);
   }
 
-  private judge(index: LogIndex, round: Round): void {
+  private judge(index: LogIndex): void {
+    const round = this.rounds.get(index);
+    if (round === undefined) return;
     const { host } = this;
     const formatLevel = host.formatLevel();
     const said = [...round].filter(([, report]) => report.formatLevel === formatLevel);
@@ -158,7 +163,7 @@ export class HashComparison {
   private allAgree(index: LogIndex): void {
     for (const older of [...this.rounds.keys()]) if (older < index) this.rounds.delete(older);
     this.unanswered = this.unanswered.filter((open) => open >= index);
-    if (this.current === undefined || this.current.index >= index) return;
+    if (this.current === undefined || this.current.index > index) return;
     this.current = undefined;
     this.host.agree(index);
   }

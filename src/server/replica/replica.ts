@@ -317,7 +317,11 @@ export class Replica implements LoopSink {
       agree: (index) => env.report({ kind: 'stateHashesAgree', index }),
       diverged: (difference) => {
         const error = stateError(nodeId, difference);
-        this.handOver(() => context.fail(error));
+        this.handOver(() => {
+          // It answers nothing any more, but what it said of its hash must arrive: the others know why by it.
+          this.haltProtocol();
+          env.timers.set(context.config.raft.heartbeatIntervalMs, () => context.fail(error));
+        });
       },
     });
   }
