@@ -60,5 +60,6 @@ function factsOf(status: NodeStatus): Partial<NodeReport> {
     formatLevelMax: status.formatLevelMax,
     protocolMax: status.protocolMax,
     difference: status.difference,
+    trouble: status.trouble,
   };
 }

@@ -4,7 +4,7 @@
 // Figure 2 RequestVote.
 
 import { assert } from '../base/assert.js';
-import type { PreVote, PreVoteResult, RequestVote, RequestVoteResult } from './messages.js';
+import type { PreVote, PreVoteResult, RequestVote, RequestVoteResult, VoteRefusal } from './messages.js';
 import { sendResult } from './output.js';
 import { peersOf, isVoter, voteResult } from './quorum.js';
 import { appendAsLeader } from './replication.js';
@@ -107,6 +107,7 @@ export function handlePreVote(state: RaftState, message: PreVote): void {
     // accept (etcd#8243).
     term: voteGranted ? message.term : state.currentTerm,
     voteGranted,
+    refusal: voteGranted ? undefined : preVoteRefusal(state, message),
   });
 }
 
@@ -118,7 +119,7 @@ export function handlePreVoteResult(state: RaftState, message: PreVoteResult): v
   // Late answers: the pre-vote is over. They are never votes (canonical/raft#196).
   if (role.name !== 'precandidate') return;
   if (message.voteGranted && message.term !== state.currentTerm + 1) return;
-  recordVote(role, message);
+  recordVote(state, role, message);
   countPreVotes(state, role);
 }
 
@@ -146,6 +147,7 @@ export function handleRequestVote(state: RaftState, message: RequestVote): void 
     to: message.from,
     term: state.currentTerm,
     voteGranted,
+    refusal: voteGranted ? undefined : isFree ? logRefusal(state) : 'voted',
   } as const;
   if (!voteGranted) {
     sendResult(state, result);
@@ -172,7 +174,7 @@ export function handleRequestVote(state: RaftState, message: RequestVote): void 
 export function handleRequestVoteResult(state: RaftState, message: RequestVoteResult): void {
   const { role } = state;
   if (role.name !== 'candidate') return;
-  recordVote(role, message);
+  recordVote(state, role, message);
   countVotes(state, role);
 }
 
@@ -184,6 +186,7 @@ export function refuseOldVoteRequest(state: RaftState, to: NodeId): void {
     to,
     term: state.currentTerm,
     voteGranted: false,
+    refusal: 'termOver',
   });
 }
 
@@ -204,7 +207,18 @@ export function isDiskIdle(state: RaftState): boolean {
   return state.units.isEmpty && !state.output.changesLog && !state.hardStateChanged;
 }
 
+/** Why a pre-vote is refused that is. */
+function preVoteRefusal(state: RaftState, message: PreVote): VoteRefusal {
+  if (isLeaderAlive(state)) return 'leaderAlive';
+  return message.term > state.currentTerm ? logRefusal(state) : 'termOver';
+}
+
+function logRefusal({ isCatchingUp }: RaftState): VoteRefusal {
+  return isCatchingUp ? 'catchingUp' : 'logBehind';
+}
+
 function preVote(state: RaftState, to: NodeId): void {
+  state.refusals.asked(to);
   state.output.send({
     kind: 'preVote',
     from: state.nodeId,
@@ -228,7 +242,12 @@ function requestVote(state: RaftState, { leadershipTransfer }: Candidate, to: No
 }
 
 /** A grant stays: a refusal after it answers an older request, from before this member's present term. */
-function recordVote(role: PreCandidate | Candidate, result: PreVoteResult | RequestVoteResult): void {
+function recordVote(
+  state: RaftState,
+  role: PreCandidate | Candidate,
+  result: PreVoteResult | RequestVoteResult,
+): void {
+  state.refusals.answered(result.from, result.voteGranted, result.refusal);
   if (result.voteGranted || !role.votes.has(result.from)) role.votes.set(result.from, result.voteGranted);
 }
 

@@ -84,6 +84,7 @@ export function handleHeartbeatResult(
 ): void {
   // Of another history: what it follows is not what this leader leads.
   if (contradictsResult(state, message)) return;
+  progress.roundTrip.answered(message.round, state.now);
   progress.acknowledgedRound = Math.max(progress.acknowledgedRound, message.round);
   // The peer is there, so what it has not acknowledged is still on its way to its disk, or lost. Asking is
   // cheap, and without it a lost window would stay full for ever (etcd-io/raft#31).
@@ -149,6 +150,7 @@ function sendHeartbeatResult(state: RaftState, to: NodeId, round: number): void 
 function sendHeartbeat(state: RaftState, leader: Leader, progress: Progress): void {
   const leaderCommit = Math.min(state.commitIndex, progress.matchIndex);
   progress.commitIndexSent = Math.max(progress.commitIndexSent, leaderCommit);
+  progress.roundTrip.sent(leader.round, state.now);
   state.output.send({
     kind: 'heartbeat',
     from: state.nodeId,

@@ -21,10 +21,15 @@ export interface PreVote extends Envelope {
   readonly lastLogTerm: Term;
 }
 
+/** Why a vote is not given. For people: nothing is decided by it. */
+export type VoteRefusal = 'leaderAlive' | 'logBehind' | 'voted' | 'termOver' | 'catchingUp';
+
 /** `term`: of the request when granted, else the responder's currentTerm, so that a laggard can catch up. */
 export interface PreVoteResult extends Envelope {
   readonly kind: 'preVoteResult';
   readonly voteGranted: boolean;
+  /** `undefined` when it is granted. */
+  readonly refusal: VoteRefusal | undefined;
 }
 
 /** RequestVote RPC (Figure 2). */
@@ -39,6 +44,8 @@ export interface RequestVote extends Envelope {
 export interface RequestVoteResult extends Envelope {
   readonly kind: 'requestVoteResult';
   readonly voteGranted: boolean;
+  /** `undefined` when it is granted. */
+  readonly refusal: VoteRefusal | undefined;
 }
 
 /** AppendEntries RPC (Figure 2) with entries; the empty one is `heartbeat`. */

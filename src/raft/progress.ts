@@ -10,6 +10,7 @@
 
 import { assert } from '../base/assert.js';
 import { ByteWindow } from './byte-window.js';
+import { RoundTrip } from './round-trip.js';
 import type { LogIndex, NodeId } from './types.js';
 
 export type ProgressMode = 'probe' | 'replicate' | 'snapshot';
@@ -30,6 +31,7 @@ export class Progress {
   readonly peer: NodeId;
   /** When the last message in this term came from the peer, ms of the core's time. */
   heardMs: number;
+  readonly roundTrip = new RoundTrip();
   /** The highest heartbeat round of this leader that the peer has acknowledged. */
   acknowledgedRound = 0;
   /** The highest commit index that was sent to the peer; only to know whether it is worth telling again. */

@@ -15,6 +15,7 @@ import { OutputCollector } from './output.js';
 import type { ProgressMode } from './progress.js';
 import { peersOf } from './quorum.js';
 import { readIndex } from './reads.js';
+import { Refusals, type VoterAnswer } from './refusals.js';
 import { receive } from './receive.js';
 import { advanceCommitIndex, propose, receiveEntriesToSend, sendAppends } from './replication.js';
 import { canCampaign, leaderIdOf, newElectionDeadlineMs } from './roles.js';
@@ -55,6 +56,8 @@ export interface PeerProgress {
   readonly inFlightBytes: number;
   /** Time of the last message from it in this term, ms in the core's time. */
   readonly heardMs: number;
+  /** From a heartbeat to its answer, ms, smoothed; `undefined` before the first. */
+  readonly roundTripMs?: number | undefined;
 }
 
 export class Raft {
@@ -101,6 +104,7 @@ export class Raft {
       apply: new ApplyQueue(appliedIndex),
       output: new OutputCollector(),
       peerReads: new Set(),
+      refusals: new Refusals(),
       now,
       currentTerm: recovered.hardState.currentTerm,
       votedFor: recovered.hardState.votedFor,
@@ -243,6 +247,11 @@ export class Raft {
     return this.state.units.slowestSync.recentMs(this.state.now);
   }
 
+  /** What the voter answered when it was asked for its vote last, since there was a leader; for people. */
+  answerOf(peer: NodeId): VoterAnswer | undefined {
+    return this.state.refusals.of(peer);
+  }
+
   /** Payload bytes of entries in memory. */
   get cacheBytes(): number {
     return this.state.log.cacheBytes;
@@ -289,6 +298,7 @@ export class Raft {
       inFlightMessages: progress.inFlight.count,
       inFlightBytes: progress.inFlight.bytes,
       heardMs: progress.heardMs,
+      roundTripMs: progress.roundTrip.smoothedMs,
     }));
   }
 
@@ -327,6 +337,7 @@ export class Raft {
 
   private peerDown(peer: NodeId): void {
     const { state } = this;
+    state.refusals.forget(peer);
     if (state.role.name === 'leader') state.role.progress.get(peer)?.pause();
     else noteLinkDown(state, peer);
   }

@@ -21,6 +21,7 @@ export function becomeFollower(state: RaftState, term: Term, leaderId: NodeId | 
   // unable to win one.
   const keepsDeadline = role.name !== 'leader' && leaderId === undefined;
   leaveRole(state);
+  if (leaderId !== undefined) state.refusals.forget();
   if (term > state.currentTerm) {
     state.currentTerm = term;
     state.votedFor = undefined;
@@ -81,6 +82,7 @@ export function becomeLeader(state: RaftState): Leader {
   assert(state.role.name === 'candidate', 'only a candidate becomes leader');
   assert(state.votedFor === state.nodeId, 'a leader voted for itself');
   leaveRole(state);
+  state.refusals.forget();
   const progress = new Map<NodeId, Progress>();
   for (const peer of peersOf(state.configuration, state.nodeId)) {
     // Counted as heard from now: the check for a quorum gives a new leader one full period.

@@ -10,6 +10,7 @@ import type { RaftConfig } from './config.js';
 import type { Log } from './log.js';
 import type { OutputCollector } from './output.js';
 import type { Progress } from './progress.js';
+import type { Refusals } from './refusals.js';
 import type { ReadRounds } from './read-rounds.js';
 import type { Configuration, LogIndex, NodeId, Term } from './types.js';
 import type { UnitQueue } from './unit-queue.js';
@@ -28,6 +29,8 @@ export interface RaftState {
    * peer.
    */
   readonly peerReads: Set<NodeId>;
+  /** What voters answered since there was a leader. */
+  readonly refusals: Refusals;
   /** The time of the input that is being processed, ms. Never goes back. */
   now: number;
   /** "latest term server has seen (initialized to 0 on first boot, increases monotonically)". */

@@ -106,7 +106,23 @@ type LeadershipEvent =
       readonly isLeader: boolean;
     }
   /** The disk of this node, which leads, is nearly full: another member is to lead. */
-  | { readonly kind: 'handsOverForRoom' };
+  | { readonly kind: 'handsOverForRoom' }
+  /** There is none for longer than an election takes: what stands in the way, as this node sees it. */
+  | { readonly kind: 'noLeader'; readonly forMs: Millis; readonly reasons: string };
+
+/** Slow, not dead: what an operator should know before it is worse. */
+type SlownessEvent =
+  | { readonly kind: 'diskSlow'; readonly syncMs: Millis }
+  /** One sync has been under way for longer than `raft.diskHungMs`. */
+  | { readonly kind: 'diskHung'; readonly forMs: Millis }
+  | { readonly kind: 'diskQuick' }
+  /** More than a third of the shortest election timeout. */
+  | {
+      readonly kind: 'roundTripLong';
+      readonly peer: NodeId;
+      readonly roundTripMs: Millis;
+      readonly electionTimeoutMsMin: Millis;
+    };
 
 type FormatEvent =
   /** The state of this member went to another format level. */
@@ -227,6 +243,7 @@ export type NodeEvent =
   | DamageEvent
   | DivergenceEvent
   | LeadershipEvent
+  | SlownessEvent
   | FormatEvent
   | SpaceEvent
   | LinkEvent

@@ -215,7 +215,7 @@ describe('leaders', () => {
     harness.cluster.electLeader(node(harness, 1));
     harness.world.run(50);
     const link = harness.world.openLinks.find(({ address }) => address === node(harness, 2).address);
-    link?.reply({ kind: 'leader', leaderId: 'n1', term: 1, clusterTimeMs: 0 });
+    link?.reply({ kind: 'leader', leaderId: 'n1', term: 1, clusterTimeMs: 0, why: '' });
     harness.world.run(10);
     const call = harness.put('a', 'a');
     harness.world.run(10);
@@ -227,7 +227,7 @@ describe('leaders', () => {
     const harness = new Harness();
     harness.world.run(50);
     const link = harness.world.openLinks.find(({ address }) => address === node(harness, 2).address);
-    link?.reply({ kind: 'leader', leaderId: undefined, term: 9, clusterTimeMs: 0 });
+    link?.reply({ kind: 'leader', leaderId: undefined, term: 9, clusterTimeMs: 0, why: '' });
     harness.world.run(10);
     const call = harness.put('a', 'a');
     harness.world.run(900);

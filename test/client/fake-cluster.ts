@@ -258,7 +258,7 @@ export class ClusterNode implements FakeNode {
 
   tellLeader(): void {
     const { leader, term, clusterTimeMs } = this.cluster;
-    const notice = { kind: 'leader', leaderId: leader?.nodeId, term, clusterTimeMs } as const;
+    const notice = { kind: 'leader', leaderId: leader?.nodeId, term, clusterTimeMs, why: '' } as const;
     for (const link of this.links) this.answer(link, notice);
   }
 
@@ -368,6 +368,7 @@ export class ClusterNode implements FakeNode {
       formatLevelMax: 1,
       protocolMax: 3,
       difference: undefined,
+      trouble: '',
     };
   }
 }

@@ -101,7 +101,14 @@ describe('terms', () => {
     winPreVote(cluster);
     cluster.persist('n1');
 
-    const message = { kind: 'requestVoteResult', from: 'n2', to: 'n1', term: 5, voteGranted: true } as const;
+    const message = {
+      kind: 'requestVoteResult',
+      from: 'n2',
+      to: 'n1',
+      term: 5,
+      voteGranted: true,
+      refusal: undefined,
+    } as const;
     cluster.step('n1', { kind: 'message', message });
 
     expect(cluster.raft('n1').role).toBe('candidate');
@@ -132,7 +139,14 @@ describe('elections', () => {
     cluster.stabilize();
     expect(cluster.raft('n1').role).toBe('candidate');
     // Another's vote arrives before its own is on disk, as it may after a crash of the test's making.
-    const message = { kind: 'requestVoteResult', from: 'n2', to: 'n1', term: 1, voteGranted: true } as const;
+    const message = {
+      kind: 'requestVoteResult',
+      from: 'n2',
+      to: 'n1',
+      term: 1,
+      voteGranted: true,
+      refusal: undefined,
+    } as const;
     cluster.step('n1', { kind: 'message', message });
     expect(cluster.raft('n1').role).toBe('candidate');
 
@@ -322,7 +336,14 @@ describe('members and strangers', () => {
     cluster.stabilize();
     expect(cluster.raft('l1').lastIndex).toBe(2);
     expect(cluster.raft('n1').commitIndex).toBe(1);
-    const message = { kind: 'requestVoteResult', from: 'l1', to: 'n1', term: 2, voteGranted: true } as const;
+    const message = {
+      kind: 'requestVoteResult',
+      from: 'l1',
+      to: 'n1',
+      term: 2,
+      voteGranted: true,
+      refusal: undefined,
+    } as const;
     cluster.pass(1_000);
     cluster.step('n1', { kind: 'message', message });
     expect(cluster.raft('n1').role).not.toBe('leader');

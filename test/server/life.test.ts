@@ -336,7 +336,7 @@ describe('a node whose software is below the level of the cluster', () => {
     replica.receive({ kind: 'timeoutNow', ...from, term: 4 });
     bench.run();
     const { currentTerm: term } = replica.raft;
-    replica.receive({ kind: 'requestVoteResult', ...from, term, voteGranted: true });
+    replica.receive({ kind: 'requestVoteResult', ...from, term, voteGranted: true, refusal: undefined });
     bench.run();
     expect(replica.raft).toMatchObject({ role: 'leader', commitIndex: 5, lastIndex: 9 });
     ask(1);
@@ -363,7 +363,14 @@ describe('a node whose software is below the level of the cluster', () => {
     replica.receive({ kind: 'timeoutNow', from: 'n2', to: 'n1', term: 4 });
     bench.run();
     const { currentTerm: term } = replica.raft;
-    replica.receive({ kind: 'requestVoteResult', from: 'n2', to: 'n1', term, voteGranted: true });
+    replica.receive({
+      kind: 'requestVoteResult',
+      from: 'n2',
+      to: 'n1',
+      term,
+      voteGranted: true,
+      refusal: undefined,
+    });
     bench.run();
     const caller = new FakeCaller();
     const bytes = encodeCommand(command(put('k', 'v'), 1));

@@ -13,7 +13,11 @@ describe('the votes of a new leader', () => {
   const candidate: Fake = { role: 'candidate', term: 3, votedFor: 'a' };
   const leader: Fake = { ...candidate, role: 'leader' };
   const result = (kind: 'requestVoteResult' | 'preVoteResult', term: number, voteGranted: boolean): Input => {
-    return { kind: 'message', now, message: { kind, from: 'b', to: 'a', term, voteGranted } };
+    return {
+      kind: 'message',
+      now,
+      message: { kind, from: 'b', to: 'a', term, voteGranted, refusal: undefined },
+    };
   };
   const elected = (...inputs: readonly Input[]): string[] => {
     const bench = new Bench().start('a', candidate).see('a', candidate);

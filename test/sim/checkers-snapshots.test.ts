@@ -12,7 +12,7 @@ import { Bench, type Fake } from './checkers-bench.js';
 const stored = (from: string, matchIndex: number, term = 2) =>
   ({ kind: 'appendEntriesResult', from, to: 'b', term, success: true, matchIndex }) as const;
 const granted = (from: string, to: string, term: number) =>
-  ({ kind: 'requestVoteResult', from, to, term, voteGranted: true }) as const;
+  ({ kind: 'requestVoteResult', from, to, term, voteGranted: true, refusal: undefined }) as const;
 
 /** Both have three entries, of which all are committed and applied. */
 const whole: Fake = { term: 2, votedFor: 'b', terms: [1, 1, 2], committed: 3, applied: 3 };

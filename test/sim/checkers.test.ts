@@ -127,7 +127,14 @@ describe('consensus', () => {
 
   it('promises that a crash undid: terms, votes, acknowledgements', () => {
     const node: Fake = { term: 2, votedFor: 'b', terms: [1, 1] };
-    const granted = { kind: 'requestVoteResult', from: 'a', to: 'b', term: 2, voteGranted: true } as const;
+    const granted = {
+      kind: 'requestVoteResult',
+      from: 'a',
+      to: 'b',
+      term: 2,
+      voteGranted: true,
+      refusal: undefined,
+    } as const;
     const promised = (): Bench => new Bench().see('a', node).send(granted);
     expect(promised().see('a', node, 2).ids).toEqual([]);
     expect(promised().see('a', { ...node, votedFor: undefined }, 2).ids).toContain('durableVote');

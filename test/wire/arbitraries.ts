@@ -116,6 +116,9 @@ export const raftMessageOf = {
     ...envelope,
     kind: fc.constant('preVoteResult' as const),
     voteGranted: fc.boolean(),
+    refusal: fc.option(fc.constantFrom('leaderAlive', 'logBehind', 'voted', 'termOver', 'catchingUp'), {
+      nil: undefined,
+    }),
   }),
   requestVote: fc.record({
     ...envelope,
@@ -127,6 +130,9 @@ export const raftMessageOf = {
     ...envelope,
     kind: fc.constant('requestVoteResult' as const),
     voteGranted: fc.boolean(),
+    refusal: fc.option(fc.constantFrom('leaderAlive', 'logBehind', 'voted', 'termOver', 'catchingUp'), {
+      nil: undefined,
+    }),
   }),
   appendEntriesResult: fc.record({
     ...envelope,
@@ -310,6 +316,7 @@ export const clientFrame: fc.Arbitrary<ClientFrame> = fc.oneof(...Object.values(
 const status: fc.Arbitrary<NodeStatus> = fc.record({
   clusterId: fc.oneof(fc.constant(''), ascii),
   nodeId,
+  trouble: fc.string({ maxLength: 100 }),
   role: fc.constantFrom('leader', 'follower', 'candidate', 'precandidate', 'recovering', 'forming'),
   state: fc.constantFrom('forming', 'recovering', 'catchingUp', 'running'),
   leaderId: fc.option(nodeId, { nil: undefined }),
@@ -345,6 +352,7 @@ export const serverFrameOf = {
   }),
   leader: fc.record({
     kind: fc.constant('leader' as const),
+    why: fc.string({ maxLength: 100 }),
     leaderId: optionalNode,
     term: uint,
     clusterTimeMs: uint,

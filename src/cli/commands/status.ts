@@ -72,6 +72,9 @@ export function statusLines(status: ClusterStatus): string[] {
     `cluster ${status.clusterId ?? 'unknown'}, leader ${leader}, term ${status.term}`,
     ...alignColumns([head, ...rows], [3, 4, 5, 6, 7, 9, 10]),
     ...status.nodes
+      .filter(({ trouble = '' }) => trouble !== '')
+      .map(({ id, trouble }) => `${id}: ${trouble}`),
+    ...status.nodes
       .filter((node) => !node.reachable)
       .map(({ id, reason = 'no answer' }) => (reason.startsWith(`${id} `) ? reason : `${id}: ${reason}`)),
   ];

@@ -53,6 +53,8 @@ export class Connection implements LinkOwner, RequestCarrier {
   /** Who leads as this node says, while ready. */
   leaderId: string | undefined = undefined;
   leaderTerm = 0;
+  /** Why nobody leads, as this node says; empty when somebody does. */
+  noLeaderWords = '';
   /** It refused to act as leader; until then it is not taken for one. */
   deniedUntilMs = -Infinity;
   /** Milliseconds from question to answer, smoothed. */
@@ -341,6 +343,7 @@ export class Connection implements LinkOwner, RequestCarrier {
     this.liveness.begin(nowMs);
     this.leaderId = hello.leaderId;
     this.leaderTerm = hello.term;
+    this.noLeaderWords = '';
     this.deniedUntilMs = -Infinity;
     this.reads.reset();
     this.clusterTime.learn(hello.nodeId, hello.clusterTimeMs);
@@ -350,6 +353,7 @@ export class Connection implements LinkOwner, RequestCarrier {
   private heardOfLeader(notice: LeaderNotice): void {
     this.leaderId = notice.leaderId;
     this.leaderTerm = notice.term;
+    this.noLeaderWords = notice.why;
     if (notice.leaderId === undefined || notice.leaderId !== this.nodeId) return;
     this.deniedUntilMs = -Infinity;
     this.clusterTime.learn(notice.leaderId, notice.clusterTimeMs);

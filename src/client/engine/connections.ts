@@ -138,9 +138,10 @@ export class Connections {
   describe(): string {
     const parts: string[] = [];
     for (const connection of this.byAddress.values()) {
-      const { address, state, lastError } = connection;
+      const { address, state, lastError, noLeaderWords } = connection;
       if (state === 'parked') continue;
-      parts.push(`${address}: ${state === 'ready' ? 'connected' : (lastError?.message ?? 'no answer yet')}`);
+      const ready = noLeaderWords === '' ? 'connected' : `connected, no leader: ${noLeaderWords}`;
+      parts.push(`${address}: ${state === 'ready' ? ready : (lastError?.message ?? 'no answer yet')}`);
     }
     return parts.join('; ');
   }

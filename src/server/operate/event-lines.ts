@@ -178,6 +178,33 @@ const eventLines = {
     },
     fields: ({ leaderId = null, term }) => ({ leaderId, term }),
   },
+  noLeader: {
+    level: 'warn',
+    text: ({ forMs, reasons }) => `no leader for ${forMs} ms: ${reasons}`,
+    fields: ({ forMs }) => ({ forMs }),
+  },
+  // Slowness.
+  diskSlow: {
+    level: 'warn',
+    text: ({ syncMs }) => `the disk is slow: a sync took ${syncMs} ms; writes take as long`,
+    rarelyPer: ofDisk,
+  },
+  diskHung: {
+    level: 'error',
+    text: ({ forMs }) => `the disk hangs: a sync has taken ${forMs} ms so far; this node does not lead now`,
+    rarelyPer: ofDisk,
+  },
+  diskQuick: { level: 'info', text: () => 'the disk is quick again', rarelyPer: ofDisk },
+  roundTripLong: {
+    level: 'warn',
+    text: ({ peer, roundTripMs, electionTimeoutMsMin }) => {
+      const fact = `a round trip to node ${peer} takes ${roundTripMs} ms`;
+      const limit = `more than a third of raft.electionTimeoutMsMin, ${electionTimeoutMsMin} ms`;
+      const advice = `set that to ${10 * roundTripMs} and its maximum to twice as much on all nodes`;
+      return `${fact}, ${limit}: ${advice}`;
+    },
+    rarelyPer: ofPeer,
+  },
   handsOverForRoom: { level: 'warn', text: () => 'disk nearly full: leadership is handed over' },
   // The format level.
   formatRaised: { level: 'info', text: ({ from, to }) => `the format level goes from ${from} to ${to}` },

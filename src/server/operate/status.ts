@@ -40,6 +40,7 @@ export function statusOf({ nodeId, software, version, pid }: ProcessFacts, stand
     formatLevelMax: software.formatLevelMax,
     protocolMax: ownVersions.protocolMax,
     difference: differenceIn(standing),
+    trouble: standing.kind === 'running' ? standing.replica.vigil.trouble : '',
     logBytes: standing.kind === 'running' ? standing.wal.logBytes : 0,
   };
 }

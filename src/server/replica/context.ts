@@ -28,7 +28,7 @@ export interface ReplicaSurroundings {
   readonly store: OrderedStore;
   readonly wal: Wal;
   readonly clients: Pick<Clients, 'notifyLeader'>;
-  readonly peers: Pick<Peers, 'send' | 'sendSnapshot' | 'sendStateHash' | 'formatLevelMaxOf'>;
+  readonly peers: Pick<Peers, 'send' | 'isUp' | 'sendSnapshot' | 'sendStateHash' | 'formatLevelMaxOf'>;
   /** The node's own view of itself. */
   status(): NodeStatus;
   /** The node stops. */

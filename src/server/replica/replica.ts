@@ -35,6 +35,7 @@ import { Statuses } from '../front/statuses.js';
 import { Deadlines } from './deadlines.js';
 import { SnapshotSender } from '../snapshots/sender.js';
 import { StoreWriter } from './store-writer.js';
+import { Vigil } from './vigil.js';
 
 export interface ReplicaOptions extends ReplicaSurroundings {
   readonly recovered: RecoveredState;
@@ -50,6 +51,7 @@ export class Replica implements LoopSink {
   readonly proposals: Proposals;
   readonly sender: SnapshotSender;
   readonly readiness: Readiness;
+  readonly vigil: Vigil;
   private readonly context: ReplicaContext;
   private readonly loop: RaftLoop;
   private readonly applier: Applier;
@@ -101,6 +103,7 @@ export class Replica implements LoopSink {
     this.applier = this.createApplier();
     this.reads = this.createReads();
     this.statuses = new Statuses(context);
+    this.vigil = new Vigil(context, () => this.notifyLeader());
     this.readiness = new Readiness(context, randomUint32(env.entropy) * 65_536);
     this.requests = this.createRequests();
     this.formatRaise = new FormatRaise(context, this.clusterClock);
@@ -272,7 +275,7 @@ export class Replica implements LoopSink {
     if (now.leaderId !== before.leaderId) {
       this.context.env.report({ kind: 'leaderChanged', leaderId, term, isLeader });
     }
-    this.context.clients.notifyLeader({ kind: 'leader', leaderId, term, clusterTimeMs: this.clusterTimeMs });
+    this.notifyLeader();
   }
 
   logIdle(): void {
@@ -409,9 +412,16 @@ export class Replica implements LoopSink {
     const { leaderId } = this.raft;
     const who =
       leaderId === undefined || this.raft.isTransferring
-        ? 'no leader is known yet'
+        ? `no leader is known yet (${this.vigil.noLeaderWords()})`
         : `node ${leaderId} leads`;
     return new KvorumError('NOT_LEADER', `node ${this.context.nodeId} does not lead; ${who}`);
+  }
+
+  private notifyLeader(): void {
+    const { leaderId, currentTerm: term } = this.raft;
+    const why = leaderId === undefined ? this.vigil.noLeaderWords() : '';
+    const { clusterTimeMs } = this;
+    this.context.clients.notifyLeader({ kind: 'leader', leaderId, term, clusterTimeMs, why });
   }
 
   /**
@@ -440,6 +450,7 @@ export class Replica implements LoopSink {
     this.retention.check();
     this.catchUp?.check();
     this.hashes.tick();
+    this.vigil.check();
   }
 
   /** Its disk is nearly full: another member, which may have room, is to lead. */

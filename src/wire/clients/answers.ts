@@ -52,8 +52,8 @@ const serverHello = hello(1, {
 });
 export type ServerHello = FrameOf<typeof serverHello>;
 
-/** Who leads, as this node knows; pushed whenever it changes. */
-const leader = frame(2, 'leader', leadership);
+/** Who leads, as this node knows; pushed whenever it changes. `why`: nobody does, in words; else empty. */
+const leader = frame(2, 'leader', { ...leadership, why: message });
 export type LeaderNotice = FrameOf<typeof leader>;
 
 /** A request that failed. */

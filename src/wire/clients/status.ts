@@ -53,6 +53,8 @@ const statusFields = {
   protocolMax: count,
   /** Members that do not hold the same after the same entry, in words; `undefined` while none is known of. */
   difference: optional(message),
+  /** What is not well with the node, in words; empty when all is. */
+  trouble: message,
 };
 
 export type NodeStatus = ValuesOf<typeof statusFields>;

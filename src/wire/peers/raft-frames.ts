@@ -3,16 +3,28 @@
 // here.
 
 import type { AppendEntries, Heartbeat, HeartbeatResult, Message } from '../../raft/messages.js';
-import type { AppendEntriesResult, ReadIndexRequest, ReadIndexResult } from '../../raft/messages.js';
+import type {
+  AppendEntriesResult,
+  ReadIndexRequest,
+  ReadIndexResult,
+  VoteRefusal,
+} from '../../raft/messages.js';
 import type { EntryKind, LogEntry } from '../../raft/types.js';
 import { booleanAt, bytesAt, listAt, nodeIdAt, uintAt } from '../checks.js';
-import { boolean, count, nodeId, uint, word, type Field } from '../fields.js';
+import { boolean, count, nodeId, optional, uint, word, type Field } from '../fields.js';
 import { byHand, frame, type Frame, type FrameTable } from '../frame.js';
 import { entryLimits } from '../limits.js';
 import type { WireValue } from '../values.js';
 
 const envelope = { from: nodeId, to: nodeId, term: count };
 const lastLog = { lastLogIndex: count, lastLogTerm: count };
+
+const voteAnswer = {
+  voteGranted: boolean,
+  refusal: optional(
+    word<VoteRefusal>({ leaderAlive: 0, logBehind: 1, voted: 2, termOver: 3, catchingUp: 4 }),
+  ),
+};
 
 const entriesMax = 10_000;
 const prevLogIndexMax = Number.MAX_SAFE_INTEGER - entriesMax;
@@ -146,9 +158,9 @@ const readIndexResult: Frame<ReadIndexResult> = byHand<ReadIndexResult>(
 
 export const raftFrames = {
   preVote: frame(10, 'preVote', { ...envelope, ...lastLog }),
-  preVoteResult: frame(11, 'preVoteResult', { ...envelope, voteGranted: boolean }),
+  preVoteResult: frame(11, 'preVoteResult', { ...envelope, ...voteAnswer }),
   requestVote: frame(12, 'requestVote', { ...envelope, ...lastLog, leadershipTransfer: boolean }),
-  requestVoteResult: frame(13, 'requestVoteResult', { ...envelope, voteGranted: boolean }),
+  requestVoteResult: frame(13, 'requestVoteResult', { ...envelope, ...voteAnswer }),
   appendEntries,
   appendEntriesResult,
   heartbeat,
