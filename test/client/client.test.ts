@@ -467,7 +467,18 @@ describe('signals, status, close', () => {
     ]);
     expect(Object.keys(status.nodes[0] ?? {}).sort()).toEqual(
       [
-        ...['id', 'address', 'state', 'role', 'reachable', 'pid', 'term', 'commitIndex', 'appliedIndex'],
+        ...[
+          'id',
+          'address',
+          'state',
+          'role',
+          'reachable',
+          'pid',
+          'term',
+          'trouble',
+          'commitIndex',
+          'appliedIndex',
+        ],
         'revision',
         ...[
           'stateHash',
