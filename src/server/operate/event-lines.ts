@@ -187,14 +187,14 @@ const eventLines = {
   diskSlow: {
     level: 'warn',
     text: ({ syncMs }) => `the disk is slow: a sync took ${syncMs} ms; writes take as long`,
-    rarelyPer: ofDisk,
+    source: ofDisk,
   },
   diskHung: {
     level: 'error',
     text: ({ forMs }) => `the disk hangs: a sync has taken ${forMs} ms so far; this node does not lead now`,
-    rarelyPer: ofDisk,
+    source: ofDisk,
   },
-  diskQuick: { level: 'info', text: () => 'the disk is quick again', rarelyPer: ofDisk },
+  diskQuick: { level: 'info', text: () => 'the disk is quick again', source: ofDisk },
   roundTripLong: {
     level: 'warn',
     text: ({ peer, roundTripMs, electionTimeoutMsMin }) => {
@@ -203,7 +203,7 @@ const eventLines = {
       const advice = `set that to ${10 * roundTripMs} and its maximum to twice as much on all nodes`;
       return `${fact}, ${limit}: ${advice}`;
     },
-    rarelyPer: ofPeer,
+    source: ofPeer,
   },
   handsOverForRoom: { level: 'warn', text: () => 'disk nearly full: leadership is handed over' },
   // The format level.
