@@ -2,6 +2,8 @@
 // `server`, the virtual ones in `sim`; the code between them is the same. No promise crosses this line:
 // work that takes time takes a callback, and the callback is never called before the call returns.
 
+import type { KvorumError } from './errors.js';
+
 /** A node's name in its cluster, for example `n1`. */
 export type NodeId = string;
 
@@ -143,6 +145,13 @@ export interface Network {
   send(link: LinkId, message: Uint8Array): boolean;
   /** Bytes accepted by `send` that have not left yet. 0 for a link that is gone. */
   bufferedBytes(link: LinkId): number;
+  /**
+   * The other side of an accepted link has said who it is, and gets a place of its own kind: before, it has
+   * one among strangers, of whom the oldest go when others come. Returns why there is no place for it.
+   */
+  admit(link: LinkId): KvorumError | undefined;
+  /** Where the link comes from, as far as bounds are concerned; empty when it is gone. */
+  addressOf(link: LinkId): string;
   /** Closes after what was sent has left; the other side may see `reason` (at most 120 bytes). */
   close(link: LinkId, reason: string): void;
 }

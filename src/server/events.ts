@@ -22,6 +22,17 @@ type ProcessEvent =
     }
   /** The own name is not known yet; it is asked for again. */
   | { readonly kind: 'ownNameUnknown'; readonly listen: string; readonly error: string }
+  /** How many of the descriptors that this process may have are for whom. */
+  | {
+      readonly kind: 'descriptorsPlanned';
+      readonly clientsMax: number;
+      /** That is what the settings say; else it is what the limit leaves. */
+      readonly isWhole: boolean;
+      readonly strangersMax: number;
+      readonly reserved: number;
+      readonly limit: number;
+      readonly limitFrom: string;
+    }
   /** An error that stops the node. */
   | {
       readonly kind: 'nodeFailed';

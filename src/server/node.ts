@@ -31,6 +31,8 @@ import { figuresOf, type SnapshotFigures } from './snapshots/figures.js';
 
 export interface NodeOptions {
   readonly env: ServerEnv;
+  /** Where its events are counted, for metrics; what happens around it may be counted there too. */
+  readonly events?: EventCounts;
   readonly nodeId: NodeId;
   readonly view: ClusterView;
   readonly config: NodeConfig;
@@ -59,7 +61,7 @@ type Phase = 'started' | 'stopping' | 'stopped';
 export class ServerNode {
   readonly handler: NetworkHandler;
   /** What happened in it, for metrics. */
-  readonly events = new EventCounts();
+  readonly events: EventCounts;
   private readonly options: NodeOptions;
   private readonly env: ServerEnv;
   private readonly peers: Peers;
@@ -74,6 +76,7 @@ export class ServerNode {
     this.options = options;
     const contain = (run: () => void): void => this.contain(run);
     const { env, nodeId, view, config } = options;
+    this.events = options.events ?? new EventCounts();
     this.env = {
       ...env,
       timers: containTimers(env.timers, contain),

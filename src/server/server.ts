@@ -7,15 +7,18 @@ import { thisSoftware } from '../kv/format-level.js';
 import { lockDataFolder, type FolderLock } from '../storage/folder/folder-lock.js';
 import { makePrivateFolder } from '../storage/folder/modes.js';
 import { LevelStores } from '../storage/level/stores.js';
+import { Descriptors, spareDescriptors } from '../storage/disk/descriptors.js';
 import { NodeDisk } from '../storage/disk/node-disk.js';
+import type { TransportLimits } from '../transport/limits.js';
 import { WebSocketNetwork } from '../transport/websocket-network.js';
 import type { Member } from '../wire/clients/answers.js';
 import type { NodeStatus } from '../wire/clients/status.js';
 import { isNodeId, nodeIdRule } from '../wire/node-id.js';
 import { addressFault, splitAddress } from './config/address.js';
 import type { ClusterConfig } from './config/cluster-file.js';
-import { changedSettings } from './config/node-config.js';
+import { changedSettings, type NodeConfig } from './config/node-config.js';
 import type { NodeEvent } from './events.js';
+import { EventCounts } from './operate/event-counts.js';
 import { ClusterView } from './life/cluster-view.js';
 import { streamTopics } from './front/topics.js';
 import { createRoutes } from './operate/http.js';
@@ -25,6 +28,8 @@ import { Metrics } from './operate/metrics.js';
 import { NodeLog } from './operate/node-log.js';
 import { ServerNode } from './node.js';
 import { systemClock, systemEntropy, systemTimers } from './platform.js';
+import { planDescriptors, type DescriptorPlan } from './space/descriptor-plan.js';
+import { openFilesOfProcess } from './space/open-files.js';
 import { packageVersion } from './version.js';
 
 export interface ServerOptions {
@@ -62,36 +67,58 @@ const slowDiskMs = 5_000;
 
 /**
  * Starts one node and resolves once it listens; forming the cluster and electing a leader go on from there.
- * Rejects with `CONFIG` (unknown node id, port in use), `IDENTITY` (folder of another node, or in use),
- * `CORRUPT` or `DISK`.
+ * Rejects with `CONFIG` (unknown node id, port in use, too few descriptors), `IDENTITY` (folder of another
+ * node, or in use), `CORRUPT` or `DISK`.
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { address } = findMember(options);
   const listen = listenOf(options, address);
   const log = new NodeLog(options.logLevel ?? 'info', options.nodeId);
   try {
+    const plan = planOf(options.cluster, log.report);
     makePrivateFolder(options.dataDirectory, log.report);
-    const lock = await lockDataFolder(options.dataDirectory);
-    return await startLocked(options, { address, listen }, lock, log);
+    return await startInFolder(options, { address, listen }, plan, log);
   } catch (error) {
     await log.end();
     throw error;
   }
 }
 
-async function startLocked(
+/** How the descriptors of this process are divided; says so. Throws `CONFIG`. */
+function planOf({ members, node }: ClusterConfig, report: Report<NodeEvent>): DescriptorPlan {
+  const openFiles = openFilesOfProcess();
+  const plan = planDescriptors({
+    openFiles,
+    otherMembers: members.length - 1,
+    clientsMax: node.limits.clientsMax,
+  });
+  const { clientsMax, strangersMax, reserved } = plan;
+  const { limit, source: limitFrom } = openFiles;
+  const isWhole = clientsMax === node.limits.clientsMax;
+  report({ kind: 'descriptorsPlanned', clientsMax, isWhole, strangersMax, reserved, limit, limitFrom });
+  return plan;
+}
+
+async function startInFolder(
   options: ServerOptions,
   { address, listen }: { readonly address: string; readonly listen: string },
-  lock: FolderLock,
+  plan: DescriptorPlan,
   log: NodeLog,
 ): Promise<RunningServer> {
-  const { report } = log;
-  const { nodeId, cluster, dataDirectory, wrapDisk = (own) => own } = options;
-  const { host, port } = splitAddress(listen);
-  const view = new ClusterView(nodeId, cluster.members);
-  const disk = new NodeDisk(dataDirectory);
-  const stores = new LevelStores(dataDirectory);
-  const network = new WebSocketNetwork({ host, port, report, routes: () => routes });
+  const { nodeId, dataDirectory, wrapDisk = (own) => own } = options;
+  const { members, node: config } = options.cluster;
+  const view = new ClusterView(nodeId, members);
+  const events = new EventCounts();
+  // Of what is around the node, which counts its own.
+  const report: Report<NodeEvent> = (event) => {
+    events.count(event);
+    log.report(event);
+  };
+  let shed = (): void => undefined;
+  const folder = await openFolder(dataDirectory, plan, report, () => shed());
+  const limits = transportLimits(plan, config);
+  const network = new WebSocketNetwork({ ...splitAddress(listen), report, routes: () => routes, limits });
+  shed = () => network.shed();
   let resolveStopped: (error: Error | undefined) => void = () => undefined;
   const ended = new Promise<Error | undefined>((resolve) => (resolveStopped = resolve));
   const node = new ServerNode({
@@ -99,15 +126,16 @@ async function startLocked(
       clock: systemClock,
       timers: systemTimers,
       entropy: systemEntropy,
-      disk: wrapDisk(disk),
+      disk: wrapDisk(folder.disk),
       network,
-      report,
+      report: log.report,
     },
+    events,
     software: thisSoftware,
     nodeId,
     view,
-    config: cluster.node,
-    stores,
+    config,
+    stores: folder.stores,
     topics: streamTopics,
     version: packageVersion,
     pid: process.pid,
@@ -115,22 +143,24 @@ async function startLocked(
   });
   const metrics = metricsOf(node, log);
   const routes = createRoutes(node, metrics);
-  const close = async (): Promise<void> => {
+  const close = (): Promise<Error | undefined> => {
     metrics.stop();
-    await network.stop();
-    await giveUpFolder(stores, disk, lock, report);
+    return closeAll(network, folder, report);
   };
   network.setHandler(node.handler);
   try {
     await listenOnceKnown(() => network.listen(), listen, report);
   } catch (error) {
-    await close().catch((closeError: unknown) => {
-      report({ kind: 'folderNotClosed', error: (closeError as Error).message });
-    });
+    const closeError = await close();
+    if (closeError !== undefined) report({ kind: 'folderNotClosed', error: closeError.message });
     throw error;
   }
   node.start();
-  const stopped = ended.then((error) => afterClose(error, close, log));
+  const stopped = ended.then(async (error) => {
+    const closeError = await close();
+    await log.end();
+    return error ?? closeError;
+  });
   report({ kind: 'nodeStarted', address, listen, dataDirectory });
   return {
     address,
@@ -155,29 +185,54 @@ function metricsOf(node: ServerNode, log: NodeLog): Metrics {
   });
 }
 
-/** What ended the node, once all is closed and its log was written. */
-async function afterClose(
-  error: Error | undefined,
-  close: () => Promise<void>,
-  log: NodeLog,
+/** Resolves with what went wrong, if anything did. */
+async function closeAll(
+  network: WebSocketNetwork,
+  folder: Folder,
+  report: Report<NodeEvent>,
 ): Promise<Error | undefined> {
   try {
-    await close();
-    return error;
-  } catch (closeError) {
-    return error ?? (closeError as Error);
-  } finally {
-    await log.end();
+    await network.stop();
+    await giveUpFolder(folder, report);
+    return undefined;
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+function transportLimits(plan: DescriptorPlan, { limits }: NodeConfig): Partial<TransportLimits> {
+  const { clientsMax, membersMax, strangersMax } = plan;
+  const addressClientsMax = Math.max(1, Math.floor((clientsMax * limits.addressClientsPercent) / 100));
+  return { clientsMax, addressClientsMax, membersMax, strangersMax };
+}
+
+interface Folder {
+  readonly lock: FolderLock;
+  readonly disk: NodeDisk;
+  readonly stores: LevelStores;
+}
+
+/** `shed`: gives up descriptors of connections, for those that the folder needs. */
+async function openFolder(
+  dataDirectory: string,
+  plan: DescriptorPlan,
+  report: Report<NodeEvent>,
+  shed: () => void,
+): Promise<Folder> {
+  const descriptors = new Descriptors({ report, spares: spareDescriptors, shed });
+  try {
+    const lock = await lockDataFolder(dataDirectory, descriptors);
+    const disk = new NodeDisk(dataDirectory, undefined, descriptors);
+    const stores = new LevelStores(dataDirectory, { descriptors, filesMax: plan.storeFilesMax });
+    return { lock, disk, stores };
+  } catch (error) {
+    descriptors.close();
+    throw error;
   }
 }
 
 /** The lock goes last: by then nothing of this node's can reach the disk any more. */
-async function giveUpFolder(
-  stores: LevelStores,
-  disk: NodeDisk,
-  lock: FolderLock,
-  report: Report<NodeEvent>,
-): Promise<void> {
+async function giveUpFolder({ stores, disk, lock }: Folder, report: Report<NodeEvent>): Promise<void> {
   const stuck = setTimeout(() => report({ kind: 'diskUnanswered' }), slowDiskMs);
   try {
     await stores.closeAll();

@@ -23,4 +23,7 @@ export type StorageEvent =
       readonly directory: string;
       readonly mode: string;
       readonly error: string;
-    };
+    }
+  /** There was no file descriptor for this: it is tried again. Told once until there are enough again. */
+  | { readonly kind: 'descriptorsShort'; readonly action: string; readonly errno: string }
+  | { readonly kind: 'descriptorsAgain' };

@@ -3,6 +3,7 @@
 // and answer each in the end, also one whose handler fails.
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Report } from '../base/env.js';
 import type { TransportEvent } from './events.js';
 
@@ -42,8 +43,41 @@ export interface HttpOptions {
 /** Of a path that is repeated to whoever asked for it. */
 const shownLengthMax = 100;
 
+/**
+ * Answers requests, of each connection one at a time: whoever sends the next before it has the answer gets
+ * that answer and no other, and the connection is closed.
+ */
+export class HttpTurns {
+  private readonly options: HttpOptions;
+  /** The answer that a connection waits for. */
+  private readonly underWay = new WeakMap<Socket, ServerResponse>();
+  /** Did not wait, and end with the answer under way: nothing that they still bring is a request. */
+  private readonly ending = new WeakSet<Socket>();
+
+  constructor(options: HttpOptions) {
+    this.options = options;
+  }
+
+  take(request: IncomingMessage, response: ServerResponse): void {
+    const { socket } = request;
+    if (this.ending.has(socket)) return;
+    const earlier = this.underWay.get(socket);
+    if (earlier !== undefined) {
+      // What else it has sent is not read: each request that waited would cost memory.
+      socket.pause();
+      this.ending.add(socket);
+      earlier.shouldKeepAlive = false;
+      earlier.once('finish', () => socket.destroySoon());
+      return;
+    }
+    this.underWay.set(socket, response);
+    response.once('close', () => this.underWay.delete(socket));
+    void answerHttp(this.options, request, response);
+  }
+}
+
 /** Answers one request. Never rejects. */
-export async function answerHttp(
+async function answerHttp(
   options: HttpOptions,
   request: IncomingMessage,
   response: ServerResponse,

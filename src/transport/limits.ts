@@ -2,11 +2,16 @@
 // with the defaults. The size of a message is part of the protocol and stands in `wireLimits`.
 
 export interface TransportLimits {
-  /** Links accepted from clients and from peers at once; more are refused with 503. */
+  /** Connections of clients, and of them those of one address that is not this machine's. */
   readonly clientsMax: number;
-  readonly peersMax: number;
-  /** Plain HTTP connections beside the links. Beyond all three the system's accept is answered by a close. */
-  readonly httpConnectionsMax: number;
+  readonly addressClientsMax: number;
+  /** Links accepted from members that said who they are. */
+  readonly membersMax: number;
+  /**
+   * Connections that have not said who they are yet, or are being closed, and plain HTTP: for one more
+   * the one goes that was silent longest.
+   */
+  readonly strangersMax: number;
   /**
    * Bytes accepted by `send` and not yet taken by the system, per link; a message that would pass it is
    * dropped.
@@ -39,8 +44,9 @@ export interface TransportLimits {
 
 export const defaultTransportLimits: TransportLimits = {
   clientsMax: 10_000,
-  peersMax: 256,
-  httpConnectionsMax: 256,
+  addressClientsMax: 2_500,
+  membersMax: 256,
+  strangersMax: 256,
   peerBufferedBytesMax: 16 * 1_048_576,
   clientBufferedBytesMax: 16 * 1_048_576,
   pingIntervalMs: 2_000,
@@ -51,6 +57,6 @@ export const defaultTransportLimits: TransportLimits = {
   stableAfterMs: 1_000,
   closeTimeoutMs: 5_000,
   stopTimeoutMs: 500,
-  httpTimeoutMs: 10_000,
+  httpTimeoutMs: 5_000,
   httpBodyBytesMax: 64 * 1_024,
 };

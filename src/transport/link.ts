@@ -7,6 +7,7 @@ import { assert } from '../base/assert.js';
 import { asBuffer } from '../base/bytes.js';
 import type { LinkId } from '../base/env.js';
 import { wireLimits } from '../wire/limits.js';
+import type { PlaceKind } from './doors.js';
 
 export interface LinkEvents {
   onMessage(link: Link, message: Uint8Array): void;
@@ -18,6 +19,8 @@ export interface LinkOptions {
   readonly id: LinkId;
   readonly webSocket: WebSocket;
   readonly socket: Socket;
+  /** As what it came to this node's address; `undefined`: this node dialed it. */
+  readonly cameAs: PlaceKind | undefined;
   readonly bufferedBytesMax: number;
   readonly events: LinkEvents;
 }
@@ -33,7 +36,8 @@ const binary = { binary: true, compress: false, fin: true } as const;
 export class Link {
   readonly id: LinkId;
   private readonly webSocket: WebSocket;
-  private readonly socket: Socket;
+  readonly socket: Socket;
+  readonly cameAs: PlaceKind | undefined;
   private readonly bufferedBytesMax: number;
   private readonly events: LinkEvents;
   /** Once true, nothing is sent and no event is passed on. Never becomes false again. */
@@ -46,6 +50,7 @@ export class Link {
     this.id = options.id;
     this.webSocket = options.webSocket;
     this.socket = options.socket;
+    this.cameAs = options.cameAs;
     this.bufferedBytesMax = options.bufferedBytesMax;
     this.events = options.events;
     this.webSocket.on('message', (data, isBinary) => this.receive(data as Buffer, isBinary));

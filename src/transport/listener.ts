@@ -1,6 +1,6 @@
-// The node's one address: plain HTTP (http.ts), upgrades to /raft and /client. Only counts connections and
-// hands open ones on; what is said on them it does not see. Must answer or close whatever
-// arrives, and never let strangers hold more connections than the limits say.
+// The node's one address: plain HTTP (http.ts), upgrades to /raft and /client. Carries out what the doors
+// decide about connections (doors.ts) and hands open ones on; what is said on them it does not see. Must
+// answer or close whatever arrives, and never hold more connections than the limits say.
 
 import { createServer, STATUS_CODES, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
@@ -10,10 +10,9 @@ import type { Report } from '../base/env.js';
 import { KvorumError } from '../base/errors.js';
 import { wireLimits } from '../wire/limits.js';
 import type { TransportEvent } from './events.js';
-import { answerHttp, pathOf, type HttpRoutes } from './http.js';
+import { Doors, originOf, type NoPlace, type PlaceKind } from './doors.js';
+import { HttpTurns, pathOf, type HttpRoutes } from './http.js';
 import type { TransportLimits } from './limits.js';
-
-export type AcceptedKind = 'peer' | 'client';
 
 export interface ListenerOptions {
   readonly host: string;
@@ -23,15 +22,17 @@ export interface ListenerOptions {
   /** Of plain HTTP; asked for when it listens. */
   readonly routes: () => HttpRoutes;
   readonly limits: TransportLimits;
-  readonly onAccepted: (kind: AcceptedKind, webSocket: WebSocket, socket: Socket) => void;
+  readonly onAccepted: (kind: PlaceKind, webSocket: WebSocket, socket: Socket) => void;
 }
+
+/** Strangers that are closed when descriptors are short. */
+const shedAtOnce = 8;
 
 export class Listener {
   private readonly options: ListenerOptions;
   private readonly server: Server;
   private readonly upgrades: WebSocketServer;
-  /** Accepted and not yet fully closed, per kind. Never above its limit. */
-  private readonly open: Record<AcceptedKind, number> = { peer: 0, client: 0 };
+  private readonly doors: Doors<Socket>;
 
   constructor(options: ListenerOptions) {
     this.options = options;
@@ -43,7 +44,8 @@ export class Listener {
       // How often the two are looked at.
       connectionsCheckingInterval: limits.httpTimeoutMs / 2,
     });
-    this.server.maxConnections = limits.clientsMax + limits.peersMax + limits.httpConnectionsMax;
+    this.doors = new Doors(limits);
+    this.server.on('connection', (socket) => this.arrive(socket));
     // `closeTimeout` is an option of ws that its type declarations do not have yet.
     const upgradeOptions: WebSocketServerOptions & { closeTimeout: number } = {
       noServer: true,
@@ -60,10 +62,13 @@ export class Listener {
   listen(): Promise<{ port: number }> {
     const { host, port, report, limits, routes } = this.options;
     const { httpBodyBytesMax: bodyBytesMax, httpTimeoutMs: timeoutMs } = limits;
-    const http = { routes: routes(), report, bodyBytesMax, timeoutMs };
     // May be called again after a name was not known.
     this.server.removeAllListeners('request');
-    this.server.on('request', (request, response) => void answerHttp(http, request, response));
+    const http = new HttpTurns({ routes: routes(), report, bodyBytesMax, timeoutMs });
+    this.server.on('request', (request, response) => {
+      this.doors.touch(request.socket);
+      http.take(request, response);
+    });
     return new Promise((resolve, reject) => {
       const onError = (error: NodeJS.ErrnoException): void => reject(cannotListen(host, port, error));
       this.server.once('error', onError);
@@ -73,6 +78,26 @@ export class Listener {
         resolve({ port: (this.server.address() as AddressInfo).port });
       });
     });
+  }
+
+  /** Whoever is at the other side has said who it is. Returns why there is no place for it. */
+  admit(socket: Socket, kind: PlaceKind): NoPlace | undefined {
+    return this.doors.admit(socket, kind);
+  }
+
+  /** The socket is being closed: it gives up its place, and is the first to go when strangers come. */
+  release(socket: Socket): void {
+    this.doors.release(socket)?.destroy();
+  }
+
+  /** Closes some strangers, those that were silent longest, for their descriptors. */
+  shed(): void {
+    for (let count = 0; count < shedAtOnce; count++) this.doors.shed()?.destroy();
+  }
+
+  /** Connections that have not said who they are, plain HTTP among them. */
+  get strangers(): number {
+    return this.doors.strangerCount;
   }
 
   /** Accepts nothing more; resolves when every connection is closed. Links are the owner's to close. */
@@ -95,19 +120,19 @@ export class Listener {
     if (request.headers.origin !== undefined) return refuse(duplex, 403, 'pages may not connect to a node');
     const kind = kindOf(pathOf(request));
     if (kind === undefined) return refuse(duplex, 404, 'connect to /client or /raft');
-    const { limits, onAccepted } = this.options;
-    const max = kind === 'client' ? limits.clientsMax : limits.peersMax;
-    if (this.open[kind] >= max) return refuse(duplex, 503, `the node has its limit of ${max} connections`);
     this.upgrades.handleUpgrade(request, duplex, head, (webSocket) => {
-      this.open[kind]++;
-      webSocket.once('close', () => this.open[kind]--);
-      onAccepted(kind, webSocket, duplex as Socket);
+      this.options.onAccepted(kind, webSocket, duplex as Socket);
     });
+  }
+
+  private arrive(socket: Socket): void {
+    socket.once('close', () => this.doors.leave(socket));
+    this.doors.arrive(socket, originOf(socket.remoteAddress))?.destroy();
   }
 }
 
-function kindOf(path: string): AcceptedKind | undefined {
-  if (path === '/raft') return 'peer';
+function kindOf(path: string): PlaceKind | undefined {
+  if (path === '/raft') return 'member';
   return path === '/client' ? 'client' : undefined;
 }
 

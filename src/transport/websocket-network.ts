@@ -8,11 +8,13 @@ import type { WebSocket } from 'ws';
 import { assert, defined } from '../base/assert.js';
 import type { LinkId, Network, NetworkHandler, NodeId, Report } from '../base/env.js';
 import { Dialer, type DialerEvents } from './dialer.js';
+import { KvorumError } from '../base/errors.js';
+import { originOf, type NoPlace, type PlaceKind } from './doors.js';
 import type { TransportEvent } from './events.js';
 import type { HttpRoutes } from './http.js';
 import { defaultTransportLimits, type TransportLimits } from './limits.js';
 import { Link, type LinkEvents } from './link.js';
-import { Listener, type AcceptedKind } from './listener.js';
+import { Listener } from './listener.js';
 
 export interface WebSocketNetworkOptions {
   readonly host: string;
@@ -131,10 +133,32 @@ export class WebSocketNetwork implements Network {
     if (open === undefined) return;
     const dialer = this.forget(open);
     open.close(reason);
+    if (open.cameAs !== undefined) this.listener.release(open.socket);
     dialer?.linkGone();
   }
 
-  private accepted(kind: AcceptedKind, webSocket: WebSocket, socket: Socket): void {
+  admit(link: LinkId): KvorumError | undefined {
+    const open = this.links.get(link);
+    if (open?.cameAs === undefined) return undefined;
+    const reason = this.listener.admit(open.socket, open.cameAs);
+    return reason === undefined ? undefined : noPlace(reason, this.limits, open.socket);
+  }
+
+  addressOf(link: LinkId): string {
+    return originOf(this.links.get(link)?.socket.remoteAddress).address;
+  }
+
+  /** Descriptors are short: connections go that nobody has said anything on. */
+  shed(): void {
+    this.listener.shed();
+  }
+
+  /** Connections that have not said who they are, plain HTTP among them. */
+  get strangers(): number {
+    return this.listener.strangers;
+  }
+
+  private accepted(kind: PlaceKind, webSocket: WebSocket, socket: Socket): void {
     if (this.stopping !== undefined) {
       webSocket.on('error', () => undefined);
       webSocket.terminate();
@@ -142,7 +166,8 @@ export class WebSocketNetwork implements Network {
     }
     const { clientBufferedBytesMax, peerBufferedBytesMax } = this.limits;
     const isClient = kind === 'client';
-    const link = this.open(webSocket, socket, isClient ? clientBufferedBytesMax : peerBufferedBytesMax);
+    const max = isClient ? clientBufferedBytesMax : peerBufferedBytesMax;
+    const link = this.open(webSocket, socket, max, kind);
     if (isClient) {
       // A socket says so when nothing waits any more, after it had asked to wait: far below a backlog.
       socket.on('drain', () => {
@@ -153,7 +178,7 @@ export class WebSocketNetwork implements Network {
   }
 
   private dialed(dialer: Dialer, webSocket: WebSocket, socket: Socket): void {
-    const link = this.open(webSocket, socket, this.limits.peerBufferedBytesMax);
+    const link = this.open(webSocket, socket, this.limits.peerBufferedBytesMax, undefined);
     this.dialedBy.set(link.id, dialer);
     this.currentHandler().onPeerDialed(link.id, dialer.peerId);
   }
@@ -164,9 +189,14 @@ export class WebSocketNetwork implements Network {
     this.currentHandler().onPeerUnreachable(peerId);
   }
 
-  private open(webSocket: WebSocket, socket: Socket, bufferedBytesMax: number): Link {
+  private open(
+    webSocket: WebSocket,
+    socket: Socket,
+    bufferedBytesMax: number,
+    cameAs: PlaceKind | undefined,
+  ): Link {
     const id = this.nextLinkId++;
-    const link = new Link({ id, webSocket, socket, bufferedBytesMax, events: this.linkEvents });
+    const link = new Link({ id, webSocket, socket, cameAs, bufferedBytesMax, events: this.linkEvents });
     this.links.set(id, link);
     this.groupOf(id).add(link);
     this.webSockets.add(webSocket);
@@ -223,4 +253,15 @@ export class WebSocketNetwork implements Network {
     );
     clearTimeout(timer);
   }
+}
+
+/** Short enough for the reason of a close. */
+function noPlace(reason: NoPlace, limits: TransportLimits, { remoteAddress }: Socket): KvorumError {
+  const { clientsMax, addressClientsMax } = limits;
+  const message =
+    reason === 'full'
+      ? `the node has its limit of ${clientsMax} clients: close some, raise limits.clientsMax or ulimit -n`
+      : `${originOf(remoteAddress).address} has its limit of ${addressClientsMax} clients: raise ` +
+        'limits.addressClientsPercent';
+  return new KvorumError('OVERLOADED', message, { details: { clientsMax, addressClientsMax } });
 }

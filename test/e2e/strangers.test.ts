@@ -87,7 +87,7 @@ test('a stranger at the port of members learns nothing, changes nothing and dist
       const envelope = { from, to, term: term + 1 };
       const messages: Message[] = [
         { kind: 'requestVote', ...envelope, lastLogIndex: 9e9, lastLogTerm: term, leadershipTransfer: true },
-        { kind: 'requestVoteResult', ...envelope, term: 2 ** 50, voteGranted: false },
+        { kind: 'requestVoteResult', ...envelope, term: 2 ** 50, voteGranted: false, refusal: undefined },
         { kind: 'heartbeat', ...envelope, leaderCommit: 0, round: 1 },
         {
           kind: 'appendEntries',

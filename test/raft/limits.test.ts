@@ -229,7 +229,7 @@ describe('terms', () => {
   it('bring members together again, however far apart they are', () => {
     const cluster = led({});
     cluster.passes = () => false;
-    const message = { kind: 'requestVoteResult', to: 'n2', voteGranted: false } as const;
+    const message = { kind: 'requestVoteResult', to: 'n2', voteGranted: false, refusal: undefined } as const;
     cluster.step('n2', { kind: 'message', message: { ...message, from: 'n3', term: 2 ** 50 } });
     cluster.step('n3', { kind: 'message', message: { ...message, from: 'n1', to: 'n3', term: 2 ** 51 } });
     cluster.passes = () => true;
@@ -242,7 +242,13 @@ describe('terms', () => {
 
   it('that leave no room for elections to come are not followed', () => {
     const cluster = led({});
-    const message = { kind: 'requestVoteResult', from: 'n3', to: 'n2', voteGranted: false } as const;
+    const message = {
+      kind: 'requestVoteResult',
+      from: 'n3',
+      to: 'n2',
+      voteGranted: false,
+      refusal: undefined,
+    } as const;
     const lift = (term: number) => cluster.step('n2', { kind: 'message', message: { ...message, term } });
     expect(() => lift(termMax + 1)).toThrow(/which nobody follows/);
     expect(cluster.raft('n2').currentTerm).toBe(1);
@@ -257,7 +263,7 @@ describe('terms', () => {
     for (const message of [
       { kind: 'requestVote', ...from, ...last },
       { kind: 'preVote', ...from, ...last },
-      { kind: 'requestVoteResult', ...from, voteGranted: true },
+      { kind: 'requestVoteResult', ...from, voteGranted: true, refusal: undefined },
       { kind: 'appendEntriesResult', ...from, success: true, matchIndex: 1, hintIndex: 0, hintTerm: 0 },
       { kind: 'heartbeatResult', ...from, round: 1, commitIndex: 0, commitTerm: 0 },
       { kind: 'readIndex', ...from, requestId: 1 },

@@ -2,6 +2,7 @@
 // node sends is decoded, and how much a link takes is the test's to say. And a caller without any connection.
 
 import type { LinkId, Network } from '../../src/base/env.js';
+import type { KvorumError } from '../../src/base/errors.js';
 import { anonymous, type AnswerFrame, type Caller } from '../../src/server/front/caller.js';
 import type { NodeEvent } from '../../src/server/events.js';
 import { Clients, type RequestFrame } from '../../src/server/front/clients.js';
@@ -62,6 +63,8 @@ export class ClientsWorld {
   /** Links over which nothing leaves: what is sent stays with the node, as `buffered`. */
   readonly stuck = new Set<LinkId>();
   readonly buffered = new Map<LinkId, number>();
+  /** Why the network has no place for a client that said hello. */
+  refusal: KvorumError | undefined;
   readonly events: NodeEvent[] = [];
   readonly requests: { readonly caller: Caller; readonly frame: RequestFrame }[] = [];
   hello: ServerHello | undefined = serverHello;
@@ -145,6 +148,8 @@ export class ClientsWorld {
         this.sent.set(link, [...(this.sent.get(link) ?? []), ...decodeServerFrames(message)]);
         return true;
       },
+      admit: () => this.refusal,
+      addressOf: () => 'a',
       bufferedBytes: (link) => this.buffered.get(link) ?? 0,
       close: (link, reason) => void this.closed.set(link, reason),
     };

@@ -84,6 +84,8 @@ class Bench {
         for (const frame of decodePeerFrames(message)) this.sent.push({ link, frame });
         return true;
       },
+      admit: () => undefined,
+      addressOf: () => '',
       bufferedBytes: () => 0,
       close: (link, reason) => {
         this.closed.push(link);

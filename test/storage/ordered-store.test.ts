@@ -211,7 +211,9 @@ describe('LevelStores', () => {
   it('leave nothing open when the name of a new store cannot be made durable', async () => {
     const directory = dataFolder();
     const failed = new KvorumError('DISK', 'EIO');
-    const stores = new LevelStores(directory, (_full, _path, done) => setImmediate(done, failed));
+    const stores = new LevelStores(directory, {
+      sync: (_full, _path, done) => void setImmediate(done, failed),
+    });
     await expect(openIn(stores, 'db')).rejects.toBe(failed);
     await close(await openIn(new LevelStores(directory), 'db'));
   });

@@ -150,19 +150,6 @@ describe('an upgrade', () => {
     const client = await openClient(node.address, '/client', { perMessageDeflate: true });
     expect(client.webSocket.extensions).toBe('');
   });
-
-  it('over the limit of connections is refused with 503, until one is closed', async () => {
-    const node = await startNode({ limits: { clientsMax: 2, peersMax: 1 } });
-    const first = await openClient(node.address);
-    await openClient(node.address);
-    expect(await refusedUpgrade(node.address, '/client')).toBe(503);
-    await openClient(node.address, '/raft');
-    expect(await refusedUpgrade(node.address, '/raft')).toBe(503);
-    first.webSocket.close();
-    await until(() => first.closed !== undefined && node.handler.closed.length === 1, 'the close');
-    await openClient(node.address);
-    expect(await refusedUpgrade(node.address, '/client')).toBe(503);
-  });
 });
 
 describe('a silent connection', () => {

@@ -168,7 +168,7 @@ describe('a slow one', () => {
 
   it('that takes nothing of its answer is ended after its time, and gives up its place', async () => {
     const { node, ask } = await start({
-      limits: { ...limits, clientsMax: 0, peersMax: 0, httpConnectionsMax: 1 },
+      limits: { ...limits, strangersMax: 2 },
     });
     const { socket, isClosed, text: answer } = await raw(node.port);
     socket.pause();
@@ -177,5 +177,40 @@ describe('a slow one', () => {
     socket.resume();
     await until(isClosed, 'the close');
     expect(answer().length).toBeLessThan(64 * 1_048_576);
+  });
+});
+
+describe('requests that do not wait for their answers', () => {
+  it('get the first answer, and then their connection ends', async () => {
+    const { node, seen } = await start();
+    const one = 'GET /read HTTP/1.1\r\nhost: x\r\n\r\n';
+    const { isClosed, text: answer } = await raw(node.port, one.repeat(5_000));
+    await until(isClosed, 'the close');
+    expect(seen).toHaveLength(1);
+    expect(answer().match(/HTTP\/1\.1 200/g)).toHaveLength(1);
+    expect(answer()).toMatch(/connection: close/i);
+  });
+
+  it('cost no more than one answer, also when nobody reads it', async () => {
+    const { node, seen } = await start({ limits: { httpTimeoutMs: 200 } });
+    const { socket, isClosed } = await raw(node.port);
+    socket.pause();
+    socket.write('GET /long HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(1_000));
+    await until(() => seen.length === 0 && node.network.strangers === 0, 'the end of the connection');
+    socket.resume();
+    await until(isClosed, 'the close');
+  });
+
+  it('do not concern those who wait', async () => {
+    const { node, seen } = await start();
+    const { socket, text: answer } = await raw(node.port);
+    for (let i = 1; i <= 3; i++) {
+      socket.write('GET /read HTTP/1.1\r\nhost: x\r\n\r\n');
+      await until(
+        () => answer().match(/GET $/gm)?.length === i || answer().split('200 OK').length === i + 1,
+        'it',
+      );
+    }
+    expect(seen).toHaveLength(3);
   });
 });

@@ -58,6 +58,20 @@ const limitsSettings = {
     unit: 'count',
     words: 'reads received and not yet answered',
   },
+  clientsMax: {
+    default: 10_000,
+    min: 1,
+    max: 1_000_000,
+    unit: 'count',
+    words: 'connections of clients; fewer where `ulimit -n` leaves no room for them, as the start says',
+  },
+  addressClientsPercent: {
+    default: 25,
+    min: 1,
+    max: 100,
+    unit: 'count',
+    words: 'percent of them that may come from one address (of IPv6: /64) other than this machine',
+  },
   connectionRequestsMax: {
     default: 32_768,
     min: 1,

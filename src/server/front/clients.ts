@@ -232,6 +232,8 @@ export class Clients {
         `this node belongs to cluster ${answer.clusterId}, not ${hello.clusterId}`,
       );
     }
+    const refusal = this.options.network.admit(client.link);
+    if (refusal !== undefined) throw refusal;
     client.isGreeted = true;
     this.enqueue(client, answer);
   }

@@ -41,6 +41,20 @@ const eventLines = {
     text: () => 'the name this node is to listen on is not known here yet; it is asked for again',
     source: ({ listen }) => listen,
   },
+  descriptorsPlanned: {
+    level: 'info',
+    text: ({ clientsMax, isWhole, limit, limitFrom, reserved }) => {
+      const rest = `of ${limit} files and sockets that this process may have open (says ${limitFrom})`;
+      const fact = `at most ${clientsMax} clients at once: ${rest}, ${reserved} are reserved`;
+      return isWhole ? `${fact}; limits.clientsMax holds` : `${fact}; raise ulimit -n for more clients`;
+    },
+    fields: ({ clientsMax, strangersMax, reserved, limit }) => ({
+      clientsMax,
+      strangersMax,
+      reserved,
+      limit,
+    }),
+  },
   nodeFailed: {
     level: 'error',
     text: ({ message }) => `the node stops: ${message}`,
@@ -369,6 +383,17 @@ const eventLines = {
       `the data folder is open to other accounts (mode ${mode}) and cannot be narrowed: ${error}; ` +
       'use a folder that this account owns',
     fields: ({ directory }) => ({ directory }),
+  },
+  descriptorsShort: {
+    level: 'warn',
+    text: ({ action, errno }) =>
+      `no file descriptor to ${action} (${errno}): it is tried again; raise ulimit -n if this comes often`,
+    source: ofDisk,
+  },
+  descriptorsAgain: {
+    level: 'info',
+    text: () => 'there are file descriptors again',
+    source: ofDisk,
   },
   tornTailCut: { level: 'warn', text: () => 'cut off what a crash left of the last write to the log' },
 } satisfies { readonly [K in NodeEventKind]: EventLine<EventOf<K>> };

@@ -188,6 +188,13 @@ export const metrics: Readonly<Record<MetricName, Metric>> = {
     labelName: 'queue',
     read: ({ node }) => labelled(node.gauges.queuedBytes),
   },
+  kvorum_descriptor_shortages_total: {
+    type: 'counter',
+    help: 'Times that no file descriptor was left for a file, which was then waited for.',
+    unit: '1',
+    from: 'storage/disk',
+    read: ({ node }) => node.events.of('descriptorsShort'),
+  },
   kvorum_pending_writes: {
     type: 'gauge',
     help: 'Writes not yet answered.',

@@ -448,6 +448,7 @@ export class Peers {
     inbound.stage = 'proved';
     inbound.termGreeted = peer.currentTerm ?? 0;
     this.inboundByPeer.set(peer.nodeId, inbound);
+    this.options.network.admit(link);
     this.options.network.send(link, encodePeerFrames([proofOf(own, 'acceptor', greeting)]));
     this.proved(inbound, peer);
   }

@@ -5,6 +5,7 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import type { Disk, DiskFile, Done } from '../../base/env.js';
+import { Descriptors } from './descriptors.js';
 import { attempt, diskError, FolderUses, NodeFile, type WriteCalls } from './node-file.js';
 
 /** Zeros are written in pieces, each synced, so that one sync never has to wait for very much. */
@@ -14,19 +15,22 @@ const zeroPieceBytes = 2 * 1024 * 1024;
 export class NodeDisk implements Disk {
   private readonly root: string;
   private readonly calls: WriteCalls;
+  private readonly descriptors: Descriptors;
   private readonly uses = new FolderUses();
 
-  /** `calls`: the system's own, unless a test wants short writes. */
-  constructor(root: string, calls: WriteCalls = fs) {
+  /** `calls`: the system's own, unless a test wants short writes. `descriptors` are closed with the disk. */
+  constructor(root: string, calls: WriteCalls = fs, descriptors: Descriptors = new Descriptors()) {
     this.root = root;
     this.calls = calls;
+    this.descriptors = descriptors;
   }
 
   openSync(path: string, options: { create: boolean }): DiskFile {
     const flags = options.create ? 'wx+' : 'r+';
     return attempt('open', path, undefined, () => {
       this.uses.assertOpen();
-      return new NodeFile(path, fs.openSync(this.full(path), flags, 0o600), this.calls, this.uses);
+      const open = (): number => fs.openSync(this.full(path), flags, 0o600);
+      return new NodeFile(path, this.descriptors.sync(`open ${path}`, open), this.calls, this.uses);
     });
   }
 
@@ -36,8 +40,8 @@ export class NodeDisk implements Disk {
     whenDone: (error: Error | undefined, file: DiskFile | undefined) => void,
   ): void {
     const done = this.uses.begin(whenDone);
-    fs.open(this.full(path), 'wx+', 0o600, (openError, descriptor) => {
-      if (openError !== null) {
+    this.create(path, (openError, descriptor) => {
+      if (openError !== undefined) {
         done(diskError('create', path, undefined, openError), undefined);
         return;
       }
@@ -70,7 +74,7 @@ export class NodeDisk implements Disk {
   listSync(directory: string): string[] {
     return attempt('list', directory, undefined, () => {
       try {
-        return fs.readdirSync(this.full(directory)).sort();
+        return this.descriptors.sync(`list ${directory}`, () => fs.readdirSync(this.full(directory)).sort());
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
         throw error;
@@ -95,7 +99,8 @@ export class NodeDisk implements Disk {
   syncDirectorySync(directory: string): void {
     if (!canSyncFolders) return;
     attempt('sync the folder', directory, undefined, () => {
-      const descriptor = fs.openSync(this.full(directory), 'r');
+      const open = (): number => fs.openSync(this.full(directory), 'r');
+      const descriptor = this.descriptors.sync(`open the folder ${directory}`, open);
       try {
         fs.fsyncSync(descriptor);
       } finally {
@@ -105,7 +110,7 @@ export class NodeDisk implements Disk {
   }
 
   syncDirectory(directory: string, done: Done): void {
-    syncFolder(this.full(directory), directory, this.uses.begin(done));
+    syncFolder(this.full(directory), directory, this.uses.begin(done), this.descriptors);
   }
 
   freeBytes(whenDone: (error: Error | undefined, bytes: number) => void): void {
@@ -122,7 +127,18 @@ export class NodeDisk implements Disk {
    * has written. What is begun from now on fails with `DISK`.
    */
   closeAll(): Promise<void> {
+    this.descriptors.close();
     return this.uses.end();
+  }
+
+  private create(path: string, done: (error: Error | undefined, descriptor: number) => void): void {
+    this.descriptors.wait<number>(
+      `create ${path}`,
+      (opened) => {
+        fs.open(this.full(path), 'wx+', 0o600, (error, descriptor) => opened(error ?? undefined, descriptor));
+      },
+      done,
+    );
   }
 
   private full(path: string): string {
@@ -134,20 +150,24 @@ export class NodeDisk implements Disk {
 const canSyncFolders = process.platform !== 'win32';
 
 /** Syncs the folder `fullPath`, which errors call `path`. `done` gets `DISK`. */
-export function syncFolder(fullPath: string, path: string, done: Done): void {
+export function syncFolder(fullPath: string, path: string, done: Done, descriptors: Descriptors): void {
   if (!canSyncFolders) {
     setImmediate(() => done(undefined));
     return;
   }
-  fs.open(fullPath, 'r', (openError, descriptor) => {
-    if (openError !== null) {
-      done(diskError('open the folder', path, undefined, openError));
-      return;
-    }
-    fs.fsync(descriptor, (syncError) => {
-      fs.close(descriptor, () => {
-        done(syncError === null ? undefined : diskError('sync the folder', path, undefined, syncError));
+  descriptors.wait<number>(
+    `open the folder ${path}`,
+    (opened) => fs.open(fullPath, 'r', (error, descriptor) => opened(error ?? undefined, descriptor)),
+    (openError, descriptor) => {
+      if (openError !== undefined) {
+        done(diskError('open the folder', path, undefined, openError));
+        return;
+      }
+      fs.fsync(descriptor, (syncError) => {
+        fs.close(descriptor, () => {
+          done(syncError === null ? undefined : diskError('sync the folder', path, undefined, syncError));
+        });
       });
-    });
-  });
+    },
+  );
 }

@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Level } from 'level';
 import { KvorumError } from '../../base/errors.js';
+import { Descriptors } from '../disk/descriptors.js';
 import { isNoSpace } from '../disk/no-space.js';
 import { writePrivateFile } from './modes.js';
 
@@ -23,11 +24,14 @@ export interface FolderLock {
  * Makes this process the only one that uses the data folder, until `release` or its end. Rejects with
  * `IDENTITY` when it is in use, `DISK` otherwise.
  */
-export async function lockDataFolder(dataDirectory: string): Promise<FolderLock> {
+export async function lockDataFolder(
+  dataDirectory: string,
+  descriptors = new Descriptors(),
+): Promise<FolderLock> {
   const directory = join(dataDirectory, lockName);
-  const database = new Level(directory, { writeBufferSize: 65_536, cacheSize: 65_536 });
+  let database: Level;
   try {
-    await database.open();
+    database = await descriptors.promised('lock the data folder', () => openLock(directory));
   } catch (error) {
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
     if (cause instanceof Error && 'code' in cause && cause.code === 'LEVEL_LOCKED') {
@@ -44,6 +48,12 @@ export async function lockDataFolder(dataDirectory: string): Promise<FolderLock>
   }
   noteHolder(directory);
   return { release: () => database.close() };
+}
+
+async function openLock(directory: string): Promise<Level> {
+  const database = new Level(directory, { writeBufferSize: 65_536, cacheSize: 65_536, maxOpenFiles: 74 });
+  await database.open();
+  return database;
 }
 
 /** The `IDENTITY` error for a folder of the data folder that another process has open. */

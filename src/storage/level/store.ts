@@ -13,16 +13,30 @@ import { KvorumError } from '../../base/errors.js';
 import type { OpenStore, StoreOperation, StoreRange, StoreRecord, StoreView } from '../../kv/store.js';
 import { folderInUse } from '../folder/folder-lock.js';
 import { findStoreDamage } from './check.js';
+import { Descriptors, isOutOfDescriptors } from '../disk/descriptors.js';
 import { syncFolder } from '../disk/node-disk.js';
 import { beginOpening, endOpening } from './opening-note.js';
 
-const options = {
+const databaseOptions = {
   keyEncoding: 'buffer',
   valueEncoding: 'view',
   compression: false,
   writeBufferSize: 16 * 1024 * 1024,
   cacheSize: 32 * 1024 * 1024,
 } as const;
+
+/**
+ * Tables that a store keeps open where descriptors are plenty, LevelDB's own default: 2 GB of them. Reading
+ * one of the others opens it first.
+ */
+export const storeFilesMax = 1_000;
+
+export interface LevelStoreOptions {
+  /** By default some of its own, with none held back. */
+  readonly descriptors?: Descriptors;
+  /** Tables that it keeps open. Default `storeFilesMax`. */
+  readonly filesMax?: number;
+}
 
 type Database = Level<Buffer, Uint8Array>;
 type Snapshot = ReturnType<Database['snapshot']>;
@@ -35,39 +49,51 @@ const measureIntervalMs = 5_000;
  * it. Rejects with `IDENTITY` when another process has it open, `CORRUPT` when LevelDB finds damage, `DISK`
  * otherwise.
  */
-export async function openLevelStore(directory: string): Promise<LevelStore> {
+export async function openLevelStore(
+  directory: string,
+  options: LevelStoreOptions = {},
+): Promise<LevelStore> {
+  const { descriptors = new Descriptors(), filesMax = storeFilesMax } = options;
   let database: Database;
   try {
-    const damage = await findStoreDamage(directory);
-    if (damage !== undefined) throw damaged(directory, damage, undefined);
-    beginOpening(directory);
-    try {
-      // Not before: it opens the folder by itself soon after it was made.
-      database = new Level(directory, options);
-      await database.open();
-    } finally {
-      endOpening(directory);
-    }
+    const open = (): Promise<Database> => openDatabase(directory, filesMax);
+    database = await descriptors.promised(`open the store ${basename(directory)}`, open);
   } catch (error) {
     throw KvorumError.is(error) ? error : openError(directory, error);
   }
-  const store = new LevelStore(directory, database);
+  const store = new LevelStore(directory, database, descriptors);
   await store.measure();
   return store;
+}
+
+async function openDatabase(directory: string, maxOpenFiles: number): Promise<Database> {
+  const damage = await findStoreDamage(directory);
+  if (damage !== undefined) throw damaged(directory, damage, undefined);
+  beginOpening(directory);
+  try {
+    // Not before: it opens the folder by itself soon after it was made.
+    const database: Database = new Level(directory, { ...databaseOptions, maxOpenFiles });
+    await database.open();
+    return database;
+  } finally {
+    endOpening(directory);
+  }
 }
 
 export class LevelStore implements OpenStore {
   private readonly directory: string;
   private readonly database: Database;
+  private readonly descriptors: Descriptors;
   private writing = false;
   /** Why nothing more may be written. */
   private poison: KvorumError | undefined;
   private measuredBytes = 0;
   private readonly measuring: NodeJS.Timeout;
 
-  constructor(directory: string, database: Database) {
+  constructor(directory: string, database: Database, descriptors: Descriptors) {
     this.directory = directory;
     this.database = database;
+    this.descriptors = descriptors;
     this.measuring = setInterval(() => void this.measure(), measureIntervalMs).unref();
   }
 
@@ -75,6 +101,7 @@ export class LevelStore implements OpenStore {
     try {
       return this.database.getSync(Buffer.from(key, 'latin1'));
     } catch (error) {
+      if (isOutOfDescriptors(error)) return this.getAgain(key);
       throw this.failed('read of', error);
     }
   }
@@ -83,15 +110,28 @@ export class LevelStore implements OpenStore {
     range: StoreRange,
     done: (error: Error | undefined, records: readonly StoreRecord[]) => void,
   ): void {
-    this.fetchFrom(undefined, range, done);
+    let snapshot: Snapshot;
+    try {
+      // Of its own: what is read again must be what was to be read at first.
+      snapshot = this.openSnapshot();
+    } catch (error) {
+      setImmediate(() => done(error as Error, []));
+      return;
+    }
+    this.fetchFrom(snapshot, range, (error, records) => {
+      closeSnapshot(snapshot);
+      done(error, records);
+    });
   }
 
   fetchMany(
     keys: readonly ByteString[],
     done: (error: Error | undefined, values: readonly (Uint8Array | undefined)[]) => void,
   ): void {
+    const read = (): Promise<(Uint8Array | undefined)[]> =>
+      promised(() => this.database.getMany(keys.map((key) => Buffer.from(key, 'latin1'))));
     settle(
-      promised(() => this.database.getMany(keys.map((key) => Buffer.from(key, 'latin1')))),
+      this.retried('read from the store', read),
       (values) => done(undefined, values),
       (error) => done(this.failed('read of', error), []),
     );
@@ -111,8 +151,8 @@ export class LevelStore implements OpenStore {
       done(this.poison);
     };
     settle(
-      this.write(operations),
-      () => syncFolder(this.directory, this.directory, finish),
+      this.retried('write to the store', () => this.write(operations)),
+      () => syncFolder(this.directory, this.directory, finish, this.descriptors),
       (error) => finish(error),
     );
   }
@@ -121,8 +161,7 @@ export class LevelStore implements OpenStore {
     const snapshot = this.openSnapshot();
     return {
       fetchRange: (range, done) => this.fetchFrom(snapshot, range, done),
-      // Waits for the reads that use it; a store that is closed has ended it already.
-      close: () => void snapshot.close().catch(() => undefined),
+      close: () => closeSnapshot(snapshot),
     };
   }
 
@@ -161,17 +200,17 @@ export class LevelStore implements OpenStore {
   }
 
   private fetchFrom(
-    snapshot: Snapshot | undefined,
+    snapshot: Snapshot,
     { start, end, limit, reverse }: StoreRange,
     done: (error: Error | undefined, records: readonly StoreRecord[]) => void,
   ): void {
     const range = { gte: Buffer.from(start, 'latin1'), lt: Buffer.from(end, 'latin1'), limit, reverse };
-    // Without an explicit snapshot the iterator's own is taken when it is made, that is now.
-    const entries = promised(() =>
-      this.database.iterator(snapshot === undefined ? range : { ...range, snapshot }).all(),
-    );
+    const read = (): Promise<[Buffer, Uint8Array][]> =>
+      promised(() => this.database.iterator({ ...range, snapshot }).all());
     settle(
-      entries.then((found) => found.map(([key, value]) => ({ key: toByteString(key), value }))),
+      this.retried('read from the store', read).then((found) =>
+        found.map(([key, value]) => ({ key: toByteString(key), value })),
+      ),
       (records) => done(undefined, records),
       (error) => done(this.failed('range read of', error), []),
     );
@@ -206,6 +245,25 @@ export class LevelStore implements OpenStore {
     await batch.write({ sync: true });
   }
 
+  private getAgain(key: ByteString): Uint8Array | undefined {
+    const read = (): Uint8Array | undefined => this.database.getSync(Buffer.from(key, 'latin1'));
+    try {
+      return this.descriptors.sync('read from the store', read);
+    } catch (error) {
+      throw this.failed('read of', error);
+    }
+  }
+
+  /** What fails for want of a descriptor is begun again, and nothing else. */
+  private async retried<T>(action: string, begin: () => Promise<T>): Promise<T> {
+    try {
+      return await begin();
+    } catch (error) {
+      if (!isOutOfDescriptors(error)) throw error;
+      return await this.descriptors.promised(action, begin);
+    }
+  }
+
   private failed(action: string, cause: unknown): KvorumError {
     if (KvorumError.is(cause)) return cause;
     const reason = cause instanceof Error ? cause.message : String(cause);
@@ -216,6 +274,11 @@ export class LevelStore implements OpenStore {
       cause,
     });
   }
+}
+
+/** Waits for the reads that use it; a store that is closed has ended it already. */
+function closeSnapshot(snapshot: Snapshot): void {
+  void snapshot.close().catch(() => undefined);
 }
 
 /** LevelDB throws at once when it is closed already; callers hear of every failure in one way. */

@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import type { Done } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';
 import type { OpenStore, Stores } from '../../kv/store.js';
-import { openLevelStore, type LevelStore } from './store.js';
+import { openLevelStore, storeFilesMax, type LevelStore } from './store.js';
+import { Descriptors } from '../disk/descriptors.js';
 import { syncFolder } from '../disk/node-disk.js';
 import { endOpening } from './opening-note.js';
 
@@ -20,6 +21,15 @@ interface Opened {
   closed: Promise<void> | undefined;
 }
 
+export interface LevelStoresOptions {
+  /** By default some of its own. Their owner closes them. */
+  readonly descriptors?: Descriptors;
+  /** Tables that one store keeps open. Default `storeFilesMax`. */
+  readonly filesMax?: number;
+  /** The system's, unless a test wants failures. */
+  readonly sync?: typeof syncFolder;
+}
+
 const storeName = /^db(-[1-9]\d*)?$/;
 const removedName = /^db(-[1-9]\d*)?\.removed$/;
 
@@ -27,15 +37,16 @@ export class LevelStores implements Stores {
   private readonly dataDirectory: string;
   /** Every store that was opened and whose folder is not free again. */
   private readonly opened = new Set<Opened>();
+  private readonly descriptors: Descriptors;
+  private readonly filesMax: number;
   private readonly sync: typeof syncFolder;
 
-  /**
-   * `dataDirectory` exists, and this process holds its lock (storage/folder/folder-lock.ts). `sync`: the
-   * system's, unless a test wants failures.
-   */
-  constructor(dataDirectory: string, sync = syncFolder) {
+  /** `dataDirectory` exists, and this process holds its lock (storage/folder/folder-lock.ts). */
+  constructor(dataDirectory: string, options: LevelStoresOptions = {}) {
     this.dataDirectory = dataDirectory;
-    this.sync = sync;
+    this.descriptors = options.descriptors ?? new Descriptors();
+    this.filesMax = options.filesMax ?? storeFilesMax;
+    this.sync = options.sync ?? syncFolder;
   }
 
   open(name: string, done: (error: Error | undefined, store: OpenStore | undefined) => void): void {
@@ -104,7 +115,7 @@ export class LevelStores implements Stores {
     await Promise.allSettled(closing);
     const directory = join(this.dataDirectory, name);
     const isNew = !existsSync(directory);
-    const store = await openLevelStore(directory);
+    const store = await openLevelStore(directory, { descriptors: this.descriptors, filesMax: this.filesMax });
     try {
       if (isNew) await this.syncNames();
     } catch (error) {
@@ -115,7 +126,8 @@ export class LevelStores implements Stores {
   }
 
   private async listAndClear(): Promise<string[]> {
-    const names = await readdir(this.dataDirectory);
+    const list = (): Promise<string[]> => readdir(this.dataDirectory);
+    const names = await this.descriptors.promised('list the stores', list);
     // A removal that a crash cut short after its rename.
     for (const name of names) if (removedName.test(name)) await this.removeFolder(name);
     return names.filter((name) => storeName.test(name)).sort();
@@ -132,12 +144,14 @@ export class LevelStores implements Stores {
   }
 
   private async removeFolder(name: string): Promise<void> {
-    await rm(join(this.dataDirectory, name), { recursive: true, force: true });
+    const remove = (): Promise<void> => rm(join(this.dataDirectory, name), { recursive: true, force: true });
+    await this.descriptors.promised(`remove ${name}`, remove);
   }
 
   private syncNames(): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.sync(this.dataDirectory, '.', (error) => (error === undefined ? resolve() : reject(error)));
+      const done: Done = (error) => (error === undefined ? resolve() : reject(error));
+      this.sync(this.dataDirectory, '.', done, this.descriptors);
     });
   }
 

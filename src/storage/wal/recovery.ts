@@ -145,6 +145,15 @@ class Recovery {
     this.files.clear();
   }
 
+  /** A log may have more segments than a process may have files: only that of the last batch is needed. */
+  private closeAllBut(kept: DiskFile): void {
+    for (const file of this.files) {
+      if (file === kept) continue;
+      file.closeSync();
+      this.files.delete(file);
+    }
+  }
+
   /** Opens a segment and takes in its batches, or, after the end of the log, checks that it holds none. */
   private readSegment(segmentNumber: number): void {
     const segment = this.openSegment(segmentNumber);
@@ -160,6 +169,7 @@ class Recovery {
       const lastIndex = batch.commit.lastIndex;
       const { path, seed } = segment;
       this.sealed.push({ number: segmentNumber, path, bytes: segment.file.sizeSync(), seed, lastIndex });
+      this.closeAllBut(segment.file);
       return;
     }
     if (this.lastBatch === undefined) {

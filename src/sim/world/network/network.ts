@@ -244,6 +244,16 @@ class NodeNetwork implements Network {
     return entry === undefined ? 0 : entry.connection.bufferedBytes(entry.endpoint);
   }
 
+  /** There is room for all of a virtual world. */
+  admit(): undefined {
+    return undefined;
+  }
+
+  addressOf(link: LinkId): string {
+    const entry = this.table.get(link);
+    return entry === undefined ? '' : otherEnd(entry.connection, entry.endpoint).hostName;
+  }
+
   close(link: LinkId, _reason: string): void {
     const entry = this.table.get(link);
     if (entry === undefined || !this.process.effective) return;
