@@ -100,6 +100,23 @@ export class KvorumError extends Error {
     this.retryable = errorCodes[code].retryable && this.outcome === 'none';
     this.details = options.details ?? {};
     Object.defineProperty(this, brand, { value: true });
+    // A copy by spreading has it too.
+    Object.defineProperty(this, 'message', { enumerable: true });
+  }
+
+  /** What matters of it, for `JSON.stringify`. */
+  toJSON(): Record<string, unknown> {
+    const { name, code, message, outcome, retryable, details, cause } = this;
+    const reason = cause instanceof Error ? cause.message : cause;
+    return {
+      name,
+      code,
+      message,
+      outcome,
+      retryable,
+      details,
+      ...(reason === undefined ? {} : { cause: reason }),
+    };
   }
 
   /** Whether `error` is a KvorumError, with the given code if one is given. */

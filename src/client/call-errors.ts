@@ -39,15 +39,19 @@ export function callError(error: KvorumError, request: EngineRequest): KvorumErr
   return withCodeInStack(made);
 }
 
-/** Why no leader could be reached by `connect`. `seen`: what became of each endpoint, in words. */
-export function connectError(failure: KvorumError, timeoutMs: number, seen: string): KvorumError {
-  const details = { ...failure.details, operation: 'connect', timeoutMs };
+/** Why no leader could be reached by `connect`. `seen`: what became of each endpoint. */
+export function connectError(
+  failure: KvorumError,
+  timeoutMs: number,
+  seen: { readonly words: string; readonly endpoints: Readonly<Record<string, string>> },
+): KvorumError {
+  const details = { ...failure.details, operation: 'connect', timeoutMs, endpoints: seen.endpoints };
   if (failure.code === 'ABORTED') {
     const message = 'connect was aborted before a leader answered';
     return withCodeInStack(new KvorumError('ABORTED', message, { details, cause: failure.cause }));
   }
   const message =
-    `no leader answered within ${timeoutMs} ms (${seen}); ` +
+    `no leader answered within ${timeoutMs} ms (${seen.words}); ` +
     `check the endpoints and that a majority of the nodes runs`;
   return withCodeInStack(new KvorumError('UNAVAILABLE', message, { details, cause: failure }));
 }

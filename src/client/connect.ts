@@ -51,9 +51,9 @@ export async function connect(options: ConnectOptions): Promise<KvorumClient> {
   if (lazy) return client;
   const failure = await reachLeader(engine, timeoutMs, signal);
   if (failure === undefined) return client;
-  const endpointsSeen = engine.describe();
+  const seen = { words: engine.describe(), endpoints: engine.reasons() };
   await client.close();
-  throw connectError(failure, timeoutMs, endpointsSeen);
+  throw connectError(failure, timeoutMs, seen);
 }
 
 /** Resolves with why it could not be reached. */

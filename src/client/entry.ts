@@ -6,6 +6,21 @@ import { asBuffer, copyBytes, fromByteString, type ByteString } from '../base/by
 import { KvorumError } from '../base/errors.js';
 import type { KeyRecord, Revision } from '../kv/commands.js';
 
+const beyondAscii = /[\x80-\xff]/;
+const strictDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** `{ name: text }`, or what is not UTF-8 as `{ nameBase64: … }`. */
+function printable(name: string, bytes: Uint8Array): Record<string, string> {
+  try {
+    return { [name]: strictDecoder.decode(bytes) };
+  } catch {
+    return { [`${name}Base64`]: asBuffer(bytes).toString('base64') };
+  }
+}
+
+/** Characters of a value that are shown when an entry is printed. */
+const shownCharactersMax = 200;
+
 export class Entry {
   readonly value: Uint8Array;
   /** Revision of the put that brought the key into being. */
@@ -16,11 +31,14 @@ export class Entry {
   readonly version: number;
   /** 0: no lease. */
   readonly leaseId: number;
+  /** The key as UTF-8 text; for keys that were given as strings. Bytes that are not UTF-8 become U+FFFD. */
+  readonly keyText: string;
   readonly #key: ByteString;
 
   constructor(record: KeyRecord) {
     const { key, value, createRevision, modRevision, version, leaseId } = record;
     this.#key = key;
+    this.keyText = beyondAscii.test(key) ? Buffer.from(key, 'latin1').toString('utf8') : key;
     // A decoded value is a view into the whole message it came in.
     this.value = value.byteLength === value.buffer.byteLength ? value : copyBytes(value);
     this.createRevision = createRevision;
@@ -32,11 +50,6 @@ export class Entry {
   /** The key's bytes. A new array at each call. */
   get key(): Uint8Array {
     return fromByteString(this.#key);
-  }
-
-  /** The key as UTF-8 text; for keys that were given as strings. Bytes that are not UTF-8 become U+FFFD. */
-  get keyText(): string {
-    return Buffer.from(this.#key, 'latin1').toString('utf8');
   }
 
   /** The value as UTF-8 text. Bytes that are not UTF-8 become U+FFFD. */
@@ -56,4 +69,24 @@ export class Entry {
       throw new KvorumError('INVALID_ARGUMENT', message, { cause: error });
     }
   }
+
+  /** For `JSON.stringify`: text, or what is not UTF-8 as base64 in `keyBase64`, `valueBase64`. */
+  toJSON(): Record<string, unknown> {
+    const { createRevision, modRevision, version, leaseId } = this;
+    const bytes = { ...printable('key', this.key), ...printable('value', this.value) };
+    return { ...bytes, createRevision, modRevision, version, leaseId };
+  }
+
+  /** How it is printed by `console.log`: as its JSON, with a long value cut off. */
+  [Symbol.for('nodejs.util.inspect.custom')](_depth: number, options: object, inspect: InspectValue): string {
+    const facts = this.toJSON();
+    for (const name of ['value', 'valueBase64']) {
+      const text = facts[name];
+      if (typeof text !== 'string' || text.length <= shownCharactersMax) continue;
+      facts[name] = `${text.slice(0, shownCharactersMax)}… (${this.value.length} bytes)`;
+    }
+    return `Entry ${inspect(facts, options)}`;
+  }
 }
+
+type InspectValue = (value: unknown, options: object) => string;

@@ -15,4 +15,8 @@ export class ConflictError extends KvorumError {
     super('CONFLICT', message, options);
     this.current = current;
   }
+
+  override toJSON(): Record<string, unknown> {
+    return { ...super.toJSON(), current: this.current };
+  }
 }

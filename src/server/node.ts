@@ -281,8 +281,14 @@ export class ServerNode {
     running?.replica.peerDown(peer);
   }
 
-  private serverHello(): ServerHello | undefined {
-    return this.phase === 'started' ? this.life.serverHello() : undefined;
+  /** Or why there is none yet. */
+  private serverHello(): ServerHello | string {
+    const hello = this.phase === 'started' ? this.life.serverHello() : undefined;
+    if (hello !== undefined) return hello;
+    const isForming = this.life.standing.kind === 'forming';
+    return isForming
+      ? 'this node is not part of a formed cluster yet: it waits for the other members'
+      : 'this node is starting: it reads its data, and serves when it has';
   }
 
   private createPeers(wake: () => void): Peers {

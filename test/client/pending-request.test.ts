@@ -228,7 +228,7 @@ describe.each(Object.entries(table))('a write that is %s', (_name, row) => {
     const { request } = prepared(row);
     const cancelled = givenUp(request, 'ABORTED', 'the call was aborted', undefined);
     expect(`${cancelled.code} ${cancelled.outcome}`).toBe(row.cancelled);
-    const late = timedOut(request, true, () => '');
+    const late = timedOut(request, true, { describe: () => '', reasons: () => ({}) });
     expect(`${late.code} ${late.outcome}`).toBe(row.timeout);
   });
 

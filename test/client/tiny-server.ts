@@ -17,6 +17,7 @@ export class TinyServer {
   losesAnswers = 0;
   port: number;
   connections = 0;
+  leaderId = 'n1';
   /** Answers nothing but hellos. */
   isMute = false;
   /** Called when answers have gone into the socket. */
@@ -65,7 +66,7 @@ export class TinyServer {
     switch (frame.kind) {
       case 'hello': {
         const members = [{ nodeId: 'n1', address: this.endpoint }];
-        const leader = { leaderId: 'n1', term: 1, clusterTimeMs: 0 };
+        const leader = { leaderId: this.leaderId, term: 1, clusterTimeMs: 0 };
         const own = { clusterId: 'c1', nodeId: 'n1', formatLevel: 1 };
         return { kind: 'hello', ...ownVersions, ...own, members, ...leader };
       }

@@ -91,7 +91,7 @@ export class ClientsWorld {
       timers: this.time.timers,
       limits: { requestsMax, streamsMax },
       streams: this.streams,
-      hello: () => this.hello,
+      hello: () => this.hello ?? 'this node is not part of a formed cluster yet',
       request: (caller, frame) => this.requests.push({ caller, frame }),
       wake: () => (this.isWoken = true),
     });

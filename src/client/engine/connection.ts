@@ -246,7 +246,9 @@ export class Connection implements LinkOwner, RequestCarrier {
       }
     } catch (error) {
       if (!KvorumError.is(error)) throw error;
-      this.fail(error);
+      const isStranger = error.code === 'PROTOCOL' && this.state === 'dialing';
+      const message = `not a kvorum node, or one of another version: ${error.message}`;
+      this.fail(isStranger ? new KvorumError('PROTOCOL', message, { cause: error }) : error);
     }
   }
 

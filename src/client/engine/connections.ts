@@ -136,14 +136,33 @@ export class Connections {
 
   /** What every address is doing, for messages to people. */
   describe(): string {
-    const parts: string[] = [];
+    return Object.entries(this.reasons())
+      .map(([address, reason]) => `${address}: ${reason}`)
+      .join('; ');
+  }
+
+  /** The same by address, for `details`. */
+  reasons(): Record<string, string> {
+    const reasons: Record<string, string> = {};
     for (const connection of this.byAddress.values()) {
-      const { address, state, lastError, noLeaderWords } = connection;
+      const { address, state, lastError } = connection;
       if (state === 'parked') continue;
-      const ready = noLeaderWords === '' ? 'connected' : `connected, no leader: ${noLeaderWords}`;
-      parts.push(`${address}: ${state === 'ready' ? ready : (lastError?.message ?? 'no answer yet')}`);
+      reasons[address] =
+        state === 'ready' ? this.standing(connection) : (lastError?.message ?? 'no answer yet');
     }
-    return parts.join('; ');
+    return reasons;
+  }
+
+  /** What a node that is connected says of the leader, and why that does not help. */
+  private standing({ nodeId, leaderId, noLeaderWords }: Connection): string {
+    if (leaderId === undefined) {
+      const fact = `connected to ${nodeId}, which knows no leader`;
+      return noLeaderWords === '' ? fact : `${fact}: ${noLeaderWords}`;
+    }
+    if (leaderId === nodeId) return `connected to ${nodeId}, which leads`;
+    const follows = `connected to ${nodeId}, which follows ${leaderId}`;
+    if (!this.endpointsOnly || this.readyTo(leaderId) !== undefined) return follows;
+    return `${follows}; ${leaderId} is not among the endpoints that answered, and only they may be used`;
   }
 
   // ---- what connections report

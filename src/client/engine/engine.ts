@@ -97,6 +97,11 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
     return this.connections.describe();
   }
 
+  /** The same by address. */
+  reasons(): Record<string, string> {
+    return this.connections.reasons();
+  }
+
   /** Milliseconds of the engine's own clock: what all deadlines are counted in. */
   nowMs(): number {
     return this.context.env.clock.nowMs();
@@ -362,10 +367,7 @@ export class ClientEngine implements ConnectionEvents, RequestOwner {
 
   onDeadline(request: PendingRequest): void {
     const { connections } = this;
-    this.giveUp(
-      request,
-      timedOut(request, connections.leader !== undefined, () => connections.describe()),
-    );
+    this.giveUp(request, timedOut(request, connections.leader !== undefined, connections));
   }
 
   onCancel(request: PendingRequest, cause: unknown): void {

@@ -5,6 +5,14 @@
 import { KvorumError, type ErrorCode, type Outcome } from '../../base/errors.js';
 import type { PendingRequest } from './pending-request.js';
 
+/** What every address is doing. */
+export interface DescribedConnections {
+  /** For messages to people. */
+  describe(): string;
+  /** By address, for `details`. */
+  reasons(): Record<string, string>;
+}
+
 /** The error of a call that nobody waits for any more. */
 export function givenUp(
   request: PendingRequest,
@@ -19,12 +27,16 @@ export function givenUp(
 
 /**
  * The error of a call whose time is over: OVERLOADED when nodes refused it as more than they can do,
- * UNAVAILABLE when nobody could be asked or do it, TIMEOUT when the answer did not come in time. `describe`:
- * what every address is doing.
+ * UNAVAILABLE when nobody could be asked or do it, TIMEOUT when the answer did not come in time.
  */
-export function timedOut(request: PendingRequest, leaderKnown: boolean, describe: () => string): KvorumError {
+export function timedOut(
+  request: PendingRequest,
+  leaderKnown: boolean,
+  connections: DescribedConnections,
+): KvorumError {
   const { cause, outcome, timeoutMs } = request;
-  const details = { timeoutMs, ...(cause === undefined ? {} : { cause: cause.code }) };
+  const endpoints = connections.reasons();
+  const details = { timeoutMs, endpoints, ...(cause === undefined ? {} : { cause: cause.code }) };
   const last = cause === undefined ? '' : `; last cause: ${cause.code}: ${cause.message}`;
   const tail = last + remark(outcome);
   if (request.state !== 'sent') {
@@ -34,7 +46,7 @@ export function timedOut(request: PendingRequest, leaderKnown: boolean, describe
     }
     if (!leaderKnown || cause?.code === 'UNAVAILABLE' || cause?.code === 'NOT_LEADER') {
       const fact = leaderKnown ? 'no node could do it' : 'no leader could be reached';
-      const message = `${fact} within ${timeoutMs} ms (${describe()})${tail}`;
+      const message = `${fact} within ${timeoutMs} ms (${connections.describe()})${tail}`;
       return new KvorumError('UNAVAILABLE', message, { outcome, details });
     }
   }

@@ -90,7 +90,9 @@ export class WebSocketClient implements ClientNetwork {
 
   private listen(link: LinkId, socket: WebSocket): void {
     let fault: string | undefined;
+    let isOpen = false;
     socket.on('open', () => {
+      isOpen = true;
       if (this.sockets.has(link)) this.handler?.onOpen(link);
     });
     socket.on('message', (data, isBinary) => {
@@ -99,11 +101,11 @@ export class WebSocketClient implements ClientNetwork {
         this.handler?.onMessage(link, data as Buffer);
         return;
       }
-      fault = 'the node sent text, which is not of the protocol';
+      fault = 'not a kvorum node: it sent text, which is not of the protocol';
       socket.terminate();
     });
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      fault ??= error.message === '' ? (error.code ?? 'connection failed') : error.message;
+      fault ??= faultOf(error, isOpen);
     });
     socket.on('close', (code, reason) => {
       this.living.delete(socket);
@@ -116,4 +118,16 @@ export class WebSocketClient implements ClientNetwork {
   private reportDrained(): void {
     for (const done of this.drained.splice(0)) done();
   }
+}
+
+/** What went wrong, for people. A server that is something else says so in many ways. */
+function faultOf({ message, code }: NodeJS.ErrnoException, isOpen: boolean): string {
+  const words = message === '' ? (code ?? 'connection failed') : message;
+  if (isOpen) return words;
+  const status = /^Unexpected server response: (\d+)$/.exec(words)?.[1];
+  if (status !== undefined) return `not a kvorum node: it answered with HTTP status ${status}`;
+  const isHandshake = code?.startsWith('HPE_') === true || /Sec-WebSocket|[Uu]pgrade/.test(words);
+  if (isHandshake) return `not a kvorum node: it does not answer as a WebSocket server (${words})`;
+  if (words !== 'socket hang up') return words;
+  return 'closed the connection before it greeted: not a kvorum node, or one that is stopping';
 }

@@ -38,8 +38,8 @@ export interface ClientsOptions {
   readonly report: Report<NodeEvent>;
   readonly timers: Timers;
   readonly limits: CallerLimits;
-  /** `undefined` until the cluster is formed: clients are sent away to come again. */
-  hello(): ServerHello | undefined;
+  /** Or why the node cannot serve yet: clients are sent away to come again. */
+  hello(): ServerHello | string;
   request(caller: Caller, frame: RequestFrame): void;
   readonly streams: Streams;
   /** There is something to send: call `flush` at the end of this turn. */
@@ -223,9 +223,7 @@ export class Clients {
     if (client.isGreeted) throw new KvorumError('PROTOCOL', 'a second hello on one connection');
     agreedProtocol(ownVersions, hello, 'this node', 'the client');
     const answer = this.options.hello();
-    if (answer === undefined) {
-      throw new KvorumError('UNAVAILABLE', 'this node is not part of a formed cluster yet');
-    }
+    if (typeof answer === 'string') throw new KvorumError('UNAVAILABLE', answer);
     if (hello.clusterId !== undefined && hello.clusterId !== answer.clusterId) {
       throw new KvorumError(
         'IDENTITY',
