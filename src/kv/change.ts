@@ -62,6 +62,7 @@ export class Change {
       hashLow,
       previousRevision: previous === undefined ? 0 : previous.modRevision,
       previousSub: previous === undefined ? 0 : previous.sub,
+      previousValueBytes: previous === undefined ? 0 : previous.valueBytes,
       clearsTombstone: previous !== undefined && this.mayLeaveTombstone(key, previous),
     });
   }
@@ -86,6 +87,7 @@ export class Change {
       hashLow,
       previousRevision: existing.modRevision,
       previousSub: existing.sub,
+      previousValueBytes: existing.valueBytes,
       clearsTombstone: false,
     });
   }

@@ -19,8 +19,8 @@ import {
   type RangePage,
   type RangeQuery,
 } from './reading/pages.js';
-import { futureRevision, readAt } from './reading/reads.js';
-import type { ScanSource } from './reading/scan.js';
+import { futureRevision, readAt, readWithin, type Heavy } from './reading/reads.js';
+import type { Pace, ScanSource } from './reading/scan.js';
 import { failureOf } from './records/failure.js';
 import {
   appliedKey,
@@ -37,6 +37,8 @@ import { Tables, type TableKinds, type TableName } from './tables/index.js';
 import { loadTables } from './tables/load.js';
 
 export type { EntryToApply } from './run.js';
+export type { Pace } from './reading/scan.js';
+export type { Heavy } from './reading/reads.js';
 export type { Counted, CountQuery, RangePage, RangeQuery } from './reading/pages.js';
 
 /** `done`: one result per command. `needs`: fetch the range, `provide` it, and apply the same entry again. */
@@ -56,6 +58,8 @@ export class StateMachine {
   private readonly executor: Executor;
   private readonly hashes = new StateHashes();
   private readonly scanSource: ScanSource;
+  /** For reads that nobody paces: on at once, but after the return. */
+  private readonly unpaced: Pace = (goOn) => this.store.fetchMany([], (error) => goOn(error));
   private run: Run | undefined;
   private loaded = false;
   // What readers see: the state after the last entry that was applied in full.
@@ -222,16 +226,33 @@ export class StateMachine {
   }
 
   /**
-   * One page of a range as of the call, or as of `query.revision`. `done` is never called before the return;
-   * it gets FUTURE_REVISION, CORRUPT or an error of the store (and then an empty page).
+   * As `getAt`, if it reads at most so many bytes of values and steps back only little; else `heavy`: then
+   * `range` reads the one key.
    */
-  range(query: RangeQuery, done: (error: Error | undefined, page: RangePage) => void): void {
-    readPage(this.scanSource, query, done);
+  getWithin(key: ByteString, revision: Revision, bytesMax: number): KeyRecord | undefined | Heavy {
+    if (revision > this.visibleRevision) throw futureRevision(revision, this.visibleRevision);
+    return readWithin(this.layers, key, revision === 0 ? this.visibleRevision : revision, bytesMax);
+  }
+
+  /**
+   * One page of a range as of the call, or as of `query.revision`. `done` is never called before the return;
+   * it gets FUTURE_REVISION, CORRUPT, an error of the store or of `pace` (and then an empty page).
+   */
+  range(
+    query: RangeQuery,
+    done: (error: Error | undefined, page: RangePage) => void,
+    pace: Pace = this.unpaced,
+  ): void {
+    readPage(this.scanSource, query, pace, done);
   }
 
   /** Counts the keys of a range as of the call, or as of `query.revision`. Errors as `range`. */
-  count(query: CountQuery, done: (error: Error | undefined, counted: Counted) => void): void {
-    countKeys(this.scanSource, query, done);
+  count(
+    query: CountQuery,
+    done: (error: Error | undefined, counted: Counted) => void,
+    pace: Pace = this.unpaced,
+  ): void {
+    countKeys(this.scanSource, query, pace, done);
   }
 
   /**

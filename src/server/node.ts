@@ -107,6 +107,7 @@ export class ServerNode {
       streams: this.streams,
       hello: () => this.serverHello(),
       request: (caller, frame) => this.replica?.request(caller, frame),
+      drained: () => this.replica?.reads.drained(),
       wake,
     });
     this.peers = this.createPeers(wake);

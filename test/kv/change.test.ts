@@ -31,6 +31,7 @@ describe('a change', () => {
       deleted: true,
       previousRevision: 1,
       previousSub: 0,
+      previousValueBytes: 1,
     });
     expect(layers.versionAtInMemory(1, 3)).toBeUndefined();
     expect([change.revision, change.count]).toEqual([1, 3]);
@@ -42,7 +43,12 @@ describe('a change', () => {
     change.put('a', bytes('3'), layers.head('a'));
     expect([change.revision, change.count]).toEqual([2, 1]);
     const again = { sub: 0, modRevision: 2, createRevision: 2, version: 1, clearsTombstone: true };
-    expect(layers.head('a')).toMatchObject({ ...again, previousRevision: 1, previousSub: 2 });
+    expect(layers.head('a')).toMatchObject({
+      ...again,
+      previousRevision: 1,
+      previousSub: 2,
+      previousValueBytes: 0,
+    });
   });
 
   it('goes into the state hash with every write and keeps the content hash', () => {

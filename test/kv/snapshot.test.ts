@@ -233,9 +233,15 @@ describe('the writer refuses', () => {
       leaseId: 0,
       valueBytes: 1,
       previousSub: 0,
+      previousValueBytes: 0,
       clearsTombstone: false,
     };
-    const record = (revision: number, previousRevision: number, deleted = false): StoreRecord => {
+    const record = (
+      revision: number,
+      previousRevision: number,
+      deleted = false,
+      previousBytes = previousRevision === 0 ? 0 : 1,
+    ): StoreRecord => {
       const [hashHigh, hashLow] = deleted
         ? hashDeletion('a', revision)
         : hashRecord('a', version.value, 1, revision, 1, 0);
@@ -243,6 +249,7 @@ describe('the writer refuses', () => {
         ...version,
         ...(deleted ? { value: bytes(''), createRevision: 0, version: 0 } : {}),
         ...{ modRevision: revision, previousRevision, deleted, hashHigh, hashLow },
+        previousValueBytes: previousBytes,
       });
       return { key: versionKey(revision, 0), value };
     };
@@ -253,7 +260,9 @@ describe('the writer refuses', () => {
     // Within a batch, and a tombstone of what is not there.
     expect(refused(record(1, 0), record(2, 0)).message).toMatch(/replaces 0\.0, but .* is 1\.0/);
     expect(refused(record(1, 0, true)).message).toMatch(/replaces 0\.0, but .* is 0\.0/);
-    expect(refused(record(1, 0), record(2, 1, true), record(3, 2, true)).message).toMatch(/replaces 2\.0/);
+    expect(refused(record(1, 0), record(2, 1, true), record(3, 2, true, 0)).message).toMatch(/replaces 2\.0/);
+    // What it says of the value before it must be so.
+    expect(refused(record(1, 0), record(2, 1, false, 7)).code).toBe('CORRUPT');
     // In the store.
     const staging = new FakeStore();
     const writer = prepared(staging);

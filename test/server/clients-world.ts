@@ -5,7 +5,7 @@ import type { LinkId, Network } from '../../src/base/env.js';
 import type { KvorumError } from '../../src/base/errors.js';
 import { anonymous, type AnswerFrame, type Caller } from '../../src/server/front/caller.js';
 import type { NodeEvent } from '../../src/server/events.js';
-import { Clients, type RequestFrame } from '../../src/server/front/clients.js';
+import { Clients, type ClientsOptions, type RequestFrame } from '../../src/server/front/clients.js';
 import { Streams } from '../../src/server/front/streams.js';
 import { decodeServerFrames } from '../../src/wire/clients/answer-codec.js';
 import { encodeClientFrames } from '../../src/wire/clients/request-codec.js';
@@ -20,6 +20,7 @@ export class FakeCaller implements Caller {
   readonly principal = anonymous;
   readonly limits = { requestsMax: 1_000, streamsMax: 10 };
   isGone = false;
+  roomBytes = 65_536;
   readonly cancelled = new Set<number>();
   readonly answers: AnswerFrame[] = [];
 
@@ -75,7 +76,7 @@ export class ClientsWorld {
   /** Something asked for the end of the turn. */
   isWoken = false;
 
-  constructor(limits: Partial<WorldLimits> = {}) {
+  constructor(limits: Partial<WorldLimits> = {}, request?: ClientsOptions['request']) {
     const { requestsMax, streamsMax, nodeStreamsMax } = { ...defaultLimits, ...limits };
     this.streams = new Streams({
       topics: { numbers: this.numbers, held: this.held },
@@ -91,8 +92,9 @@ export class ClientsWorld {
       timers: this.time.timers,
       limits: { requestsMax, streamsMax },
       streams: this.streams,
+      drained: () => undefined,
       hello: () => this.hello ?? 'this node is not part of a formed cluster yet',
-      request: (caller, frame) => this.requests.push({ caller, frame }),
+      request: request ?? ((caller, frame) => this.requests.push({ caller, frame })),
       wake: () => (this.isWoken = true),
     });
   }

@@ -76,15 +76,22 @@ describe('reads', () => {
     for (let id = 1; id <= 200; id++) reads.submit(leaving, count(id));
     reads.submit(staying, count(1_000));
     settle();
-    expect(open.length).toBe(64);
-    leaving.isGone = true;
-    open.shift()?.(undefined, { revision: 7, count: 0 });
+    // So many of one caller, and the other has its turn.
+    expect(open.length).toBe(5);
+    for (let id = 1_001; id <= 1_003; id++) reads.submit(staying, count(id));
     settle();
-    expect(open.length).toBe(64);
-    open.pop()?.(undefined, { revision: 7, count: 0 });
-    expect(answered.filter(({ requestId }) => requestId === 1_000)).toEqual([
-      { requestId: 1_000, kind: 'counted' },
-    ]);
+    expect(open.length).toBe(8);
+    reads.submit(staying, count(1_004));
+    leaving.isGone = true;
+    for (let ended = 0; ended < 4; ended++) open.shift()?.(undefined, { revision: 7, count: 0 });
+    settle();
+    while (open.length > 0) {
+      open.pop()?.(undefined, { revision: 7, count: 0 });
+      settle();
+    }
+    expect(answered.filter(({ requestId }) => requestId >= 1_000).length).toBe(5);
+    expect(answered.length).toBe(205);
+    expect(reads.pendingReads).toBe(0);
   });
 
   test('reads of one connection that wait for a revision leave places to others', () => {

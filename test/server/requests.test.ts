@@ -22,9 +22,9 @@ function world(getAt: (key: string) => undefined) {
   const proposals = new Proposals({ pendingCommandsMax: 100, pendingCommandBytesMax: 1_000_000 });
   const requests = new Requests({
     proposals,
-    reads: {} as Reads,
+    reads: { readNow: getAt } as unknown as Reads,
+    clock: new VirtualTime().clock,
     refuseWrite: () => undefined,
-    getAt: (key) => getAt(key),
     statuses: {} as Statuses,
     raiseFormat: () => undefined,
     damaged: (error) => damaged.push(error),

@@ -5,7 +5,7 @@ import type { ByteString } from '../../base/bytes.js';
 import type { Done } from '../../base/env.js';
 import type { KeyRecord, Revision } from '../commands.js';
 import { futureRevision, toKeyOnly, toRecord } from './reads.js';
-import { scan, type ScanPlan, type ScanSource, type Visit } from './scan.js';
+import { scan, type Pace, type ScanPlan, type ScanSource, type Visit } from './scan.js';
 import type { Head, Version } from '../records/schema.js';
 
 export interface RangeQuery {
@@ -46,25 +46,28 @@ export interface Counted {
   readonly count: number;
 }
 
-const sliceKeysMax = 1_000;
+/** Decoding so many takes far less than a slice of the loop. */
+const sliceKeysMax = 500;
 const countBatchBytes = 1_048_576;
 
 /** See `StateMachine.range`. */
 export function readPage(
   source: ScanSource,
   query: RangeQuery,
+  pace: Pace,
   done: (error: Error | undefined, page: RangePage) => void,
 ): void {
   const page = new Page(source, query);
   const finish = (error: Error | undefined): void => done(error, page.answer(error));
   if (page.revision > source.newestRevision()) return refuseFuture(source, page.revision, finish);
-  scan(source, page.plan(), page.visit, finish);
+  scan(source, page.plan(pace), page.visit, finish);
 }
 
 /** See `StateMachine.count`. */
 export function countKeys(
   source: ScanSource,
   query: CountQuery,
+  pace: Pace,
   done: (error: Error | undefined, counted: Counted) => void,
 ): void {
   const revision = query.revision === 0 ? source.newestRevision() : query.revision;
@@ -75,10 +78,10 @@ export function countKeys(
     span: { start: query.start, end: query.end },
     reverse: false,
     revision,
-    values: false,
+    wants: 'nothing',
     sliceKeys: sliceKeysMax,
     batchBytes: countBatchBytes,
-    holdThroughout: false,
+    pace,
   };
   const visit: Visit = () => {
     count++;
@@ -101,17 +104,17 @@ class Page {
     this.recordsMax = Math.min(query.limit, query.pageRecordsMax);
   }
 
-  plan(): ScanPlan {
+  plan(pace: Pace): ScanPlan {
     const { start, end, reverse, keysOnly, pageBytesMax } = this.query;
     return {
       span: { start, end },
       reverse,
       revision: this.revision,
-      values: !keysOnly,
+      wants: keysOnly ? 'heads' : 'values',
       // One more than wanted tells whether there is more.
       sliceKeys: Math.min(this.recordsMax + 1, sliceKeysMax),
       batchBytes: pageBytesMax,
-      holdThroughout: true,
+      pace,
     };
   }
 

@@ -28,6 +28,39 @@ export function readAt(layers: Layers, key: ByteString, revision: Revision): Key
   return version.deleted ? undefined : toRecord(version);
 }
 
+/** More than a read may take at once: it is to be done in pieces, in its turn. */
+export type Heavy = 'heavy';
+
+/** Steps back along a key's history that a point read takes at once. */
+const stepsMax = 8;
+
+/**
+ * As `readAt`, unless that would read more than so many bytes of values, or step back far: what it costs is
+ * known before it is read.
+ */
+export function readWithin(
+  layers: Layers,
+  key: ByteString,
+  revision: Revision,
+  bytesMax: number,
+): KeyRecord | undefined | Heavy {
+  const head = layers.head(key);
+  if (head === undefined) return undefined;
+  if (head.modRevision <= revision && head.deleted) return undefined;
+  let bytes = head.valueBytes;
+  if (bytes > bytesMax) return 'heavy';
+  let version = layers.version(key, head.modRevision, head.sub);
+  if (head.modRevision <= revision) return toRecord(verified(head, version));
+  for (let steps = 0; version.modRevision > revision; steps++) {
+    const { previousRevision, previousSub } = version;
+    if (previousRevision === 0) return undefined;
+    bytes += version.previousValueBytes;
+    if (bytes > bytesMax || steps >= stepsMax) return 'heavy';
+    version = layers.version(key, previousRevision, previousSub);
+  }
+  return version.deleted ? undefined : toRecord(version);
+}
+
 /**
  * The current version of a key. Its bytes were compared with their check when they were read; now they are
  * with the hash in the key's own record: a store may have lost the newest of one of them. Throws CORRUPT.

@@ -29,8 +29,10 @@ export function checkOfVersion(
   deleted: boolean,
   previousRevision: Revision,
   previousSub: number,
+  previousValueBytes: number,
 ): number {
   const hash = new Hash64(hashHigh, hashLow).number(previousRevision).number(previousSub);
+  hash.number(previousValueBytes);
   // The length, which says where the key ends and the value begins; below 0 for a deletion, whatever its key.
   return hash.number(deleted ? -key.length - 1 : key.length).words()[1];
 }

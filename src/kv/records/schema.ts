@@ -15,7 +15,7 @@ import { checkBytes, isSealed, sealRecord } from './record-check.js';
 import type { StoreRange } from '../store.js';
 
 /** Raised when the meaning of any record changes. A store of a newer version is refused. */
-export const storeFormatVersion = 3;
+export const storeFormatVersion = 4;
 
 /** The newest state of a key, or of its deletion: all that `L/` or `T/` tells. */
 export interface Head {
@@ -42,6 +42,8 @@ export interface Version extends Head {
   /** The version or tombstone of the same key before this one; 0 when there is none. */
   readonly previousRevision: Revision;
   readonly previousSub: number;
+  /** Length of its value: what reading it costs is known before it is read. */
+  readonly previousValueBytes: number;
   /** Only in memory: its group must remove a `T/` of the key, which an earlier group may have written. */
   readonly clearsTombstone: boolean;
 }

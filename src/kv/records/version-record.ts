@@ -13,17 +13,19 @@ import { hashDeletion, hashRecord } from '../state-hash.js';
 //    0  1  kind               21  8  version
 //    1  8  previousRevision   29  8  leaseId
 //    9  4  previousSub        37  2  length of the key, bytes
-//   13  8  createRevision     39  4  check              43  key, then value to the end
+//   13  8  createRevision     39  4  previousValueBytes
+//                             43  4  check              47  key, then value to the end
 const kindPut = 1;
 const kindDelete = 2;
 /** Length of a record without key and value. */
-const versionHeaderBytes = 39 + checkBytes;
-const versionCheckOffset = 39;
+const versionHeaderBytes = 43 + checkBytes;
+const versionCheckOffset = 43;
 const noBytes = Buffer.alloc(0);
 
 /** The key has at most 65,535 bytes, which `kvLimits` guarantees. The value is copied. */
 export function encodeVersion(version: Version): Uint8Array {
-  const { key, value, hashHigh, hashLow, deleted, previousRevision, previousSub } = version;
+  const { key, value, hashHigh, hashLow, deleted } = version;
+  const { previousRevision, previousSub, previousValueBytes } = version;
   const bytes = Buffer.allocUnsafe(versionHeaderBytes + key.length + value.length);
   bytes[0] = version.deleted ? kindDelete : kindPut;
   writeNumber(bytes, version.previousRevision, 1);
@@ -32,7 +34,9 @@ export function encodeVersion(version: Version): Uint8Array {
   writeNumber(bytes, version.version, 21);
   writeNumber(bytes, version.leaseId, 29);
   bytes.writeUInt16BE(key.length, 37);
-  const check = checkOfVersion(key, [hashHigh, hashLow], deleted, previousRevision, previousSub);
+  bytes.writeUInt32BE(previousValueBytes, 39);
+  const hash: readonly [number, number] = [hashHigh, hashLow];
+  const check = checkOfVersion(key, hash, deleted, previousRevision, previousSub, previousValueBytes);
   bytes.writeUInt32BE(check, versionCheckOffset);
   bytes.write(key, versionHeaderBytes, 'latin1');
   if (value.length > 0) bytes.set(value, versionHeaderBytes + key.length);
@@ -63,13 +67,14 @@ export function decodeVersion(
   // Numbers of 2^53 or more, which are never written, are found by the check as all else is.
   const previousRevision = numberAt(bytes, 1);
   const previousSub = bytes.readUInt32BE(9);
+  const previousValueBytes = bytes.readUInt32BE(39);
   const createRevision = numberAt(bytes, 13);
   const version = numberAt(bytes, 21);
   const leaseId = numberAt(bytes, 29);
   const hash = deleted
     ? hashDeletion(key, revision)
     : hashRecord(key, value, createRevision, revision, version, leaseId);
-  const check = checkOfVersion(key, hash, deleted, previousRevision, previousSub);
+  const check = checkOfVersion(key, hash, deleted, previousRevision, previousSub, previousValueBytes);
   const isEmpty = createRevision + version + leaseId + value.length === 0;
   if (bytes.readUInt32BE(versionCheckOffset) !== check || (deleted && !isEmpty)) {
     const name = JSON.stringify(key.slice(0, 100));
@@ -90,6 +95,7 @@ export function decodeVersion(
     value,
     previousRevision,
     previousSub,
+    previousValueBytes,
     clearsTombstone: false,
   };
 }

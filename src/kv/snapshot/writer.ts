@@ -175,6 +175,7 @@ export class SnapshotWriter {
     const isContinued =
       version.previousRevision === (replaced?.modRevision ?? 0) &&
       version.previousSub === (replaced?.sub ?? 0) &&
+      version.previousValueBytes === (replaced?.valueBytes ?? 0) &&
       !(deleted && (replaced === undefined || replaced.deleted));
     if (!isContinued) {
       const from = `${version.previousRevision}.${version.previousSub}`;

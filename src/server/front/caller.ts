@@ -32,6 +32,11 @@ export interface Caller {
   readonly limits: CallerLimits;
   /** Nobody is there any more: what is answered is dropped. */
   readonly isGone: boolean;
+  /**
+   * Bytes that its connection may be given now; 0 or less: none until it has drained. What was answered in
+   * this turn is not counted yet.
+   */
+  readonly roomBytes: number;
   /** The caller does not wait for this request any more. */
   isCancelled(requestId: number): boolean;
   /**

@@ -42,6 +42,8 @@ export interface ClientsOptions {
   hello(): ServerHello | string;
   request(caller: Caller, frame: RequestFrame): void;
   readonly streams: Streams;
+  /** A connection has room again. */
+  drained(): void;
   /** There is something to send: call `flush` at the end of this turn. */
   wake(): void;
 }
@@ -131,7 +133,9 @@ export class Clients {
   /** What was sent over the link has left. */
   drained(link: LinkId): void {
     const client = this.byLink.get(link);
-    if (client !== undefined) this.options.streams.drained(client);
+    if (client === undefined) return;
+    this.options.streams.drained(client);
+    this.options.drained();
   }
 
   receive(link: LinkId, message: Uint8Array): void {

@@ -4,13 +4,16 @@
 
 import { assertNever } from '../../base/assert.js';
 import type { Clock, Millis, TimerHandle, Timers } from '../../base/env.js';
+import type { ByteString } from '../../base/bytes.js';
 import { KvorumError } from '../../base/errors.js';
-import type { StateMachine } from '../../kv/state-machine.js';
+import type { KeyRecord, Revision } from '../../kv/commands.js';
+import type { Heavy, Pace, StateMachine } from '../../kv/state-machine.js';
 import type { ConfirmedRead } from '../../raft/io.js';
 import type { LogIndex } from '../../raft/types.js';
 import { wireLimits } from '../../wire/limits.js';
 import type { CountRequest, GetRequest, RangeRequest } from '../../wire/clients/requests.js';
 import { errorAnswer, isDamage, type AnswerFrame, type Caller } from './caller.js';
+import { HeavyReads } from './heavy-reads.js';
 
 export type ReadFrame = GetRequest | RangeRequest | CountRequest;
 
@@ -36,6 +39,27 @@ interface Behind {
   readonly round: Round;
 }
 
+/** A read of one key on behalf of any request. */
+export interface LaterRead {
+  readonly caller: Caller;
+  readonly requestId: number;
+  readonly deadlineMs: Millis;
+  readonly key: ByteString;
+  /** 0: now. */
+  readonly revision: Revision;
+  /** Called once: with the record at the revision that was read, or with why there is none. */
+  give(error: Error | undefined, revision: Revision, record: KeyRecord | undefined): void;
+}
+
+/** A range that is one key. */
+const onePage = {
+  limit: 1,
+  reverse: false,
+  keysOnly: false,
+  pageRecordsMax: 1,
+  pageBytesMax: wireLimits.pageBytesMax,
+} as const;
+
 export interface ReadsOptions {
   readonly stateMachine: StateMachine;
   readonly clock: Clock;
@@ -50,8 +74,12 @@ export interface ReadsOptions {
   wake(): void;
 }
 
-/** Ranges being fetched at once: each may hold a page in memory. */
-const rangesInProgressMax = 64;
+/**
+ * A value up to this size is read for its answer at once, and so much of values in one turn; whatever is more
+ * waits for its turn, and for room in its connection.
+ */
+const smallValueBytes = 16_384;
+const turnValueBytesMax = 1_048_576;
 
 /**
  * Reads that wait for a revision this node has not reached: they must not use up the places of all others.
@@ -81,8 +109,9 @@ export class Reads {
   private readonly revisionWaitersOf = new Map<Caller, number>();
   private ready: Read[] = [];
   private readyPosition = 0;
-  private rangesInProgress = 0;
-  private rangesQueued: Read[] = [];
+  private readonly heavyReads: HeavyReads;
+  /** Left of `turnValueBytesMax` in this turn. */
+  private turnRoomBytes = turnValueBytesMax;
   private pending = 0;
   /**
    * When the newest round that this node's state has reached was begun: its state is at least as new as
@@ -97,6 +126,7 @@ export class Reads {
   constructor(options: ReadsOptions) {
     this.options = options;
     this.lastRequestId = options.firstRequestId;
+    this.heavyReads = new HeavyReads(options);
   }
 
   get pendingReads(): number {
@@ -125,6 +155,8 @@ export class Reads {
 
   /** Begins one ReadIndex round for all reads gathered in this turn. */
   flush(): void {
+    this.turnRoomBytes = turnValueBytesMax;
+    this.heavyReads.roomMayHaveCome();
     if (this.gathered.length === 0 || this.halted) return;
     const round: Round = { reads: this.gathered, startedMs: this.options.clock.nowMs() };
     this.gathered = [];
@@ -178,8 +210,14 @@ export class Reads {
     this.schedule();
   }
 
+  /** A connection has room again. */
+  drained(): void {
+    this.heavyReads.roomMayHaveCome();
+  }
+
   halt(): void {
     this.halted = true;
+    this.heavyReads.halt();
     if (this.revisionTimer !== undefined) this.options.timers.clear(this.revisionTimer);
     if (this.waitingTimer !== undefined) this.options.timers.clear(this.waitingTimer);
   }
@@ -287,53 +325,86 @@ export class Reads {
       this.executeGet(read, frame);
       return;
     }
-    if (this.rangesInProgress >= rangesInProgressMax) {
-      this.rangesQueued.push(read);
-      return;
-    }
     this.executeScan(read, frame);
   }
 
+  /** What of a value may be read at once; more waits for its turn. */
+  readNow(key: ByteString, revision: Revision): KeyRecord | undefined | Heavy {
+    const bytesMax = Math.min(smallValueBytes, this.turnRoomBytes);
+    const record = this.options.stateMachine.getWithin(key, revision, bytesMax);
+    if (record === undefined || record === 'heavy') return record;
+    if (this.turnRoomBytes === turnValueBytesMax) this.options.wake();
+    this.turnRoomBytes -= record.value.length;
+    return record;
+  }
+
+  /** One key at a revision, for which `readNow` had no room, to whoever it is for. */
+  readLater(asked: LaterRead): void {
+    this.heavyReads.add({
+      caller: asked.caller,
+      requestId: asked.requestId,
+      deadlineMs: asked.deadlineMs,
+      begin: (pace, ended) => {
+        const query = { ...onePage, start: asked.key, end: `${asked.key}\x00`, revision: asked.revision };
+        this.options.stateMachine.range(
+          query,
+          (error, page) => {
+            if (!this.halted) asked.give(error, page.revision, page.records[0]);
+            ended();
+          },
+          pace,
+        );
+      },
+      refuse: (error) => asked.give(error, 0, undefined),
+    });
+  }
+
   private executeGet(read: Read, frame: GetRequest): void {
-    const { stateMachine } = this.options;
+    const { caller, deadlineMs } = read;
+    const { requestId, key } = frame;
     try {
-      const record =
-        frame.revision === 0 ? stateMachine.get(frame.key) : stateMachine.getAt(frame.key, frame.revision);
-      const revision = frame.revision === 0 ? stateMachine.revision : frame.revision;
-      this.finish(read, { kind: 'got', requestId: frame.requestId, revision, record });
+      const record = this.readNow(key, frame.revision);
+      const revision = frame.revision === 0 ? this.options.stateMachine.revision : frame.revision;
+      if (record !== 'heavy') {
+        this.finish(read, { kind: 'got', requestId, revision, record });
+        return;
+      }
+      const give: LaterRead['give'] = (error, at, later) => {
+        if (error !== undefined) this.finish(read, refused(frame, error));
+        else this.finish(read, { kind: 'got', requestId, revision: at, record: later });
+      };
+      this.readLater({ caller, requestId, deadlineMs, key, revision: frame.revision, give });
     } catch (error) {
       this.finish(read, refused(frame, error));
     }
   }
 
   private executeScan(read: Read, frame: RangeRequest | CountRequest): void {
-    this.rangesInProgress++;
-    const done = (answer: ReadAnswer): void => {
-      this.rangesInProgress--;
-      if (this.halted) return;
-      this.finish(read, answer);
-      // The next ones may end at once (their client is gone): go on until the places are taken.
-      while (this.rangesInProgress < rangesInProgressMax) {
-        const next = this.rangesQueued.shift();
-        if (next === undefined) break;
-        this.execute(next);
-      }
-    };
-    try {
-      this.scan(frame, done);
-    } catch (error) {
-      done(refused(frame, error));
-    }
+    this.heavyReads.add({
+      caller: read.caller,
+      requestId: frame.requestId,
+      deadlineMs: read.deadlineMs,
+      begin: (pace, ended) =>
+        this.scan(frame, pace, (answer) => {
+          if (!this.halted) this.finish(read, answer);
+          ended();
+        }),
+      refuse: (error) => this.finish(read, refused(frame, error)),
+    });
   }
 
-  private scan(frame: RangeRequest | CountRequest, done: (answer: ReadAnswer) => void): void {
+  private scan(frame: RangeRequest | CountRequest, pace: Pace, done: (answer: ReadAnswer) => void): void {
     const { stateMachine } = this.options;
     const { requestId, start, end, revision } = frame;
     if (frame.kind === 'count') {
-      stateMachine.count({ start, end, revision }, (error, counted) => {
-        if (error !== undefined) done(refused(frame, error));
-        else done({ kind: 'counted', requestId, revision: counted.revision, count: counted.count });
-      });
+      stateMachine.count(
+        { start, end, revision },
+        (error, counted) => {
+          if (error !== undefined) done(refused(frame, error));
+          else done({ kind: 'counted', requestId, revision: counted.revision, count: counted.count });
+        },
+        pace,
+      );
       return;
     }
     const { limit, reverse, keysOnly } = frame;
@@ -345,6 +416,7 @@ export class Reads {
         else
           done({ kind: 'page', requestId, revision: page.revision, records: page.records, more: page.more });
       },
+      pace,
     );
   }
 

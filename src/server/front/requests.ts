@@ -4,8 +4,8 @@
 
 import { assertNever } from '../../base/assert.js';
 import { KvorumError } from '../../base/errors.js';
-import type { ByteString } from '../../base/bytes.js';
-import { kvLimits, type ClientCommand, type CommandResult, type KeyRecord } from '../../kv/commands.js';
+import type { Clock } from '../../base/env.js';
+import { kvLimits, type ClientCommand, type CommandResult } from '../../kv/commands.js';
 import { soleKeyOf } from '../../kv/operations/index.js';
 import { decodeClientCommand } from '../../wire/commands/command-codec.js';
 import type { ErrorAnswer, WriteAnswer } from '../../wire/clients/answers.js';
@@ -14,16 +14,16 @@ import { errorAnswer, isDamage, type Caller } from './caller.js';
 import type { RequestFrame } from './clients.js';
 import type { PendingWrite, Proposals } from './proposals.js';
 import { unsupported } from './level-check.js';
-import type { Reads } from './reads.js';
+import type { LaterRead, Reads } from './reads.js';
 import type { Statuses } from './statuses.js';
 
 export interface RequestsOptions {
   readonly proposals: Proposals;
   readonly reads: Reads;
+  readonly clock: Clock;
   readonly statuses: Statuses;
   /** Why writes cannot be taken now; `undefined` when they can. */
   refuseWrite(command: ClientCommand): KvorumError | undefined;
-  getAt(key: ByteString, revision: number): KeyRecord | undefined;
   /** Answers when the level is raised, or why it is not. */
   raiseFormat(caller: Caller, frame: RaiseFormatRequest): void;
   /** The store is damaged: the node may answer for nothing any more. */
@@ -37,6 +37,9 @@ export interface RequestsOptions {
  * log.
  */
 const turnRaisesMax = 4;
+
+/** How long the answer to a conflict waits for its turn, and for its client to read what came before. */
+const conflictWaitMsMax = 5_000;
 
 export class Requests {
   private readonly options: RequestsOptions;
@@ -72,7 +75,8 @@ export class Requests {
    * applied, which must not notice when an answer cannot be made.
    */
   answerWrite(write: PendingWrite, result: CommandResult | undefined): void {
-    write.caller.answer(this.answerTo(write, result));
+    const answer = this.answerTo(write, result);
+    if (answer !== undefined) write.caller.answer(answer);
   }
 
   /** The write cannot be followed up here. `sent`: it is in the log and may yet take effect. */
@@ -124,7 +128,11 @@ export class Requests {
     }
   }
 
-  private answerTo(write: PendingWrite, result: CommandResult | undefined): WriteAnswer | ErrorAnswer {
+  /** `undefined`: it follows when there is room for it. */
+  private answerTo(
+    write: PendingWrite,
+    result: CommandResult | undefined,
+  ): WriteAnswer | ErrorAnswer | undefined {
     const { requestId } = write;
     if (result === undefined) {
       return errorAnswer(requestId, 'NOT_LEADER', 'the write lost its place to another leader');
@@ -132,26 +140,51 @@ export class Requests {
     try {
       return this.verdictOn(write, result);
     } catch (error) {
-      if (KvorumError.is(error) && isDamage(error)) this.options.damaged(error);
-      const reason = error instanceof Error ? error.message : String(error);
-      const message = `the write was decided, and its answer cannot be made: ${reason}`;
-      return errorAnswer(requestId, KvorumError.is(error) ? error.code : 'INTERNAL', message, 'unknown');
+      return this.unanswerable(requestId, error);
     }
   }
 
-  private verdictOn(write: PendingWrite, result: CommandResult): WriteAnswer | ErrorAnswer {
+  private unanswerable(requestId: number, error: unknown): ErrorAnswer {
+    if (KvorumError.is(error) && isDamage(error)) this.options.damaged(error);
+    const reason = error instanceof Error ? error.message : String(error);
+    const message = `the write was decided, and its answer cannot be made: ${reason}`;
+    return errorAnswer(requestId, KvorumError.is(error) ? error.code : 'INTERNAL', message, 'unknown');
+  }
+
+  /**
+   * The condition did not hold. The key is told as it was when that was judged, at `revision`: the same answer
+   * for the first and for every repeated request. A large value is read when there is room for it.
+   */
+  private conflictAnswer(write: PendingWrite, result: CommandResult): WriteAnswer | undefined {
+    const { caller, requestId, command } = write;
+    const { revision, count } = result;
+    const key = soleKeyOf(command.operation);
+    const current = key === undefined ? undefined : this.options.reads.readNow(key, revision);
+    const code = 'CONFLICT' as const;
+    if (current !== 'heavy') return { kind: 'written', requestId, code, revision, count, current };
+    const give: LaterRead['give'] = (error, _at, record) => {
+      if (error === undefined) {
+        caller.answer({ kind: 'written', requestId, code, revision, count, current: record });
+      } else if (KvorumError.is(error) && !isDamage(error)) {
+        // Not executed, which stays so: whoever asks again gets the answer.
+        caller.answer(errorAnswer(requestId, 'OVERLOADED', `a conflict: ${error.message}`));
+      } else {
+        caller.answer(this.unanswerable(requestId, error));
+      }
+    };
+    const deadlineMs = this.options.clock.nowMs() + conflictWaitMsMax;
+    this.options.reads.readLater({ caller, requestId, deadlineMs, key: key ?? '', revision, give });
+    return undefined;
+  }
+
+  private verdictOn(write: PendingWrite, result: CommandResult): WriteAnswer | ErrorAnswer | undefined {
     const { requestId, command } = write;
     const { code, revision, count } = result;
     switch (code) {
       case 'OK':
         return { kind: 'written', requestId, code, revision, count, current: undefined };
-      case 'CONFLICT': {
-        const { operation } = command;
-        // Judged at `revision`: the same answer for the first and for every repeated request.
-        const key = soleKeyOf(operation);
-        const current = key === undefined ? undefined : this.options.getAt(key, revision);
-        return { kind: 'written', requestId, code, revision, count, current };
-      }
+      case 'CONFLICT':
+        return this.conflictAnswer(write, result);
       case 'TOO_LARGE': {
         const message =
           `the command touches ${count} keys or more, the limit is ${kvLimits.commandKeysMax} keys and ` +

@@ -14,8 +14,6 @@ import { isDamage, type Caller } from './caller.js';
 
 /** A caller that reads streams. */
 export interface StreamCaller extends Caller {
-  /** Bytes that its connection may be given now; 0 or less: there is none until `Streams.drained`. */
-  readonly roomBytes: number;
   /** Takes frames in order. Never throws, and asks for no answer. */
   give(frames: readonly (StreamData | StreamEnd)[]): void;
 }

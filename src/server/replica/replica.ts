@@ -368,12 +368,11 @@ export class Replica implements LoopSink {
   }
 
   private createRequests(): Requests {
-    const { stateMachine } = this.context;
     return new Requests({
       proposals: this.proposals,
       reads: this.reads,
       refuseWrite: (command) => this.refuseWrite(command),
-      getAt: (key, revision) => stateMachine.getAt(key, revision),
+      clock: this.context.env.clock,
       statuses: this.statuses,
       raiseFormat: (caller, frame) => this.formatRaise.request(caller, frame),
       damaged: (error) => this.context.fail(error),
