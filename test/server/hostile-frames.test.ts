@@ -84,7 +84,10 @@ describe('thousands of frames in one message', () => {
       for (let more = 0; more < 100; more++) turn();
       // What the connection holds of answers is bounded too: a few large ones, and small ones for the rest.
       expect(door.buffered.get(1) ?? 0).toBeLessThan(8 * mebibyte);
-      expect(node.store.bytesRead - bytesRead).toBeLessThan(16 * mebibyte);
+      // Four at once, each with three newer versions on its way; a count brings nothing, and goes on in pieces.
+      const isLong = kind === 'count';
+      if (!isLong) expect(node.store.bytesRead - bytesRead).toBeLessThan(20 * mebibyte);
+      expect(node.store.bytesAtOnceMax).toBeLessThan(2 * mebibyte);
       expect(node.statusesMade).toBeLessThanOrEqual(turns + 100);
       expect(node.raises).toBeLessThanOrEqual(4);
       expect(node.machine.keptGroups).toBe(0);
