@@ -131,6 +131,8 @@ export class HeavyWorld {
       formatLevel: 1,
       formatLevelMax: 1,
       protocolMax: 1,
+      difference: undefined,
+      trouble: '',
       logBytes: 0,
     };
   }
