@@ -143,10 +143,7 @@ async function startInFolder(
   });
   const metrics = metricsOf(node, log);
   const routes = createRoutes(node, metrics);
-  const close = (): Promise<Error | undefined> => {
-    metrics.stop();
-    return closeAll(network, folder, report);
-  };
+  const close = (): Promise<Error | undefined> => closeAll(metrics, network, folder, report);
   network.setHandler(node.handler);
   try {
     await listenOnceKnown(() => network.listen(), listen, report);
@@ -156,11 +153,7 @@ async function startInFolder(
     throw error;
   }
   node.start();
-  const stopped = ended.then(async (error) => {
-    const closeError = await close();
-    await log.end();
-    return error ?? closeError;
-  });
+  const stopped = ended.then((error) => afterClose(error, close, log));
   report({ kind: 'nodeStarted', address, listen, dataDirectory });
   return {
     address,
@@ -185,12 +178,25 @@ function metricsOf(node: ServerNode, log: NodeLog): Metrics {
   });
 }
 
+/** What ended the node, once all is closed and its log was written. */
+async function afterClose(
+  error: Error | undefined,
+  close: () => Promise<Error | undefined>,
+  log: NodeLog,
+): Promise<Error | undefined> {
+  const closeError = await close();
+  await log.end();
+  return error ?? closeError;
+}
+
 /** Resolves with what went wrong, if anything did. */
 async function closeAll(
+  metrics: Metrics,
   network: WebSocketNetwork,
   folder: Folder,
   report: Report<NodeEvent>,
 ): Promise<Error | undefined> {
+  metrics.stop();
   try {
     await network.stop();
     await giveUpFolder(folder, report);

@@ -345,7 +345,7 @@ describe('layers', () => {
     expect(layers.versionInMemory('a')).toBeUndefined();
   });
 
-  it('are let go by a delete range that is done, and by pages and counts as soon as they have merged them', () => {
+  it('are let go by a delete range that is done, and by pages and counts once they have merged them', () => {
     const bench = new Bench();
     bench.runAll(Array.from({ length: 3_500 }, (_, i) => put(`k${i}`, '')));
     bench.write();

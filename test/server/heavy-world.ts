@@ -1,5 +1,5 @@
-// Requests and reads of a node over a real state machine, whose store counts what is read from it. Time stands
-// unless the test moves it; turns and pieces of work happen when the test lets them.
+// Requests and reads of a node over a real state machine, whose store counts what is read from it. Time
+// stands unless the test moves it; turns and pieces of work happen when the test lets them.
 
 import type { OrderedStore } from '../../src/kv/store.js';
 import { StateMachine } from '../../src/kv/state-machine.js';

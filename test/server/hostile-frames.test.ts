@@ -84,7 +84,8 @@ describe('thousands of frames in one message', () => {
       for (let more = 0; more < 100; more++) turn();
       // What the connection holds of answers is bounded too: a few large ones, and small ones for the rest.
       expect(door.buffered.get(1) ?? 0).toBeLessThan(8 * mebibyte);
-      // Four at once, each with three newer versions on its way; a count brings nothing, and goes on in pieces.
+      // Four at once, each with three newer versions on its way; a count brings nothing, and goes on in
+      // pieces.
       const isLong = kind === 'count';
       if (!isLong) expect(node.store.bytesRead - bytesRead).toBeLessThan(20 * mebibyte);
       expect(node.store.bytesAtOnceMax).toBeLessThan(2 * mebibyte);

@@ -151,7 +151,9 @@ describe('an address', () => {
 describe('at real sockets', () => {
   it('silent ones give way to whoever says who it is', async () => {
     // None is closed because its time is over.
-    const node = await startNode({ limits: { strangersMax: 4, clientsMax: 3, httpTimeoutMs: 2 * patienceMs } });
+    const node = await startNode({
+      limits: { strangersMax: 4, clientsMax: 3, httpTimeoutMs: 2 * patienceMs },
+    });
     const silent: RawSocket[] = [];
     for (let i = 0; i < 20; i++) silent.push(await openSocket(node.port));
     await until(() => silent.filter((each) => each.isClosed()).length === 16, 'the oldest to be closed');

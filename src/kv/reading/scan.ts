@@ -1,8 +1,8 @@
 // Reads over a range of keys, as the whole store was at one revision: in pieces, each fetched from the store,
 // merged with the layers and resolved to the versions of that revision. Writes that are applied meanwhile
-// have higher revisions and are stepped over along each key's history; what a step reads is known before it is
-// read. Must never hold more than a piece in memory, keep a layer beyond the merge that needs it, nor go on
-// without being let.
+// have higher revisions and are stepped over along each key's history; what a step reads is known before it
+// is read. Must never hold more than a piece in memory, keep a layer beyond the merge that needs it, nor go
+// on without being let.
 
 import type { ByteString } from '../../base/bytes.js';
 import type { Done } from '../../base/env.js';

@@ -1,8 +1,8 @@
-// Reads that may take more than a plain get: ranges, counts, large values, ways far back in history. Few run at
-// once, so what they hold in memory is bounded; each works in pieces, and pieces take turns within slices of
-// the loop; the others wait, callers in turns. None begins while its caller's connection has no room for what
-// it would bring: then it has read nothing yet. Must answer each read once, and let go of a read at its
-// deadline, or when its caller is gone, between two pieces.
+// Reads that may take more than a plain get: ranges, counts, large values, ways far back in history. Few
+// run at once, so what they hold in memory is bounded; each works in pieces, and pieces take turns within
+// slices of the loop; the others wait, callers in turns. None begins while its caller's connection has no
+// room for what it would bring: then it has read nothing yet. Must answer each read once, and let go of a
+// read at its deadline, or when its caller is gone, between two pieces.
 
 import type { Clock, Done, Millis, TimerHandle, Timers } from '../../base/env.js';
 import { KvorumError } from '../../base/errors.js';

@@ -152,8 +152,8 @@ export class Requests {
   }
 
   /**
-   * The condition did not hold. The key is told as it was when that was judged, at `revision`: the same answer
-   * for the first and for every repeated request. A large value is read when there is room for it.
+   * The condition did not hold. The key is told as it was when that was judged, at `revision`: the same
+   * answer for the first and for every repeated request. A large value is read when there is room for it.
    */
   private conflictAnswer(write: PendingWrite, result: CommandResult): WriteAnswer | undefined {
     const { caller, requestId, command } = write;
