@@ -2,7 +2,7 @@
 // stands unless the test moves it; turns and pieces of work happen when the test lets them.
 
 import type { OrderedStore } from '../../src/kv/store.js';
-import { StateMachine } from '../../src/kv/state-machine.js';
+import type { StateMachine } from '../../src/kv/state-machine.js';
 import { Proposals } from '../../src/server/front/proposals.js';
 import { Reads } from '../../src/server/front/reads.js';
 import { Requests } from '../../src/server/front/requests.js';
