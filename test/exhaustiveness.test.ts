@@ -39,7 +39,7 @@ const cases: readonly Case[] = [
     member: "{ readonly kind: 'madeUpCondition' }",
     marker: 'madeUpCondition',
     places: [
-      'src/client/client.ts',
+      'src/client/call-errors.ts',
       'src/kv/operations/keys/condition.ts',
       'src/wire/commands/operations.ts',
     ],
