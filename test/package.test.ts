@@ -115,6 +115,7 @@ describe('the packed file', () => {
       'bin/kvorum.js',
       'cluster.example.json',
       'docs/addresses.md',
+      'docs/metrics.md',
       'docs/settings.md',
       'package.json',
     ]);

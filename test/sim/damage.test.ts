@@ -193,8 +193,8 @@ describe('a member', () => {
   });
 
   it('that was rolled back in a calm moment gives no wrong answer', () => {
-    const core = { nodes: [0, 1], others: [{ node: 2, state: 'sick' }] } as const;
-    const fault: Fault = { kind: 'rollback', atMs: 2_500, node: 2, backAtMs: 5_000, downMs: 100 };
+    const core = { nodes: [1, 2], others: [{ node: 0, state: 'sick' }] } as const;
+    const fault: Fault = { kind: 'rollback', atMs: 2_500, node: 0, backAtMs: 5_000, downMs: 100 };
     const { violations, coverage } = runDamaged([], { core, faults: [fault] });
     expect(violations).toEqual([]);
     expect(coverage['rolled back']).toBe(1);

@@ -164,7 +164,7 @@ describe('at real sockets', () => {
     for (let i = 0; i < 20; i++) silent.push(await openSocket(node.port));
     await until(() => silent.filter((each) => each.isClosed()).length === 36, 'the oldest to be closed');
     expect(client.closed).toBeUndefined();
-    client.webSocket.send('hello');
+    client.webSocket.send(Buffer.from('hello'));
     await until(() => node.handler.received(link).length === 1, 'the message');
   });
 

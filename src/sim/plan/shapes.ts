@@ -35,10 +35,10 @@ const shapes: Readonly<Record<string, readonly [percent: number, shape: Shape]>>
   cuts: [2, cuts],
   hungReads: [1, hungReads],
   versions: [4, versions],
-  slowDisks: [2, slowDisks],
+  slowDisks: [1, slowDisks],
   farAway: [1, farAway],
   starved: [1, starved],
-  widowed: [2, widowed],
+  widowed: [1, widowed],
 };
 
 /**

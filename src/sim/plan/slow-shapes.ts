@@ -23,12 +23,10 @@ export function slowDisks(random: Prng, plan: Plan): SlowShape {
   return { ...slowWorld(random, plan, 8 * syncMs + 4_000), disk };
 }
 
-/** A round trip of half a second, between members and to clients; now and then syncs of a second too. */
+/** A round trip of half a second, between members and to clients. */
 export function farAway(random: Prng, plan: Plan): SlowShape {
-  const isSlow = random.chance(0.3);
-  const disk = isSlow ? { ...plan.disk, syncUsMin: 1_000_000, syncUsMean: 20_000 } : plan.disk;
   const conditions = { ...calm, latencyUsMin: 250_000, latencyUsMean: 2_000 };
-  return { ...slowWorld(random, plan, isSlow ? 16_000 : 8_000), conditions, disk };
+  return { ...slowWorld(random, plan, 8_000), conditions };
 }
 
 /** All machines get the processor for moments only, and find expired timers before what has arrived. */
