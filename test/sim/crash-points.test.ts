@@ -39,3 +39,24 @@ it('what was acknowledged survives a kill before each effect and a loss of power
   // Some come too late: the power is gone by then.
   expect(kills).toBeGreaterThan(12);
 });
+
+/** The node is killed before an effect of its becoming a member, and loses power before one of its next start. */
+function bornTwice(killed: number, powerLost: number): Plan {
+  const fate = { unsynced: 'none', entries: 'none' } as const;
+  const times = { atMs: 101, node: 0, downMs: 5, machine: 'kill', afterEffects: killed } as const;
+  const birth: Fault = { kind: 'crash', ...times, nextStarts: [powerLost], thenPower: true, ...fate };
+  const plan = planWith(7, [birth], 5_000);
+  return { ...plan, machines: plan.machines.map((machine) => ({ ...machine, startAtMs: 100 })) };
+}
+
+it('a member that is being made takes nothing for durable that an earlier process left', () => {
+  let kills = 0;
+  for (let killed = 1; killed <= 24; killed++) {
+    for (let powerLost = 1; powerLost <= 16; powerLost++) {
+      const { violations, coverage } = runSimulation(bornTwice(killed, powerLost));
+      expect(violations, `killed before ${killed}, without power before ${powerLost}`).toEqual([]);
+      kills += coverage['kill midway'] ?? 0;
+    }
+  }
+  expect(kills).toBeGreaterThan(300);
+});

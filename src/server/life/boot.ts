@@ -176,9 +176,17 @@ function finishForming(
       entries: [formationEntry(formation)],
     });
   }
-  writeCurrent(options.env.disk, current);
-  writeFormationRecord(options.env.disk, { state: 'formed', formation, secret, namesPair: true });
-  return openLog(options, formation, current, stateMachine.appliedIndex);
+  // Opening makes durable what is there: of a log that an earlier process made, the system may have told and
+  // not kept. The record that misses it comes after.
+  const opened = openLog(options, formation, current, stateMachine.appliedIndex);
+  try {
+    writeCurrent(options.env.disk, current);
+    writeFormationRecord(options.env.disk, { state: 'formed', formation, secret, namesPair: true });
+  } catch (error) {
+    opened.wal.close(() => undefined);
+    throw error;
+  }
+  return opened;
 }
 
 function formationEntry(formation: Formation): RecoveredState['log']['recentEntries'][number] {
