@@ -40,7 +40,7 @@ it('what was acknowledged survives a kill before each effect and a loss of power
   expect(kills).toBeGreaterThan(12);
 });
 
-/** The node is killed before an effect of its becoming a member, and loses power before one of its next start. */
+/** The node is killed while it becomes a member, and loses power before an effect of its next start. */
 function bornTwice(killed: number, powerLost: number): Plan {
   const fate = { unsynced: 'none', entries: 'none' } as const;
   const times = { atMs: 101, node: 0, downMs: 5, machine: 'kill', afterEffects: killed } as const;
