@@ -6,6 +6,7 @@ import { checkAtlas } from './fault-atlas.js';
 import { endOf, ruleOf } from './fault-rules.js';
 import type { CorePlan, Fault, Way } from './faults.js';
 import type { Knobs, Plan } from './plan.js';
+import { ordinaryReplication } from './timings.js';
 
 /** The plan with everything healed from `safetyMs` on. */
 export function endingAt(plan: Plan, safetyMs: number): Plan {
@@ -71,12 +72,7 @@ function coreWithout({ nodes, others }: CorePlan, removed: number): CorePlan {
 
 /** The values of a plan that nobody turned. */
 const ordinaryKnobs: Partial<Knobs> = {
-  segmentBytes: 262_144,
-  appendEntriesMax: 512,
-  appendBytesMax: 229_376,
-  inFlightMessagesMax: 256,
-  inFlightBytesMax: 8_388_608,
-  applyBytesMax: 4_194_304,
+  ...ordinaryReplication,
   entryCacheBytesMax: 33_554_432,
   groupBytesMax: 2_097_152,
   groupIntervalMs: 100,

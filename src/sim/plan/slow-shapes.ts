@@ -6,6 +6,7 @@
 import type { Prng } from '../../base/prng.js';
 import { theLeader, type Fault } from './faults.js';
 import type { Knobs, Plan, PlannedOperation, Steadiness } from './plan.js';
+import { ordinaryReplication } from './timings.js';
 
 /** What such a shape makes of a plan. */
 type SlowShape = Pick<Plan, 'safetyMs' | 'faults' | 'knobs' | 'operations' | 'clients' | 'steady'> &
@@ -119,18 +120,9 @@ function killOf(atMs: number, downMs: number): Fault {
   return { kind: 'crash', atMs, node: theLeader.position, downMs, afterEffects: 0, ...fates };
 }
 
-/** What a round trip or a sync brings along must not be one entry: that would be the knobs' slowness. */
-const ordinary: Partial<Knobs> = {
-  segmentBytes: 262_144,
-  appendEntriesMax: 512,
-  appendBytesMax: 229_376,
-  inFlightMessagesMax: 256,
-  inFlightBytesMax: 8_388_608,
-  applyBytesMax: 4_194_304,
-};
-
 function atProductionTiming(knobs: Knobs): Knobs {
   const { heartbeatIntervalMs, electionTimeoutMsMin, electionTimeoutMsMax, diskHungMs, ...rest } = knobs;
   void [heartbeatIntervalMs, electionTimeoutMsMin, electionTimeoutMsMax, diskHungMs];
-  return { ...rest, ...ordinary };
+  // What a round trip or a sync brings along must not be one entry: that would be the knobs' slowness.
+  return { ...rest, ...ordinaryReplication };
 }

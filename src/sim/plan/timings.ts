@@ -1,5 +1,6 @@
-// How long members of a run wait for each other. At the production defaults most of a run is quiet between
-// two elections, so most runs have shorter times: what elections meet is drawn far more often then.
+// How long members of a run wait for each other, and how much they send at once. At the production defaults
+// most of a run is quiet between two elections, so most runs have shorter times: what elections meet is
+// drawn far more often then.
 
 import type { Prng } from '../../base/prng.js';
 import type { Knobs } from './plan.js';
@@ -7,6 +8,16 @@ import type { Knobs } from './plan.js';
 export type Timing = Required<
   Pick<Knobs, 'heartbeatIntervalMs' | 'electionTimeoutMsMin' | 'electionTimeoutMsMax' | 'diskHungMs'>
 >;
+
+/** How much is sent, in flight and applied at once when nobody turned it. */
+export const ordinaryReplication: Partial<Knobs> = {
+  segmentBytes: 262_144,
+  appendEntriesMax: 512,
+  appendBytesMax: 229_376,
+  inFlightMessagesMax: 256,
+  inFlightBytesMax: 8_388_608,
+  applyBytesMax: 4_194_304,
+};
 
 /** Many elections, none for want of time in a world without faults; what shapes and dramas are timed for. */
 export const briskTiming: Timing = timing(50, 300, 600);
